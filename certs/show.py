@@ -1,0 +1,114 @@
+"""What a certificate says, for people and as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from certs.errors import Sentence
+from certs.profiles import SIGNER_USAGE, describe_key
+
+_KINDS = {
+    "authority": Sentence(en="authority", zh="认证机构"),
+    "gateway-tls": Sentence(en="gateway (dials the bridge)", zh="网关（拨入网桥）"),
+    "bridge-tls": Sentence(en="bridge (is dialled)", zh="网桥（被拨入）"),
+    "signer": Sentence(en="message signer", zh="消息签名者"),
+    "other": Sentence(en="none of this exchange", zh="非本系统证书"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """What one certificate says; times are ISO 8601 in UTC, the fingerprint is SHA-256."""
+
+    kind: str
+    names: tuple[str, ...]
+    subject: str
+    issuer: str
+    key: str
+    serial: str
+    not_before: str
+    not_after: str
+    days_left: int
+    fingerprint: str
+
+    def lines(self) -> list[Sentence]:
+        """Return the description for people, one fact a line."""
+        kind = _KINDS[self.kind]
+        names = ", ".join(self.names) or "-"
+        if self.days_left < 0:
+            left = Sentence(en="expired", zh="已过期")
+        else:
+            left = Sentence(en=f"{self.days_left} days left", zh=f"剩余 {self.days_left} 天")
+        return [
+            Sentence(en=f"kind         {kind.en}", zh=f"类型    {kind.zh}"),
+            Sentence(en=f"speaks for   {names}", zh=f"代表    {names}"),
+            Sentence(en=f"issued by    {self.issuer}", zh=f"签发者  {self.issuer}"),
+            Sentence(en=f"key          {self.key}", zh=f"密钥    {self.key}"),
+            Sentence(
+                en=f"valid        {self.not_before} to {self.not_after} ({left.en})",
+                zh=f"有效期  {self.not_before} 至 {self.not_after}（{left.zh}）",
+            ),
+            Sentence(en=f"serial       {self.serial}", zh=f"序列号  {self.serial}"),
+            Sentence(en=f"SHA-256      {self.fingerprint}", zh=f"SHA-256 {self.fingerprint}"),
+        ]
+
+
+def fingerprint(certificate: x509.Certificate) -> str:
+    """Return the SHA-256 of the certificate's DER in pairs of digits, easy to read aloud."""
+    return certificate.fingerprint(hashes.SHA256()).hex(":").upper()
+
+
+def describe(certificate: x509.Certificate, now: datetime) -> Description:
+    """Return what *certificate* says; whether to trust it is another question."""
+    try:
+        key = describe_key(certificate.public_key())
+    except UnsupportedAlgorithm:
+        key = "unsupported"
+    return Description(
+        kind=_kind(certificate),
+        names=_names(certificate),
+        subject=certificate.subject.rfc4514_string(),
+        issuer=_label(certificate.issuer),
+        key=key,
+        serial=f"{certificate.serial_number:x}",
+        not_before=certificate.not_valid_before_utc.isoformat(),
+        not_after=certificate.not_valid_after_utc.isoformat(),
+        days_left=(certificate.not_valid_after_utc - now).days,
+        fingerprint=fingerprint(certificate),
+    )
+
+
+def _kind(certificate: x509.Certificate) -> str:
+    extensions = certificate.extensions
+    try:
+        if extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
+            return "authority"
+        usages = list(extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
+    except x509.ExtensionNotFound:
+        return "other"
+    return {
+        (ExtendedKeyUsageOID.CLIENT_AUTH,): "gateway-tls",
+        (ExtendedKeyUsageOID.SERVER_AUTH,): "bridge-tls",
+        (SIGNER_USAGE,): "signer",
+    }.get(tuple(usages), "other")
+
+
+def _names(certificate: x509.Certificate) -> tuple[str, ...]:
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ()
+    return tuple(str(name.value) for name in found)
+
+
+def _label(name: x509.Name) -> str:
+    organisation = name.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+    common = name.get_attributes_for_oid(NameOID.COMMON_NAME)
+    parts = [str(attribute.value) for attribute in (*organisation, *common)]
+    return " / ".join(parts) or name.rfc4514_string()
