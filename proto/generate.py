@@ -128,7 +128,9 @@ def renew() -> None:
 
 def run(*command: str | Path, cwd: Path) -> None:
     """Run one tool; its complaint is ours."""
-    done = subprocess.run(list(map(str, command)), cwd=cwd, capture_output=True, text=True)
+    done = subprocess.run(
+        list(map(str, command)), check=False, cwd=cwd, capture_output=True, text=True
+    )
     if done.returncode:
         sys.exit(f"{done.stdout}{done.stderr}\nproto/generate.py: failed: {command[0]}")
 
