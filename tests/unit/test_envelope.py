@@ -33,7 +33,7 @@ from exchange.envelope import (
     signed_bytes,
 )
 from exchange.errors import ConfigurationError, VerificationError
-from exchange.merkle import root_from_path
+from exchange.merkle import Frontier, root_from_path
 
 BOTH = frozenset({P256_SHA256, ED25519})
 SALT = bytes(range(16))
@@ -217,6 +217,7 @@ class TestRefused:
             {"value": b"\xff" * 64},
             {"value": SIGNED[3].value + b"\x00"},
             {"value": SIGNED[3].value[:-1]},
+            {"value": SIGNED[3].value[:32] + b"\x00" + SIGNED[3].value[32:]},
             {"path": ()},
             {"path": (*SIGNED[3].path, bytes(32))},
             {"path": SIGNED[3].path[:-1]},
@@ -237,6 +238,21 @@ class TestRefused:
         """Truncated, oversized and foreign parts are refused."""
         assert holds(PAYLOADS[3], SIGNED[3])
         assert not holds(PAYLOADS[3], replace(SIGNED[3], **change))
+
+    def test_too_large_a_batch(self) -> None:
+        """A batch beyond the limit is refused although its one signature is good."""
+        count = MAX_BATCH + 1
+        growth = Frontier().append([message_digest(b"%d" % n) for n in range(count)])
+        value = AUTHOR.sign_bytes(signed_bytes(MESSAGE_TYPE, count, growth.frontier.root()))
+        large = Signature(
+            suite=P256_SHA256,
+            key_id=AUTHOR.public.key_id,
+            value=value,
+            batch_size=count,
+            path=growth.path(0),
+        )
+
+        assert not holds(b"0", large)
 
     def test_as_another_type(self) -> None:
         """A message's signature is no statement that it was written or refused."""
