@@ -1,0 +1,1 @@
+"""The tests, and `tests.postgres`, which the benchmark starts its server with."""
