@@ -1,0 +1,228 @@
+"""
+Whom each network trusts: one set of root certificates per network, never pooled.
+
+Two networks that do not trust each other meet at the bridge.  With one pooled list, either
+authority could issue the other's names, and transport security would accept them (SPIFFE
+Federation section 7.3).  So every question here names the network that is asked.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.verification import (
+    Criticality,
+    ExtensionPolicy,
+    PolicyBuilder,
+    Store,
+)
+
+from exchange.errors import ConfigurationError
+from exchange.text import Text
+
+_BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+
+# Root, issuing authority, leaf; and one intermediate more for a network that has one.
+_MOST_INTERMEDIATES = 2
+
+# Who checks the leaf's names and usages is `exchange.identity`; here they must merely be there,
+# because cryptography's own rules for them would let a leaf without any usage pass as a client.
+_LEAF = (
+    ExtensionPolicy.webpki_defaults_ee()
+    .require_present(x509.SubjectAlternativeName, Criticality.AGNOSTIC, None)
+    .require_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, None)
+    .require_present(x509.KeyUsage, Criticality.AGNOSTIC, None)
+)
+_AUTHORITIES = ExtensionPolicy.webpki_defaults_ca()
+
+
+class TrustStore:
+    """
+    Network name to its root certificates; immutable, so a changed trust is a new store.
+
+    What was verified may be remembered only together with the store that vouched for it.
+    """
+
+    def __init__(self, roots: Mapping[str, Sequence[x509.Certificate]]) -> None:
+        """Take roots that `load` has checked, or that a test has made."""
+        self._roots = {network: tuple(found) for network, found in roots.items()}
+        self._stores = {network: Store(list(found)) for network, found in self._roots.items()}
+
+    @classmethod
+    def load(cls, files: Mapping[str, Path]) -> TrustStore:
+        """
+        Read one PEM file of root certificates per network.
+
+        Raises `ConfigurationError` for no network at all, and for a file that cannot be read, is
+        empty, has a malformed block anywhere, holds something else than authorities, names another
+        network, or shares a root's key with another network's file.
+        """
+        if not files:
+            raise ConfigurationError(
+                Text(
+                    en="No network is trusted, so nobody could call. Name each network's file of "
+                    "root certificates in the configuration.",
+                    zh="未配置任何受信任的网络，任何人都无法接入。请在配置中为每个网络指定根证书文件。",
+                )
+            )
+        roots = {network: _read_roots(network, path) for network, path in files.items()}
+        owners: dict[bytes, str] = {}
+        for network, found in roots.items():
+            for root in found:
+                # The key, not the certificate: one key under two certificates is one authority.
+                key = root.public_key().public_bytes(
+                    Encoding.DER, PublicFormat.SubjectPublicKeyInfo
+                )
+                owner = owners.setdefault(key, network)
+                if owner != network:
+                    raise _wrong(
+                        files[network],
+                        Text(
+                            en="a root in it is also trusted for {owner}; one authority must not "
+                            "vouch for two networks. Give each network its own root.",
+                            zh="其中的根证书同时被 {owner} 信任；一个认证机构不得为两个网络担保。请为每个网络使用各自的根证书。",
+                        ).fill(owner=owner),
+                    )
+        return cls(roots)
+
+    @property
+    def networks(self) -> frozenset[str]:
+        """Return the names of the networks that have roots here."""
+        return frozenset(self._roots)
+
+    def pem(self) -> bytes:
+        """
+        Return all roots in one PEM, for the list of grpc's TLS alone.
+
+        grpc can take but one list; it decides only who may try, never who calls.
+        """
+        return b"".join(
+            root.public_bytes(Encoding.PEM) for roots in self._roots.values() for root in roots
+        )
+
+    def chain(
+        self,
+        network: str,
+        leaf: x509.Certificate,
+        intermediates: Sequence[x509.Certificate],
+        at: datetime,
+    ) -> list[x509.Certificate]:
+        """
+        Return the path from *leaf* to a root of *network* that holds at *at*, both included.
+
+        Raises `KeyError` for a network that is not here, and cryptography's `VerificationError`
+        when no root of the network vouches for the leaf.
+        """
+        verifier = (
+            PolicyBuilder()
+            .store(self._stores[network])
+            .time(at)
+            .max_chain_depth(_MOST_INTERMEDIATES)
+            .extension_policies(ca_policy=_AUTHORITIES, ee_policy=_LEAF)
+            .build_client_verifier()
+        )
+        return verifier.verify(leaf, list(intermediates)).chain
+
+
+def _wrong(path: Path, why: Text) -> ConfigurationError:
+    text = Text(
+        en=f"The trust file {path} cannot be used: {why.en}",
+        zh=f"信任文件 {path} 不可用：{why.zh}",
+    )
+    return ConfigurationError(text, file=str(path))
+
+
+def _read_roots(network: str, path: Path) -> tuple[x509.Certificate, ...]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise _wrong(
+            path,
+            Text(
+                en="it cannot be read ({error}). Check the path, its rights, and that it is PEM.",
+                zh="无法读取（{error}）。请检查路径、权限，并确认是 PEM 文本。",
+            ).fill(error=error),
+        ) from error
+    found = tuple(_blocks(path, lines))
+    if not found:
+        raise _wrong(
+            path,
+            Text(
+                en="it holds no certificate. Put the network's root certificate into it.",
+                zh="其中没有证书。请放入该网络的根证书。",
+            ),
+        )
+    for position, root in enumerate(found, 1):
+        _check_root(network, path, position, root)
+    return found
+
+
+def _blocks(path: Path, lines: Sequence[str]) -> Iterator[x509.Certificate]:
+    """
+    Yield every certificate; raise for a block that is none.
+
+    The usual parsers drop a broken block, and some drop everything after it: a network would then
+    be shut out, or a withdrawn root's successor missed, without a word.
+    """
+    body: list[str] | None = None
+    for number, line in enumerate(map(str.strip, lines), 1):
+        if line == _BEGIN and body is None:
+            body = []
+        elif line == _END and body is not None:
+            try:
+                yield x509.load_der_x509_certificate(base64.b64decode("".join(body), validate=True))
+            except (binascii.Error, ValueError) as error:
+                raise _malformed(path, number) from error
+            body = None
+        elif "-----" in line:
+            raise _malformed(path, number)
+        elif body is not None:
+            body.append(line)
+    if body is not None:
+        raise _malformed(path, len(lines))
+
+
+def _malformed(path: Path, line: int) -> ConfigurationError:
+    return _wrong(
+        path,
+        Text(
+            en="the PEM block that ends at line {line} is no whole certificate. Fetch the file "
+            "again and compare its fingerprint with its owner.",
+            zh="止于第 {line} 行的 PEM 块不是完整证书。请重新获取文件并与提供方核对指纹。",
+        ).fill(line=line),
+    )
+
+
+def _check_root(network: str, path: Path, position: int, root: x509.Certificate) -> None:
+    try:
+        is_authority = root.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except (x509.ExtensionNotFound, ValueError):
+        is_authority = False
+    if not is_authority:
+        raise _wrong(
+            path,
+            Text(
+                en="certificate {position} is no authority's. Put the root in, not a leaf.",
+                zh="第 {position} 个证书不是认证机构证书。请放入根证书而非终端证书。",
+            ).fill(position=position),
+        )
+    try:
+        names = root.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError):
+        return  # an authority need not name its network; ours do
+    uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+    if any(uri != f"spiffe://{network}" for uri in uris):
+        raise _wrong(
+            path,
+            Text(
+                en="certificate {position} is the root of {named}, not of {network}. Exchange the "
+                "files, or correct the network's name.",
+                zh="第 {position} 个证书是 {named} 的根证书，而不是 {network} 的。请更换文件或更正网络名称。",
+            ).fill(position=position, named=", ".join(uris), network=network),
+        )
