@@ -4,7 +4,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check
+PIP := pip install --quiet --disable-pip-version-check
 CHECKED := exchange adapters certs tests
 
 .DEFAULT_GOAL := help
@@ -22,6 +22,10 @@ demo: $(VENV)/.installed ## A city at work: two networks, one bridge, real matte
 test: $(VENV)/.installed ## All tests; ARGS= goes to pytest, e.g. make test ARGS='tests/unit -x'
 	@$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: test-sqlalchemy20
+test-sqlalchemy20: $(VENV)-sqlalchemy20/.installed ## The store's tests once more, on SQLAlchemy 2.0
+	@$(VENV)-sqlalchemy20/bin/python -m pytest tests/store $(ARGS)
+
 .PHONY: bench
 bench: $(VENV)/.installed ## Tickets per second beside the bare limit of this machine
 	@$(BIN)/python -m bench $(ARGS)
@@ -31,6 +35,9 @@ check: $(VENV)/.installed ## Style, types, contract, generated code, architectur
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(CHECKED)
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code --exclude-path proto/buf
+	$(BIN)/python proto/breaking.py
 	$(BIN)/python proto/generate.py --check
 	$(BIN)/python -m pytest -q tests/test_architecture.py
 
@@ -38,6 +45,7 @@ check: $(VENV)/.installed ## Style, types, contract, generated code, architectur
 format: $(VENV)/.installed ## Lay out the code, mend what can be mended
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/buf format --write --exclude-path proto/buf
 
 .PHONY: proto
 proto: $(VENV)/.installed ## Regenerate Python code, descriptor set and golden vectors from proto/
@@ -48,15 +56,18 @@ env: $(VENV)/.installed ## Only make the environment
 
 # Renews the pinned versions with the newest that pyproject.toml allows, for every platform and
 # Python. uv resolves in an environment of its own, which is then removed.
+LOCK := .venv-lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+  --generate-hashes --no-annotate --no-header --no-emit-index-url
+
 .PHONY: constraints
-constraints: ## Renew constraints.txt with the newest releases
+constraints: ## Renew the pinned requirements with the newest releases
 	@$(call python_is_new_enough)
-	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
-	.venv-lock/bin/python -m pip install --quiet uv
-	.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	  --upgrade --no-annotate --no-header --no-emit-index-url --extra dev pyproject.toml \
-	  --output-file constraints.txt
-	rm -rf .venv-lock
+	@$(PYTHON) -m venv --clear .venv-lock
+	@.venv-lock/bin/python -m pip install --quiet uv
+	@$(LOCK) --extra dev pyproject.toml --output-file constraints.txt
+	@echo 'sqlalchemy<2.1' | $(LOCK) - --output-file constraints-sqlalchemy20.txt
+	@rm -rf .venv-lock
+	@git diff --stat -- 'constraints*.txt'
 
 .PHONY: clean
 clean: ## Remove environments and caches
@@ -66,16 +77,23 @@ clean: ## Remove environments and caches
 
 # pip refuses an editable install beside hashes, so the pinned requirements come first and the
 # checkout itself after them, without dependencies and without a build environment.
-$(VENV)/.requirements: constraints.txt
+%/.requirements: constraints.txt
 	@$(call python_is_new_enough)
-	@echo "Making $(VENV) (once, and whenever constraints.txt changes) ..."
-	@$(PYTHON) -m venv --clear $(VENV)
-	@$(PIP) install --quiet --require-hashes -r constraints.txt
+	@echo "Making $* (once, and whenever constraints.txt changes) ..."
+	@$(PYTHON) -m venv --clear $*
+	@$*/bin/python -m $(PIP) --require-hashes -r constraints.txt
 	@touch $@
 
-$(VENV)/.installed: $(VENV)/.requirements pyproject.toml
-	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+%/.installed: %/.requirements pyproject.toml
+	@$*/bin/python -m $(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
+
+$(VENV)-sqlalchemy20/.installed: %/.installed: %/.requirements pyproject.toml constraints-sqlalchemy20.txt
+	@$*/bin/python -m $(PIP) --require-hashes -r constraints-sqlalchemy20.txt
+	@$*/bin/python -m $(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PRECIOUS: %/.requirements
 
 define python_is_new_enough
 command -v $(PYTHON) >/dev/null 2>&1 || { \
