@@ -21,12 +21,12 @@ ROOT = Path(__file__).resolve().parent.parent
 # its name, and inside it only cycles are forbidden.
 ORDER: dict[str, tuple[str, ...]] = {
     "words": (
-        "data", "text", "errors", "reading", "divisions", "organisations", "coded", "catalog",
-        "profile",
+        "data", "text", "errors", "reading", "divisions", "organisations", "coded", "matching",
+        "catalog", "profile",
     ),
     "domain": (
-        "acts", "ticket", "lifecycle", "deadlines", "rules", "delivery", "merkle", "envelope", "log",
-        "receipt",
+        "acts", "ticket", "lifecycle", "deadlines", "rules", "delivery", "merkle", "envelope",
+        "note", "log", "receipt",
     ),
     "keeping": ("tables", "migrations", "store", "query"),
     "doing": ("bridge",),
