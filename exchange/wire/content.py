@@ -1,0 +1,100 @@
+"""
+Field groups as plain Python: the names and shapes of the contract's JSON form, in proto names.
+
+Times are RFC 3339 strings, enums their names, bytes base64: what a platform's own JSON would hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
+from google.protobuf.message import DecodeError
+from google.protobuf.message import Message as Protobuf
+
+from exchange._proto.v1 import groups_ticket_pb2 as ticket_pb
+from exchange._proto.v1 import groups_work_pb2 as work_pb
+from exchange.acts import Group
+from exchange.errors import InvalidRequest
+from exchange.text import Text
+
+#: The message that each field group holds.
+GROUP_TYPES: dict[int, type[Protobuf]] = {
+    Group.IDENTITY: ticket_pb.IdentityGroup,
+    Group.INTAKE: ticket_pb.IntakeGroup,
+    Group.PERSON: ticket_pb.PersonGroup,
+    Group.RESPONDENT: ticket_pb.RespondentGroup,
+    Group.MATTER: ticket_pb.MatterGroup,
+    Group.CONTENT: ticket_pb.ContentGroup,
+    Group.PLACE: ticket_pb.PlaceGroup,
+    Group.DISPATCH: ticket_pb.DispatchGroup,
+    Group.DEADLINE: ticket_pb.DeadlineGroup,
+    Group.HAZARD: ticket_pb.HazardGroup,
+    Group.PRIOR_DISPOSAL: ticket_pb.PriorDisposalGroup,
+    Group.REVIEW: ticket_pb.ReviewGroup,
+    Group.SHARE_SCOPE: ticket_pb.ShareScopeGroup,
+    Group.CALL: ticket_pb.CallGroup,
+    Group.ATTACHMENT: ticket_pb.AttachmentGroup,
+    Group.POLICE: ticket_pb.PoliceGroup,
+    Group.GROUNDS: work_pb.GroundsGroup,
+    Group.MEASURES: work_pb.MeasuresGroup,
+    Group.DISPOSAL: work_pb.DisposalGroup,
+    Group.REPLY: work_pb.ReplyGroup,
+    Group.SUPERVISION: work_pb.SupervisionGroup,
+    Group.VISIT: work_pb.VisitGroup,
+    Group.EVALUATION: work_pb.EvaluationGroup,
+    Group.EMERGENCY: work_pb.EmergencyGroup,
+    Group.EXTENSION: work_pb.ExtensionGroup,
+}
+
+_UNFIT = Text(
+    en="Field group {group} cannot be encoded: {why}.", zh="字段组 {group} 无法编码：{why}。"
+)
+_NO_GROUP = Text(
+    en="There is no field group {group}; use one of: {known}.",
+    zh="没有字段组 {group}，可用的有：{known}。",
+)
+
+
+def group_name(group: int) -> str:
+    """Return the group's word, such as ``content``; its number where it is not known here."""
+    return Group(group).name.lower() if group in GROUP_TYPES else str(group)
+
+
+def group_number(name: str) -> Group:
+    """Return the group called *name*; raises `InvalidRequest` where there is none."""
+    try:
+        return Group[name.upper()]
+    except KeyError:
+        known = ", ".join(group.name.lower() for group in Group)
+        raise InvalidRequest(_NO_GROUP.fill(group=name, known=known)) from None
+
+
+def encode_group(name: str, values: Mapping[str, Any]) -> tuple[Group, bytes]:
+    """
+    Return the group's number and its serialised bytes.
+
+    Raises `InvalidRequest` naming the group, the field and what is wrong with it.
+    """
+    number = group_number(name)
+    try:
+        content = ParseDict(dict(values), GROUP_TYPES[number]())
+    except ParseError as error:
+        raise InvalidRequest(_UNFIT.fill(group=name, why=error)) from error
+    return number, content.SerializeToString(deterministic=True)
+
+
+def decode_group(number: int, content: bytes) -> dict[str, Any]:
+    """
+    Return the group's fields; empty for a group this version does not know.
+
+    Raises `InvalidRequest` where the bytes are not that group.
+    """
+    if number not in GROUP_TYPES:
+        return {}
+    try:
+        message = GROUP_TYPES[number].FromString(content)
+    except DecodeError as error:
+        raise InvalidRequest(_UNFIT.fill(group=group_name(number), why=error)) from error
+    return MessageToDict(message, preserving_proto_field_name=True)

@@ -1,0 +1,173 @@
+"""Receipts, refusals and outcomes, in and out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError
+
+from exchange._proto.v1 import common_pb2 as common_pb
+from exchange._proto.v1 import exchange_service_pb2 as service_pb
+from exchange._proto.v1 import receipt_pb2 as pb
+from exchange.envelope import Signature
+from exchange.errors import ExchangeError, Refusal, RefusalCode, Violation, refuse
+from exchange.log import StoredProof, parse_leaf
+from exchange.submission import Statement
+from exchange.text import Text
+from exchange.wire.fields import field_violations
+from exchange.wire.headers import (
+    signature_from_proto,
+    signature_to_proto,
+    time_from_proto,
+    time_to_proto,
+)
+
+
+def text_to_proto(text: Text) -> common_pb.LocalizedText:
+    """Return the contract's form of *text*."""
+    return common_pb.LocalizedText(en=text.en[:2048], zh=text.zh[:2048])
+
+
+def _violations_to_proto(violations: Iterable[Violation]) -> list[common_pb.FieldViolation]:
+    return [
+        common_pb.FieldViolation(
+            field=violation.field[:256],
+            rule=violation.rule[:128],
+            text=text_to_proto(violation.text),
+        )
+        for violation in violations
+    ]
+
+
+def violations_from_proto(
+    violations: Iterable[common_pb.FieldViolation],
+) -> tuple[Violation, ...]:
+    """Return the violations of a refusal."""
+    return tuple(
+        Violation(
+            field=violation.field,
+            rule=violation.rule,
+            text=Text(en=violation.text.en, zh=violation.text.zh),
+        )
+        for violation in violations
+    )
+
+
+def refused_statement(
+    message_id: str, digest: bytes, refused_by: str, refusal: Refusal, time: datetime
+) -> bytes:
+    """Return the serialised `RefusedStatement`, ready to be signed."""
+    return pb.RefusedStatement(
+        message_id=message_id,
+        message_digest=digest,
+        refused_by=refused_by,
+        code=int(refusal.code),  # type: ignore[arg-type]
+        violations=_violations_to_proto(refusal.violations),
+        refuse_time=time_to_proto(time),
+    ).SerializeToString(deterministic=True)
+
+
+def written_statement(
+    message_id: str, digest: bytes, organisation: str, time: datetime, local_number: str
+) -> bytes:
+    """Return the serialised `WrittenStatement`, ready to be signed."""
+    return pb.WrittenStatement(
+        message_id=message_id,
+        message_digest=digest,
+        organisation=organisation,
+        write_time=time_to_proto(time),
+        local_number=local_number,
+    ).SerializeToString(deterministic=True)
+
+
+def written_receipt(statement: bytes, signature: Signature) -> pb.WrittenReceipt:
+    """Return a written receipt."""
+    return pb.WrittenReceipt(statement=statement, signature=signature_to_proto(signature))
+
+
+def refused_receipt(statement: bytes, signature: Signature) -> pb.RefusedReceipt:
+    """Return a refused receipt."""
+    return pb.RefusedReceipt(statement=statement, signature=signature_to_proto(signature))
+
+
+def stored_receipt(message_id: str, proof: StoredProof) -> pb.StoredReceipt:
+    """Return the bridge's stored receipt of a message."""
+    leaf = parse_leaf(proof.leaf)
+    return pb.StoredReceipt(
+        message_id=message_id,
+        message_digest=leaf.digest,
+        accept_time=time_to_proto(leaf.time),
+        leaf_index=proof.index,
+        path=proof.path,
+        checkpoint=proof.note.decode(),
+    )
+
+
+def retry_outcome(error: ExchangeError, delay: float) -> service_pb.Retry:
+    """Return the outcome of a message that failed; *delay* in seconds."""
+    wait = Duration()
+    wait.FromMilliseconds(int(delay * 1000))
+    return service_pb.Retry(reason=error.reason, text=text_to_proto(error.text), delay=wait)
+
+
+def read_written(receipt: pb.WrittenReceipt) -> Statement | Refusal:
+    """Take a written receipt apart; a `Refusal` where it is malformed."""
+    try:
+        statement = pb.WrittenStatement.FromString(receipt.statement)
+        time = time_from_proto(statement.write_time)
+    except (DecodeError, ValueError, OverflowError):
+        return Refusal(code=RefusalCode.MALFORMED)
+    if not receipt.HasField("signature"):
+        return refuse(RefusalCode.UNSIGNED, "written.signature")
+    violations = (
+        *field_violations(receipt, b"", "written."),
+        *field_violations(statement, receipt.statement, "written.statement."),
+    )
+    if violations:
+        return Refusal(code=RefusalCode.FIELD_INVALID, violations=violations)
+    return Statement(
+        message_id=statement.message_id,
+        message_digest=statement.message_digest,
+        organisation=statement.organisation,
+        time=time,
+        local_number=statement.local_number,
+        statement=receipt.statement,
+        signature=signature_from_proto(receipt.signature),
+    )
+
+
+def read_refused(receipt: pb.RefusedReceipt) -> Statement | Refusal:
+    """Take a refused receipt apart; a `Refusal` where it is malformed."""
+    try:
+        statement = pb.RefusedStatement.FromString(receipt.statement)
+        time = time_from_proto(statement.refuse_time)
+        code = RefusalCode(statement.code)
+    except (DecodeError, ValueError, OverflowError):
+        return Refusal(code=RefusalCode.MALFORMED)
+    if not receipt.HasField("signature"):
+        return refuse(RefusalCode.UNSIGNED, "refused.signature")
+    violations = (
+        *field_violations(receipt, b"", "refused."),
+        *field_violations(statement, receipt.statement, "refused.statement."),
+    )
+    if violations:
+        return Refusal(code=RefusalCode.FIELD_INVALID, violations=violations)
+    return Statement(
+        message_id=statement.message_id,
+        message_digest=statement.message_digest,
+        organisation=statement.refused_by,
+        time=time,
+        code=code,
+        statement=receipt.statement,
+        signature=signature_from_proto(receipt.signature),
+    )
+
+
+def refusal_of(receipt: pb.RefusedReceipt) -> Refusal:
+    """Return the refusal that a refused receipt states; the signature is not looked at."""
+    statement = pb.RefusedStatement.FromString(receipt.statement)
+    return Refusal(
+        code=RefusalCode(statement.code), violations=violations_from_proto(statement.violations)
+    )
