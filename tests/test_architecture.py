@@ -52,7 +52,8 @@ DOORS: dict[str, set[str]] = {
         "exchange.wire", "exchange.server", "exchange.client", "exchange._proto",
     },
     "cryptography": {
-        "exchange.envelope", "exchange.log", "exchange.trust", "exchange.certificates",
+        "exchange.envelope", "exchange.note", "exchange.log", "exchange.trust",
+        "exchange.certificates",
         "exchange.identity", "certs",
     },
     "stdnum": {"exchange.divisions", "exchange.organisations"},
