@@ -77,7 +77,7 @@ def build_defects(
         "server-only": _Plan(names=[gateway], usages=_SERVER),
         "server-and-client": _Plan(names=[gateway], usages=[*_CLIENT, *_SERVER]),
         "no-usage": _Plan(names=[gateway], usages=[]),
-        "signs-statements": _Plan(names=[gateway], bits=_STATEMENT),
+        "no-digital-signature": _Plan(names=[gateway], bits=key_usage(content_commitment=True)),
         "rsa-1024": _Plan(names=[gateway], rsa_bits=1024),
         "authority": _Plan(names=[gateway], is_authority=True),
         "signer-expired": _signer(signer, starts=timedelta(days=-2), ends=timedelta(days=-1)),

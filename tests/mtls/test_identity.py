@@ -1,0 +1,509 @@
+"""
+Who calls is established by the bridge, not by TLS alone.
+
+Every hole is shown open first: TLS lets the caller reach a handler (the mirror has no guard).  Then
+`identify` refuses the very same auth_context.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import grpc
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from grpc._cython import cygrpc  # type: ignore[attr-defined]
+
+import certs.profiles
+import exchange.certificates
+from certs.development import GOVERNMENT, POLICE, Credential, Desk
+from certs.names import Name, parse_name
+from exchange.errors import (
+    ConfigurationError,
+    ExchangeError,
+    NotAuthenticated,
+    NotAuthorized,
+    VerificationError,
+)
+from exchange.identity import (
+    METHODS,
+    REMEMBERED,
+    TLS13_ONLY,
+    Caller,
+    CallerKind,
+    authorise,
+    identify,
+    verify_signer,
+)
+from exchange.trust import TrustStore
+from tests.mtls.handshake import Context, dial, look, mirror
+from tests.pki import CITY_110, CITY_12345, COUNTY_12345, Pki
+
+
+@pytest.fixture(scope="module")
+def port(pki: Pki) -> Iterator[int]:
+    """A mirror that everybody whom TLS lets in can reach."""
+    with mirror(pki) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def context(pki: Pki, port: int) -> Context:
+    """What grpc says about the city hotline's good gateway."""
+    return _context(pki, port, pki.gateway(CITY_12345))
+
+
+def _context(pki: Pki, port: int, credential: Credential) -> Context:
+    with dial(pki, port, credential) as channel:
+        return look(channel)
+
+
+def _rule(raised: pytest.ExceptionInfo[ExchangeError]) -> str:
+    assert raised.value.text.en
+    assert raised.value.text.zh
+    return raised.value.facts["rule"]
+
+
+def _chain(credential: Credential) -> list[bytes]:
+    found = x509.load_pem_x509_certificates(credential.certificate.read_bytes())
+    return [certificate.public_bytes(Encoding.DER) for certificate in found]
+
+
+class TestGoodCallers:
+    @pytest.mark.parametrize("desk", [CITY_12345, COUNTY_12345, CITY_110])
+    def test_a_gateway_is_who_its_certificate_says(self, pki: Pki, port: int, desk: Desk) -> None:
+        """Network, region, organisation and number come from the one URI of the leaf."""
+        caller = identify(_context(pki, port, pki.gateway(desk)), pki.trust(), pki.made_at)
+        assert (caller.network, caller.region) == (desk.network, desk.region)
+        assert (caller.organisation, caller.gateway) == (desk.organisation, 1)
+        assert caller.not_before < pki.made_at < caller.not_after
+
+    def test_both_rooms_spell_names_alike(self, pki: Pki, context: Context) -> None:
+        """The certificate tool's names and the bridge's are one language, though not one module."""
+        leaf = x509.load_pem_x509_certificate(context["x509_pem_cert"][0])
+        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        (uri,) = names.get_values_for_type(x509.UniformResourceIdentifier)
+        spoken, caller = parse_name(uri), identify(context, pki.trust(), pki.made_at)
+        assert spoken == Name(
+            network=caller.network,
+            region=caller.region,
+            organisation=caller.organisation,
+            role="gw",
+            number=caller.gateway,
+        )
+        assert certs.profiles.SIGNER_USAGE == exchange.certificates.SIGNER_USAGE
+
+
+# Those that TLS itself refuses, so that no handler ever sees them.
+_REFUSED_BY_TLS = [
+    "expired",
+    "not-yet-valid",
+    "unknown-root",
+    "self-signed",
+    "server-only",
+    "no-digital-signature",
+    "signer-gateway-name",  # the signer's usage
+]
+
+# Those that TLS lets in: the defect, and the rule that must refuse it.
+_LET_IN_BY_TLS = [
+    ("wrong-network", "wrong-network"),  # H1
+    ("unknown-network", "network-unknown"),
+    ("two-names", "name"),
+    ("name-and-host", "name"),
+    ("common-name-only", "name"),
+    ("host-only", "name"),
+    ("malformed-name", "name"),
+    ("signer-name", "name"),
+    ("server-and-client", "usage"),
+    ("no-usage", "usage"),
+    ("rsa-1024", "key"),
+    ("authority", "authority"),
+]
+
+
+class TestBadCertificates:
+    @pytest.mark.parametrize("defect", _REFUSED_BY_TLS)
+    def test_tls_refuses(self, pki: Pki, port: int, defect: str) -> None:
+        """The handshake fails and no handler is reached."""
+        with pytest.raises(grpc.RpcError) as raised:
+            _context(pki, port, pki.defects[defect])
+        assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
+
+    @pytest.mark.parametrize(("defect", "rule"), _LET_IN_BY_TLS)
+    def test_identify_refuses_what_tls_lets_in(
+        self, pki: Pki, port: int, defect: str, rule: str
+    ) -> None:
+        """Without the guard the caller reaches the handler; with it the named rule refuses."""
+        seen = _context(pki, port, pki.defects[defect])
+        with pytest.raises(NotAuthenticated) as raised:
+            identify(seen, pki.trust(), pki.made_at)
+        assert _rule(raised) == rule
+
+    @pytest.mark.parametrize(
+        ("defect", "rule"),
+        [
+            ("expired", "validity"),
+            ("not-yet-valid", "validity"),
+            ("unknown-root", "chain"),
+            ("self-signed", "chain"),
+            ("server-only", "usage"),
+            ("no-digital-signature", "key-usage"),
+            ("signer-gateway-name", "usage"),
+        ],
+    )
+    def test_identify_refuses_what_tls_refuses(
+        self, pki: Pki, context: Context, defect: str, rule: str
+    ) -> None:
+        """The guard does not lean on TLS: put into a real context, these are refused as well."""
+        with pytest.raises(NotAuthenticated) as raised:
+            identify(_swapped(context, pki.defects[defect]), pki.trust(), pki.made_at)
+        assert _rule(raised) == rule
+
+    def test_every_gateway_defect_is_tested(self, pki: Pki) -> None:
+        """A defect that is made and never refused would be a hole with a name."""
+        gateways = {name for name in pki.defects if not name.startswith("signer-")}
+        tested = {*_REFUSED_BY_TLS, *(defect for defect, _ in _LET_IN_BY_TLS)}
+        assert gateways <= tested
+
+    def test_pooled_roots_would_take_the_other_networks_word(
+        self, pki: Pki, port: int, context: Context
+    ) -> None:
+        """H1 with the guard off: both roots under one name vouch for the stolen identity."""
+        seen = _context(pki, port, pki.defects["wrong-network"])
+        roots = x509.load_pem_x509_certificates(pki.trust().pem())
+        stolen = identify(seen, TrustStore({GOVERNMENT: roots}), pki.made_at)
+        honest = identify(context, pki.trust(), pki.made_at)
+        assert (stolen.organisation, stolen.network) == (honest.organisation, honest.network)
+        with pytest.raises(NotAuthenticated) as raised:
+            identify(seen, pki.trust(), pki.made_at)
+        assert raised.value.facts["issued_by"] == POLICE
+
+
+def _swapped(context: Context, credential: Credential) -> Context:
+    """Return a real context that presents another certificate."""
+    found = x509.load_pem_x509_certificates(credential.certificate.read_bytes())
+    pem = [certificate.public_bytes(Encoding.PEM) for certificate in found]
+    return {**context, "x509_pem_cert": [pem[0]], "x509_pem_cert_chain": [b"".join(pem[1:])]}
+
+
+class TestSessions:
+    def test_a_resumed_session_is_refused(self, pki: Pki, port: int) -> None:
+        """H2: resumption is real, TLS accepts it, and it never looks at the certificate."""
+        cache = cygrpc.SSLSessionCacheLRU(4)
+        first = _look_with(pki, port, CITY_12345, cache)
+        assert first["ssl_session_reused"] == [b"false"]
+        resumed = _look_with(pki, port, CITY_12345, cache)
+        assert resumed["ssl_session_reused"] == [b"true"]
+        with pytest.raises(NotAuthenticated) as raised:
+            identify(resumed, pki.trust(), pki.made_at)
+        assert _rule(raised) == "session-resumed"
+
+    def test_a_shared_session_cache_cannot_lend_an_identity(self, pki: Pki, port: int) -> None:
+        """H3: with a shared cache 110 would appear as 12345; the guard refuses."""
+        cache = cygrpc.SSLSessionCacheLRU(4)
+        first = _look_with(pki, port, CITY_12345, cache)
+        borrowed = _look_with(pki, port, CITY_110, cache)
+        assert borrowed["x509_pem_cert"] == first["x509_pem_cert"]  # the hole
+        with pytest.raises(NotAuthenticated) as raised:
+            identify(borrowed, pki.trust(), pki.made_at)
+        assert _rule(raised) == "session-resumed"
+
+    def test_expiry_counts_on_a_live_connection(self, pki: Pki, context: Context) -> None:
+        """H4: the connection stays, the certificate ends; the next call on it is refused."""
+        trust = pki.trust()
+        caller = identify(context, trust, pki.made_at)
+        identify(context, trust, caller.not_after)
+        with pytest.raises(NotAuthenticated) as raised:
+            identify(context, trust, caller.not_after + timedelta(microseconds=1))
+        assert _rule(raised) == "validity"
+
+    @pytest.mark.parametrize(
+        ("key", "values", "rule"),
+        [
+            ("ssl_session_reused", [], "session-resumed"),
+            ("ssl_tls_version", [b"TLSv1.2"], "tls-version"),
+            ("ssl_tls_version", [], "tls-version"),
+            ("x509_pem_cert", [], "unreadable"),
+            ("x509_pem_cert", [b"junk"], "unreadable"),
+            ("x509_pem_cert_chain", [b"junk"], "unreadable"),
+            ("x509_pem_cert_chain", [], "chain"),
+        ],
+    )
+    def test_a_missing_or_odd_answer_of_grpc_refuses(
+        self, pki: Pki, context: Context, key: str, values: list[bytes], rule: str
+    ) -> None:
+        """The guard fails closed when grpc stops reporting what it rests on."""
+        with pytest.raises(NotAuthenticated) as raised:
+            identify({**context, key: values}, pki.trust(), pki.made_at)
+        assert _rule(raised) == rule
+
+    def test_tls_1_2_is_refused_by_the_server(self, pki: Pki) -> None:
+        """H5: grpc takes TLS 1.2 as it comes, and refuses it with the one suite that does not fit."""
+        assert _tls12_handshake(pki, {}) == "TLSv1.2"
+        assert _tls12_handshake(pki, TLS13_ONLY) == "refused"
+
+
+def _look_with(pki: Pki, port: int, desk: Desk, cache: object) -> Context:
+    # Sessions are cached by server name, and an address is none.
+    options = {"ssl_session_cache": cache, "ssl_target_name_override": "localhost"}
+    with dial(pki, port, pki.gateway(desk), **options) as channel:
+        return look(channel)
+
+
+_SERVER = """
+import sys, grpc
+from concurrent.futures import ThreadPoolExecutor
+key, chain, roots = (open(path, "rb").read() for path in sys.argv[1:])
+server = grpc.server(ThreadPoolExecutor(1))
+credentials = grpc.ssl_server_credentials([(key, chain)], roots, True)
+print(server.add_secure_port("127.0.0.1:0", credentials), flush=True)
+server.start()
+sys.stdin.read()
+"""
+
+
+def _tls12_handshake(pki: Pki, environment: dict[str, str]) -> str:
+    """Start a server with *environment* and offer it TLS 1.2 only; return what came of it."""
+    bridge, gateway = pki.development.bridge, pki.gateway(CITY_12345)
+    roots = pki.development.trust[GOVERNMENT]
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.maximum_version = ssl.TLSVersion.TLSv1_2
+    client.load_verify_locations(pki.development.bridge_trust)
+    client.load_cert_chain(gateway.certificate, gateway.key)
+    client.set_alpn_protocols(["h2"])
+    with subprocess.Popen(
+        [sys.executable, "-c", _SERVER, str(bridge.key), str(bridge.certificate), str(roots)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, **environment},
+    ) as server:
+        assert server.stdout is not None
+        port = int(server.stdout.readline())
+        try:
+            return _handshake(client, port)
+        finally:
+            server.kill()
+
+
+def _handshake(client: ssl.SSLContext, port: int) -> str:
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as plain:
+        try:
+            with client.wrap_socket(plain, server_hostname="localhost") as secured:
+                return str(secured.version())
+        except (ssl.SSLError, ConnectionError):
+            return "refused"
+
+
+class TestMemory:
+    def test_a_caller_is_remembered_for_seconds(self, pki: Pki, context: Context) -> None:
+        """The same object comes back until the time is over, and not when the clock steps back."""
+        trust, now = pki.trust(), pki.made_at
+        caller = identify(context, trust, now)
+        assert identify(context, trust, now + REMEMBERED / 2) is caller
+        assert identify(context, trust, now + REMEMBERED) is not caller
+        assert identify(context, trust, now - timedelta(seconds=1)) is not caller
+
+    def test_another_trust_store_remembers_nothing(self, pki: Pki, context: Context) -> None:
+        """A root that is withdrawn takes along everyone it vouched for, at once."""
+        identify(context, pki.trust(), pki.made_at)
+        only_police = TrustStore.load({POLICE: pki.development.trust[POLICE]})
+        with pytest.raises(NotAuthenticated) as raised:
+            identify(context, only_police, pki.made_at)
+        assert _rule(raised) == "network-unknown"
+
+    def test_a_refusal_is_not_remembered_as_a_pass(self, pki: Pki, context: Context) -> None:
+        """What was refused is refused again."""
+        trust, bad = pki.trust(), _swapped(context, pki.defects["two-names"])
+        for _ in range(2):
+            with pytest.raises(NotAuthenticated):
+                identify(bad, trust, pki.made_at)
+
+
+class TestSigners:
+    def test_a_signer_is_who_its_certificate_says(self, pki: Pki) -> None:
+        """The key comes ready to verify with, named by the leaf's fingerprint."""
+        signer = verify_signer(_chain(pki.signer(CITY_110)), pki.trust(), pki.made_at)
+        assert signer.party == (POLICE, CITY_110.organisation)
+        assert signer.key.key_id == signer.fingerprint
+
+    @pytest.mark.parametrize(
+        ("defect", "rule"),
+        [
+            ("signer-expired", "validity"),
+            ("signer-wrong-network", "wrong-network"),
+            ("signer-unknown-root", "chain"),
+            ("signer-without-nonrepudiation", "key-usage"),
+            ("signer-dials-too", "usage"),
+            ("signer-gateway-usage", "usage"),
+            ("signer-gateway-name", "name"),
+            ("signer-two-names", "name"),
+            ("signer-p384", "key"),
+        ],
+    )
+    def test_a_bad_signer_is_refused(self, pki: Pki, defect: str, rule: str) -> None:
+        """Each defect is refused by its own rule."""
+        with pytest.raises(VerificationError) as raised:
+            verify_signer(_chain(pki.defects[defect]), pki.trust(), pki.made_at)
+        assert _rule(raised) == rule
+
+    def test_a_gateway_signs_nothing(self, pki: Pki) -> None:
+        """A stolen gateway key gives no statements."""
+        with pytest.raises(VerificationError) as raised:
+            verify_signer(_chain(pki.gateway(CITY_12345)), pki.trust(), pki.made_at)
+        assert _rule(raised) == "name"
+
+    def test_a_signer_does_not_dial(self, pki: Pki, context: Context) -> None:
+        """And a stolen signer key opens no connection."""
+        with pytest.raises(NotAuthenticated) as raised:
+            identify(_swapped(context, pki.signer(CITY_12345)), pki.trust(), pki.made_at)
+        assert _rule(raised) == "name"
+
+    def test_issuers_must_be_sent_along_every_time(self, pki: Pki) -> None:
+        """A leaf alone is refused even when the full chain is remembered: it must prove itself."""
+        trust, chain = pki.trust(), _chain(pki.signer(CITY_12345))
+        verify_signer(chain, trust, pki.made_at)
+        with pytest.raises(VerificationError) as raised:
+            verify_signer(chain[:1], trust, pki.made_at)
+        assert _rule(raised) == "chain"
+
+    @pytest.mark.parametrize("chain", [[], [b""], [b"junk"], [b"junk"] * 99])
+    def test_junk_is_refused(self, pki: Pki, chain: list[bytes]) -> None:
+        """Bytes that are no certificate are an answer, not an accident."""
+        with pytest.raises(VerificationError) as raised:
+            verify_signer(chain, pki.trust(), pki.made_at)
+        assert _rule(raised) == "unreadable"
+
+    def test_time_is_compared_when_remembered(self, pki: Pki) -> None:
+        """The same remembered signer holds within its bounds only."""
+        trust, chain = pki.trust(), _chain(pki.signer(CITY_12345))
+        signer = verify_signer(chain, trust, pki.made_at)
+        assert verify_signer(chain, trust, signer.not_after) is signer
+        for moment in (signer.not_before - timedelta(seconds=1), _after(signer.not_after)):
+            with pytest.raises(VerificationError):
+                verify_signer(chain, trust, moment)
+
+
+def _after(moment: datetime) -> datetime:
+    return moment + timedelta(seconds=1)
+
+
+class TestTrustFiles:
+    def test_an_empty_file_is_refused(self, pki: Pki, tmp_path: Path) -> None:
+        """H6: nothing in the file must never mean trust in everybody."""
+        _refused(tmp_path, b"", "holds no certificate")
+        _refused(tmp_path, b"# a comment only\n", "holds no certificate")
+
+    def test_no_network_is_refused(self) -> None:
+        """A bridge that trusts nobody is a mistake."""
+        with pytest.raises(ConfigurationError):
+            TrustStore.load({})
+
+    def test_a_missing_file_is_refused(self, tmp_path: Path) -> None:
+        """The text names the file."""
+        with pytest.raises(ConfigurationError) as raised:
+            TrustStore.load({GOVERNMENT: tmp_path / "absent.pem"})
+        assert "absent.pem" in raised.value.text.zh
+
+    def test_a_malformed_block_in_the_middle_is_refused(self, pki: Pki, tmp_path: Path) -> None:
+        """H7: the usual parser drops the block and says nothing; here the line is named."""
+        good = pki.development.trust[GOVERNMENT].read_bytes()
+        junk = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+        _refused(tmp_path, good + junk + good, "no whole certificate")
+        _refused(tmp_path, good + good[:-40], "no whole certificate")
+        _refused(tmp_path, good + good.replace(b"BEGIN", b"BEGUN"), "no whole certificate")
+        key = pki.gateway(CITY_12345).key.read_bytes()
+        _refused(tmp_path, good + key, "no whole certificate")
+
+    def test_a_leaf_is_no_root(self, pki: Pki, tmp_path: Path) -> None:
+        """Trusting a leaf would make its owner an authority in the reader's eyes."""
+        leaf = pki.gateway(CITY_12345).certificate.read_bytes()
+        _refused(tmp_path, leaf, "no authority's")
+
+    def test_another_networks_root_is_refused(self, pki: Pki, tmp_path: Path) -> None:
+        """Two files exchanged by mistake are named before anybody calls."""
+        _refused(tmp_path, pki.development.trust[POLICE].read_bytes(), POLICE)
+
+    def test_one_root_under_two_networks_is_refused(self, pki: Pki, tmp_path: Path) -> None:
+        """An authority without a network in its certificate still vouches for one network only."""
+        nameless = tmp_path / "nameless.pem"
+        nameless.write_bytes(_nameless_root(pki))
+        with pytest.raises(ConfigurationError) as raised:
+            TrustStore.load({GOVERNMENT: nameless, POLICE: nameless})
+        assert "two networks" in raised.value.text.en
+
+    def test_comments_and_several_roots_are_fine(self, pki: Pki, tmp_path: Path) -> None:
+        """A change of root needs both for a while, and people write down what is what."""
+        path = tmp_path / "two.pem"
+        good = pki.development.trust[GOVERNMENT].read_bytes()
+        path.write_bytes("# 旧根\r\n".encode() + good + b"\n# new\n" + _nameless_root(pki))
+        assert TrustStore.load({GOVERNMENT: path}).networks == {GOVERNMENT}
+
+
+def _nameless_root(pki: Pki) -> bytes:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "nameless root")])
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(pki.made_at)
+        .not_valid_after(pki.made_at + timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=1), critical=True)
+        .sign(key, hashes.SHA256())
+        .public_bytes(Encoding.PEM)
+    )
+
+
+def _refused(folder: Path, content: bytes, words: str) -> None:
+    path = folder / "trust.pem"
+    path.write_bytes(content)
+    with pytest.raises(ConfigurationError) as raised:
+        TrustStore.load({GOVERNMENT: path})
+    assert words in raised.value.text.en
+    assert "trust.pem" in raised.value.text.zh
+
+
+class TestMethods:
+    @pytest.mark.parametrize("method", sorted(METHODS))
+    def test_every_method_with_every_caller(self, pki: Pki, context: Context, method: str) -> None:
+        """A registered gateway may call all; who is not registered, only what anyone may."""
+        caller = identify(context, pki.trust(), pki.made_at)
+        authorise(caller, method, registered={caller.party})
+        strangers: list[Caller | None] = [None, caller]
+        for stranger in strangers:
+            if METHODS[method] is CallerKind.ANYONE:
+                authorise(stranger, method, registered=())
+                continue
+            with pytest.raises(NotAuthorized) as raised:
+                authorise(stranger, method, registered={(POLICE, caller.organisation)})
+            assert _rule(raised) == "organisation-unregistered"
+
+    @pytest.mark.parametrize(
+        "method",
+        [
+            "",
+            "/hotline.exchange.v1.ExchangeService/pushMessages",
+            "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+        ],
+    )
+    def test_what_is_not_in_the_table_nobody_may_call(
+        self, pki: Pki, context: Context, method: str
+    ) -> None:
+        """Denied by default, whoever asks."""
+        caller = identify(context, pki.trust(), pki.made_at)
+        with pytest.raises(NotAuthorized) as raised:
+            authorise(caller, method, registered={caller.party})
+        assert _rule(raised) == "method-unknown"
