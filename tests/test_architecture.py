@@ -26,7 +26,7 @@ ORDER: dict[str, tuple[str, ...]] = {
     ),
     "domain": (
         "acts", "ticket", "lifecycle", "deadlines", "rules", "delivery", "merkle", "envelope",
-        "note", "log", "receipt",
+        "note", "log", "receipt", "submission",
     ),
     "keeping": ("tables", "migrations", "store", "query"),
     "doing": ("bridge",),
@@ -53,8 +53,7 @@ DOORS: dict[str, set[str]] = {
     },
     "cryptography": {
         "exchange.envelope", "exchange.note", "exchange.log", "exchange.trust",
-        "exchange.certificates",
-        "exchange.identity", "certs",
+        "exchange.certificates", "exchange.identity", "certs",
     },
     "stdnum": {"exchange.divisions", "exchange.organisations"},
     "click": {"exchange.cli", "certs.cli"},
