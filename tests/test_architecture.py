@@ -25,7 +25,7 @@ ORDER: dict[str, tuple[str, ...]] = {
         "catalog", "profile",
     ),
     "domain": (
-        "acts", "ticket", "lifecycle", "deadlines", "rules", "delivery", "merkle", "envelope",
+        "acts", "ticket", "states", "lifecycle", "deadlines", "rules", "delivery", "merkle", "envelope",
         "note", "log", "receipt", "submission",
     ),
     "keeping": ("tables", "migrations", "store", "query"),
