@@ -25,8 +25,8 @@ ORDER: dict[str, tuple[str, ...]] = {
         "catalog", "profile",
     ),
     "domain": (
-        "acts", "ticket", "states", "lifecycle", "deadlines", "rules", "delivery", "merkle", "envelope",
-        "note", "log", "receipt", "submission",
+        "acts", "ticket", "states", "lifecycle", "deadlines", "rules", "delivery", "merkle",
+        "envelope", "note", "log", "receipt", "submission",
     ),
     "keeping": ("tables", "migrations", "store", "query"),
     "doing": ("bridge",),
