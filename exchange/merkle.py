@@ -299,7 +299,7 @@ def verify_consistency(
             raise _history_broken(first, second)
         return
     steps = [first_root, *proof] if first.bit_count() == 1 else list(proof)
-    if not proof or any(len(step) != HASH_SIZE for step in steps):
+    if not steps or any(len(step) != HASH_SIZE for step in steps):
         raise _history_broken(first, second)
     rest, last = first - 1, second - 1
     while rest & 1:

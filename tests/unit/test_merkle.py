@@ -206,6 +206,7 @@ class TestNodes:
         pairs = [(HASHES[n], HASHES[n + 1]) for n in (0, 1, 2, 0, 0)]
 
         assert [node_hash(*pair) for pair in pairs] == [memo(*pair) for pair in pairs]
+        assert len(memo._known) <= 2
 
 
 class TestInclusion:
@@ -260,6 +261,14 @@ class TestInclusion:
         """An index outside the tree is refused."""
         with pytest.raises(VerificationError):
             root_from_path(HASHES[0], index, size, ())
+
+    @pytest.mark.parametrize("step", [b"", bytes(31), bytes(33), bytes(10_000)])
+    def test_steps_of_a_wrong_length(self, step: bytes) -> None:
+        """A path entry that is no hash is refused, not hashed."""
+        with pytest.raises(VerificationError):
+            root_from_path(HASHES[0], 0, 2, (step,))
+        with pytest.raises(VerificationError):
+            root_from_path(step, 0, 1, ())
 
     def test_endless_path(self) -> None:
         """A path longer than any tree is refused before it is hashed."""
@@ -317,6 +326,12 @@ class TestConsistency:
             for bad in altered:
                 with pytest.raises(VerificationError):
                     verify_consistency(first, ROOTS[first], second, ROOTS[second], bad)
+
+    def test_another_size(self) -> None:
+        """A proof for four entries does not show that there are five."""
+        proof = consistency_proof(3, 4, cached_node)
+        with pytest.raises(VerificationError):
+            verify_consistency(3, ROOTS[3], 5, ROOTS[4], proof)
 
     @pytest.mark.parametrize(("first", "second"), [(5, 4), (-1, 4)])
     def test_backwards(self, first: int, second: int) -> None:

@@ -15,6 +15,7 @@ from exchange.note import (
     MAX_SIGNATURES,
     LogKey,
     NoteVerifier,
+    encode_base64,
     open_note,
     sign_note,
     split_note,
@@ -124,6 +125,14 @@ class TestRefused:
         """Anything but the one form is refused, also where the signature would hold."""
         with pytest.raises(VerificationError):
             open_note(bad, [PETER])
+
+    @pytest.mark.parametrize("text", ["a\r\n", "a\x00\n", "x" * MAX_NOTE + "\n"])
+    def test_signed_all_the_same(self, text: str) -> None:
+        """A text with control characters or without end is refused although its key signed it."""
+        key = LogKey.parse(GO_PRIVATE)
+        value = encode_base64(PETER.key_hash + key.key.sign(text.encode()))
+        with pytest.raises(VerificationError, match="malformed"):
+            open_note(note(f"— PeterNeumann {value}\n", text=text), [PETER])
 
     def test_sixteen_witnesses(self) -> None:
         """As many signatures as the specification asks for are read."""
