@@ -322,6 +322,7 @@ class TestConsistency:
             proof = consistency_proof(first, second, cached_node)
             altered = [(*proof, bytes(32)), (bytes(32), *proof), (bytes(31), *proof[1:])]
             altered += [proof[:n] + proof[n + 1 :] for n in range(len(proof))]
+            altered += [()] if proof else []
             altered += [(*proof[:n], bytes(32), *proof[n + 1 :]) for n in range(len(proof))]
             for bad in altered:
                 with pytest.raises(VerificationError):
