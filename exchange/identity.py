@@ -222,14 +222,22 @@ def authorise(caller: Caller | None, method: str, *, registered: Container[Party
             rule="method-unknown",
             method=method,
         )
-    if caller is None or caller.party not in registered:
-        organisation, network = (caller.organisation, caller.network) if caller else ("-", "-")
+    if caller is None:
+        raise NotAuthorized(
+            Text(
+                en="Only a gateway may call {method}. Present a gateway's certificate.",
+                zh="只有网关可以调用 {method}。请出示网关证书。",
+            ).fill(method=method),
+            rule="caller-unknown",
+            method=method,
+        )
+    if caller.party not in registered:
         raise NotAuthorized(
             Text(
                 en="The organisation {organisation} of {network} is not registered at this bridge. "
                 "Ask its operator to enter it.",
                 zh="网络 {network} 的机构 {organisation} 未在本网桥登记。请联系运营方登记。",
-            ).fill(organisation=organisation, network=network),
+            ).fill(organisation=caller.organisation, network=caller.network),
             rule="organisation-unregistered",
             method=method,
         )

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, cast
 
 import grpc
@@ -34,9 +35,9 @@ def _look(_: bytes, context: grpc.ServicerContext) -> bytes:
 
 
 @contextmanager
-def mirror(pki: Pki) -> Iterator[int]:
-    """Serve on loopback with the bridge's certificate and the pooled roots; yield the port."""
-    bridge = pki.development.bridge
+def mirror(pki: Pki, credential: Credential | None = None) -> Iterator[int]:
+    """Serve on loopback with the bridge's certificate (or another) and the roots; yield the port."""
+    bridge = credential or pki.development.bridge
     server = grpc.server(ThreadPoolExecutor(2), options=[("grpc.so_reuseport", 0)])
     server.add_generic_rpc_handlers((_Mirror(),))
     credentials = grpc.ssl_server_credentials(
@@ -53,10 +54,12 @@ def mirror(pki: Pki) -> Iterator[int]:
 
 
 @contextmanager
-def dial(pki: Pki, port: int, credential: Credential, **options: object) -> Iterator[grpc.Channel]:
-    """Connect as *credential*; options are grpc's, with underscores for the dots after ``grpc``."""
+def dial(
+    pki: Pki, port: int, credential: Credential, root: Path | None = None, **options: object
+) -> Iterator[grpc.Channel]:
+    """Connect as *credential*, trusting the bridge's root or *root*; options are grpc's, with underscores for the dots after ``grpc``."""
     credentials = grpc.ssl_channel_credentials(
-        root_certificates=pki.development.bridge_trust.read_bytes(),
+        root_certificates=(root or pki.development.bridge_trust).read_bytes(),
         private_key=credential.key.read_bytes(),
         certificate_chain=credential.certificate.read_bytes(),
     )

@@ -37,6 +37,8 @@ from certs.names import Name, Role, parse_name
 from certs.profiles import PROFILES, SIGNER_USAGE, ProfileName
 
 NOW = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
+README = Path(__file__).parents[2] / "certs" / "README.md"
+PROMPT = "$ python -m certs "
 ORGANISATION = "11140400MB1X00010Y"
 
 
@@ -387,6 +389,18 @@ class TestCommands:
         assert described[0]["names"] == [_name().uri]
         assert described[0]["days_left"] == 89
         assert "剩余 89 天" in _run("show", out, lang="zh").output
+
+    def test_the_readme_commands_work(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Every command shown after a dollar sign runs, in the order of the text."""
+        monkeypatch.chdir(tmp_path)
+        shown = README.read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
+        commands = [line.removeprefix(PROMPT).split() for line in shown if line.startswith(PROMPT)]
+        assert len(commands) >= 4
+        for command in commands:
+            result = _run(*command)
+            assert result.exit_code == 0, (command, result.output)
 
     def test_a_bridge_certificate(self, tmp_path: Path) -> None:
         """Hosts instead of region and organisation; both together are refused."""
