@@ -1,5 +1,5 @@
 """
-Organisations (机构): their codes, their side of the bridge, and the site's register of them.
+Organisations (机构): their codes, the service they are of, and the site's register of them.
 
 Two kinds of code are in use.  The unified social credit code (统一社会信用代码, GB 32100): 18
 characters with a check character.  The public-security organ code (公安机关机构代码): 12
@@ -27,7 +27,7 @@ from exchange.reading import Table
 from exchange.text import Text
 
 
-class Side(StrEnum):
+class Service(StrEnum):
     """What an organisation is in the linkage; the value is what files write."""
 
     HOTLINE = "12345"
@@ -40,8 +40,10 @@ class Side(StrEnum):
     TRAFFIC = "122"
 
 
-#: The sides whose matters the hotline dispatches (12345 and its member units).
-HOTLINE_SIDES = frozenset({Side.HOTLINE, Side.GOVERNMENT, Side.DEPARTMENT, Side.UTILITY})
+#: The services whose matters the hotline dispatches (12345 and its member units).
+HOTLINE_SERVICES = frozenset(
+    {Service.HOTLINE, Service.GOVERNMENT, Service.DEPARTMENT, Service.UTILITY}
+)
 
 
 class Direction(Enum):
@@ -53,11 +55,11 @@ class Direction(Enum):
     WITHIN = "within"
 
     @classmethod
-    def between(cls, sender: Side, receiver: Side) -> Direction:
-        """Return the direction of a hand-off from one side to another."""
-        if sender in HOTLINE_SIDES and receiver is Side.POLICE:
+    def between(cls, sender: Service, receiver: Service) -> Direction:
+        """Return the direction of a hand-off from one service to another."""
+        if sender in HOTLINE_SERVICES and receiver is Service.POLICE:
             return cls.HOTLINE_TO_POLICE
-        if sender is Side.POLICE and receiver in HOTLINE_SIDES:
+        if sender is Service.POLICE and receiver in HOTLINE_SERVICES:
             return cls.POLICE_TO_HOTLINE
         return cls.WITHIN
 
@@ -119,7 +121,7 @@ class Organisation:
     name: Text
     region: str
     network: str
-    side: Side
+    service: Service
     parent: str = ""
 
 
@@ -171,9 +173,9 @@ class Register:
             )
         return code_problem(code, on, self._divisions)
 
-    def of_side(self, side: Side, region: str = COUNTRY) -> tuple[Organisation, ...]:
-        """Return the organisations of *side* in *region*, in the register's order."""
-        return tuple(o for o in self if o.side is side and is_within(o.region, region))
+    def of_service(self, service: Service, region: str = COUNTRY) -> tuple[Organisation, ...]:
+        """Return the organisations of *service* in *region*, in the register's order."""
+        return tuple(o for o in self if o.service is service and is_within(o.region, region))
 
     def above(self, code: str) -> tuple[Organisation, ...]:
         """Return the organisations above *code*, its parent first."""
@@ -190,8 +192,8 @@ def load_register(path: Path, *, on: date, table: Divisions | None = None) -> Re
     """
     Return the register in *path*: TOML with ``[[organisation]]`` tables, or CSV by its suffix.
 
-    Keys or columns: code, name_zh, name_en, region, network, side, parent (the last may be left
-    out).  Raises `DataError` for an unknown key, a malformed code, an unknown region or side, a
+    Keys or columns: code, name_zh, name_en, region, network, service, parent (the last may be left
+    out).  Raises `DataError` for an unknown key, a malformed code, an unknown region or service, a
     double code, or a parent that is missing or goes round in a circle.
     """
     known = table or divisions()
@@ -220,7 +222,7 @@ def _organisation(row: Table, on: date, known: Divisions) -> Organisation:
         name=row.bilingual("name_zh", "name_en"),
         region=region,
         network=row.text("network"),
-        side=Side(row.one_of("side", Side)),
+        service=Service(row.one_of("service", Service)),
         parent=row.text("parent", ""),
     )
     row.done()
