@@ -28,6 +28,7 @@ import certs.profiles
 import exchange.certificates
 from certs.development import GOVERNMENT, POLICE, Credential, Desk
 from certs.names import Name, parse_name
+from exchange.envelope import SigningKey
 from exchange.errors import (
     ConfigurationError,
     ExchangeError,
@@ -45,6 +46,7 @@ from exchange.identity import (
     identify,
     verify_signer,
 )
+from exchange.note import LogKey, NoteVerifier
 from exchange.trust import TrustStore
 from tests.mtls.handshake import Context, dial, look, mirror
 from tests.pki import CITY_110, CITY_12345, COUNTY_12345, Pki
@@ -422,6 +424,14 @@ class TestSigners:
         for moment in (signer.not_before - timedelta(seconds=1), _after(signer.not_after)):
             with pytest.raises(VerificationError):
                 verify_signer(chain, trust, moment)
+
+    def test_the_files_made_are_the_files_used(self, pki: Pki) -> None:
+        """What the certificate tool writes, the envelope and the log read, and names agree."""
+        files, made = pki.signer(CITY_110), pki.development
+        signer = verify_signer(_chain(files), pki.trust(), pki.made_at)
+        assert SigningKey.load(files.key, files.certificate).public == signer.key
+        verifier = NoteVerifier.parse(made.log_verifier.read_text().strip())
+        assert LogKey.load(made.log_key).verifier == verifier
 
 
 def _after(moment: datetime) -> datetime:
