@@ -1,0 +1,268 @@
+"""
+The only writer of the database.
+
+A drain is one transaction: state, messages, receipts, mailboxes, trail and log, or nothing::
+
+    store = Store.open("sqlite:////var/lib/exchange/bridge.db", key)
+    with store.writing() as writer:
+        known = writer.messages(ids)
+        ...                                   # decide
+        proofs = writer.record(entries, now=now)
+    # the with block has ended without an error: it is durable, the proofs are the receipts
+
+`migrate` creates the database or brings it up to date.  Failures of the database are
+`StoreUnavailable`; whatever the failure, nothing is half-written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Collection, Iterator
+
+from sqlalchemy import Connection
+
+from exchange import tables
+from exchange.errors import StoreMismatch, TamperingFound
+from exchange.log import StoredProof, TrustedLogs, sign_checkpoint
+from exchange.merkle import Frontier
+from exchange.note import LogKey
+from exchange.store import rows
+from exchange.store.drivers import driver_of
+from exchange.store.engines import Engines, RowsRefused, connect, reading, translated
+from exchange.store.records import (
+    Accepted,
+    Content,
+    Delivery,
+    Entry,
+    Known,
+    Noted,
+    Refused,
+    Standing,
+    StoredReceipt,
+    Waiting,
+    Written,
+)
+from exchange.store.rows import Row
+from exchange.store.schema import check_version, migrate
+from exchange.store.tree import StoredTree
+from exchange.store.writer import Head, Writer
+from exchange.text import Text
+
+__all__ = [
+    "Accepted",
+    "Content",
+    "Delivery",
+    "Entry",
+    "Known",
+    "Noted",
+    "Refused",
+    "RowsRefused",
+    "Standing",
+    "Store",
+    "StoredReceipt",
+    "Waiting",
+    "Writer",
+    "Written",
+    "migrate",
+]
+
+_HEAD = "SELECT origin, size, root, position FROM log"
+_NEWEST = "SELECT note FROM drain ORDER BY size_after DESC LIMIT 1"
+_WAITING = (
+    "SELECT b.position, b.lane, b.urgency, b.content, m.id, m.envelope, r.message_id,"
+    " r.statement, r.signature, f.message_id, f.statement, f.signature"
+    " FROM (SELECT position, lane, urgency, content, source FROM mailbox WHERE recipient = {}"
+    "  AND lane NOT IN (SELECT lane FROM quarantine WHERE recipient = {})"
+    "  AND lane {outside} AND (urgency < {} OR (urgency = {} AND position > {}))"
+    "  ORDER BY urgency DESC, position LIMIT {}) b"
+    " LEFT JOIN message m ON b.content = 'message' AND m.leaf_index = b.source"
+    " LEFT JOIN receipt r ON b.content = 'written' AND r.leaf_index = b.source"
+    " LEFT JOIN refusal f ON b.content = 'refused' AND f.number = b.source"
+    " ORDER BY b.urgency DESC, b.position"
+)
+_LEAF_INDEXES = "SELECT id, leaf_index FROM message WHERE id {among}"
+_CERTIFICATES = "SELECT chain FROM certificate WHERE key_id = {}"
+#: More urgent than any: where reading a mailbox begins.
+_ABOVE_ALL = 32767
+
+
+class Store:
+    """The database of one bridge's log; safe to use from several threads, one of them writing."""
+
+    def __init__(self, engines: Engines, key: LogKey) -> None:
+        self._engines = engines
+        self._driver = driver_of(engines.writer.dialect.name)
+        self._key = key
+        self._writing = threading.Lock()
+        self._head: Head | None = None
+        #: The heads one of which the log must have when it is read again; empty if any will do.
+        self._expected: tuple[Head, ...] = ()
+        self._note = b""
+
+    @classmethod
+    def open(cls, url: str, key: LogKey) -> Store:
+        """
+        Open the database at *url* for the log whose name and key is *key*.
+
+        Raises `StoreMismatch` when the database has another version or another log,
+        `TamperingFound` when its log does not end with a checkpoint that *key* signed, and
+        `StoreUnavailable` when it cannot be reached.
+        """
+        store = cls(connect(url), key)
+        try:
+            check_version(store._engines)
+            with store.writing():
+                pass  # reads and checks the head, or begins the log
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engines.close()
+
+    # -- writing
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[Writer]:
+        """
+        Open the one write transaction; it commits when the block ends, and else leaves nothing.
+
+        Raises `StoreUnavailable` when the database fails, `RowsRefused` (a kind of it) when it
+        does not take these rows, `StoreMismatch` when another process advanced the log.
+        """
+        with self._writing, translated(), self._engines.writer.connect() as connection:
+            with connection.begin() as transaction:
+                head = self._head = self._head or self._read_head(connection)
+                writer = Writer(connection, self._driver, self._key, head)
+                yield writer
+                # Should the connection be lost now, nobody knows which of the two it is.
+                self._head, self._expected = None, (head, writer.head)
+                transaction.commit()
+            self._head = writer.head
+            self._note = writer.note or self._note
+
+    def _read_head(self, connection: Connection) -> Head:
+        """Read the head in the writer's transaction, and check it as far as that is quick."""
+        found = self._driver.fetch(connection, _HEAD)
+        if not found:
+            empty = Head(frontier=Frontier(), position=0)
+            root = empty.frontier.root()
+            self._driver.insert(connection, tables.log, [(self._key.name, 0, root, 0)])
+            return empty
+        origin, size, root, position = found[0]
+        if origin != self._key.name:
+            raise StoreMismatch(
+                Text(
+                    en=f"The database holds the log {origin}, the key is that of {self._key.name}. "
+                    "Name the right database or key.",
+                    zh=f"数据库中的日志为 {origin}，而密钥属于 {self._key.name}。"
+                    "请指定正确的数据库或密钥。",
+                ),
+                found=origin,
+                needed=self._key.name,
+            )
+        tree = StoredTree(lambda *query: self._driver.fetch(connection, *query))
+        head = Head(frontier=tree.frontier(size), position=position)
+        newest = self._driver.fetch(connection, _NEWEST)
+        self._note = bytes(newest[0][0]) if newest else b""
+        self._check_head(head, bytes(root))
+        return head
+
+    def _check_head(self, head: Head, root: bytes) -> None:
+        frontier = head.frontier
+        fits = frontier.root() == root
+        if frontier.size or self._note:
+            logs = TrustedLogs([self._key.verifier])
+            checkpoint = logs.checkpoint(self._note)
+            fits = fits and (checkpoint.size, checkpoint.root) == (frontier.size, root)
+        if not fits:
+            raise TamperingFound.from_findings(
+                [
+                    Text(
+                        en="table log: the head does not fit the newest checkpoint",
+                        zh="表 log：日志头与最新检查点不符",
+                    )
+                ]
+            )
+        if self._expected and head not in self._expected:
+            raise StoreMismatch(
+                Text(
+                    en=f"Another process wrote the log {self._key.name} while the database was "
+                    "away. Stop one of the two.",
+                    zh=f"数据库断开期间另有进程写入了日志 {self._key.name}，请停止其中一个。",
+                ),
+                origin=self._key.name,
+            )
+
+    # -- reading
+
+    def waiting(
+        self,
+        recipient: str,
+        limit: int,
+        *,
+        after: tuple[int, int] | None = None,
+        skip_lanes: Collection[str] = (),
+    ) -> list[Waiting]:
+        """
+        Return up to *limit* of what waits for *recipient*, most urgent first, then oldest.
+
+        *after* is the (urgency, position) of the last one seen; quarantined lanes and *skip_lanes*
+        are left out.
+        """
+        urgency, position = after or (_ABOVE_ALL, 0)
+        skipped = sorted(skip_lanes)
+        found = self._fetch(
+            _WAITING, recipient, recipient, skipped, urgency, urgency, position, limit
+        )
+        return [_waiting(row) for row in found]
+
+    def stored_proofs(self, message_ids: Collection[str]) -> dict[str, StoredProof]:
+        """
+        Return the proofs of accepted messages, byte for byte as they were given.
+
+        Raises `TamperingFound` or `VerificationError` where the stored log does not give them.
+        """
+        if not message_ids:
+            return {}
+        with reading(self._engines) as connection:
+            tree = StoredTree(lambda *query: self._driver.fetch(connection, *query))
+            found = self._driver.fetch(connection, _LEAF_INDEXES, sorted(message_ids))
+            proofs = tree.proofs([index for _, index in found])
+        return {message_id: proofs[index] for message_id, index in found}
+
+    def checkpoint(self) -> bytes:
+        """Return the newest signed checkpoint; that of the empty log before the first drain."""
+        return self._note or sign_checkpoint(Frontier(), self._key)
+
+    def certificate(self, key_id: bytes) -> tuple[bytes, ...]:
+        """Return the chain (DER, leaf first) of the signer key *key_id*; empty if never seen."""
+        found = self._fetch(_CERTIFICATES, key_id)
+        return rows.unpack_chain(bytes(found[0][0])) if found else ()
+
+    def _fetch(self, statement: str, *parameters: object) -> list[Row]:
+        with reading(self._engines) as connection:
+            return self._driver.fetch(connection, statement, *parameters)
+
+
+def _waiting(row: Row) -> Waiting:
+    position, lane, urgency, content, *sources = row
+    kind = Content(content)
+    if kind is Content.MESSAGE:
+        message_id, payload, signature = sources[0], sources[1], b""
+    elif kind is Content.WRITTEN:
+        message_id, payload, signature = sources[2:5]
+    else:
+        message_id, payload, signature = sources[5:8]
+    return Waiting(
+        position=position,
+        lane=lane,
+        urgency=urgency,
+        content=kind,
+        message_id=message_id,
+        payload=bytes(payload),
+        signature=bytes(signature),
+    )

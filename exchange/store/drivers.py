@@ -1,0 +1,180 @@
+"""
+The hot statements in each driver's own form, on the connection that SQLAlchemy keeps.
+
+A drain is a handful of statements, each over many rows; SQLAlchemy's per-row work would cost as
+much as the rest of the bridge together.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from functools import cache
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, Table
+
+from exchange import tables
+from exchange.store.engines import POSTGRESQL
+from exchange.store.rows import Row, names
+
+# Fewer rows than this are inserted one by one: a COPY has a round trip more.
+_COPY_FROM = 4
+
+
+class Driver(Protocol):
+    """
+    The same few things on each database.
+
+    In *statement*, ``{among}`` stands for "is one of these" (the next parameter is a collection of
+    texts or numbers), ``{outside}`` for its opposite and ``{}`` for a plain parameter.
+    """
+
+    def fetch(self, connection: Connection, statement: str, *parameters: Any) -> list[Row]:
+        """Return the rows that a query gives."""
+
+    def execute(self, connection: Connection, statement: str, *parameters: Any) -> int:
+        """Run a statement and return how many rows it touched."""
+
+    def insert(self, connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+        """Insert *rows*, complete and in the order of the table's columns."""
+
+    def upsert(
+        self, connection: Connection, table: Table, rows: Sequence[Row], changes: Sequence[str]
+    ) -> None:
+        """Insert *rows* or, where their first column is known, set the columns *changes* (maybe none)."""
+
+
+class Sqlite:
+    """SQLite through Python's own driver."""
+
+    def fetch(self, connection: Connection, statement: str, *parameters: Any) -> list[Row]:
+        """Return the rows that a query gives."""
+        found = _raw(connection).execute(_sqlite_form(statement), _sqlite_parameters(parameters))
+        return found.fetchall()  # type: ignore[no-any-return]
+
+    def execute(self, connection: Connection, statement: str, *parameters: Any) -> int:
+        """Run a statement and return how many rows it touched."""
+        done = _raw(connection).execute(_sqlite_form(statement), _sqlite_parameters(parameters))
+        return done.rowcount  # type: ignore[no-any-return]
+
+    def insert(self, connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+        """Insert *rows*, complete and in the order of the table's columns."""
+        _raw(connection).executemany(_insert_form(table).replace("{}", "?"), rows)
+
+    def upsert(
+        self, connection: Connection, table: Table, rows: Sequence[Row], changes: Sequence[str]
+    ) -> None:
+        """Insert *rows* or, where their first column is known, set the columns *changes* (maybe none)."""
+        form = _upsert_form(table, tuple(changes)).replace("{}", "?")
+        _raw(connection).executemany(form, rows)
+
+
+class Postgresql:
+    """PostgreSQL through psycopg: values travel in binary form."""
+
+    def fetch(self, connection: Connection, statement: str, *parameters: Any) -> list[Row]:
+        """Return the rows that a query gives."""
+        with _raw(connection).cursor(binary=True) as cursor:
+            cursor.execute(_postgresql_form(statement), _postgresql_parameters(parameters))
+            return cursor.fetchall()  # type: ignore[no-any-return]
+
+    def execute(self, connection: Connection, statement: str, *parameters: Any) -> int:
+        """Run a statement and return how many rows it touched."""
+        with _raw(connection).cursor() as cursor:
+            cursor.execute(_postgresql_form(statement), _postgresql_parameters(parameters))
+            return cursor.rowcount  # type: ignore[no-any-return]
+
+    def insert(self, connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+        """Insert *rows*, complete and in the order of the table's columns."""
+        with _raw(connection).cursor() as cursor:
+            if len(rows) < _COPY_FROM:
+                cursor.executemany(_insert_form(table).replace("{}", "%b"), rows)
+                return
+            columns = ", ".join(names(table))
+            statement = f"COPY {table.name} ({columns}) FROM STDIN (FORMAT BINARY)"
+            with cursor.copy(statement) as copy:
+                copy.set_types(_postgresql_types(table))
+                for row in rows:
+                    copy.write_row(row)
+
+    def upsert(
+        self, connection: Connection, table: Table, rows: Sequence[Row], changes: Sequence[str]
+    ) -> None:
+        """Insert *rows* or, where their first column is known, set the columns *changes* (maybe none)."""
+        form = _upsert_form(table, tuple(changes)).replace("{}", "%s")
+        with _raw(connection).cursor() as cursor:
+            cursor.executemany(form, rows)
+
+
+def driver_of(kind: str) -> Driver:
+    """Return the driver for databases of this *kind* (`sqlalchemy.Dialect.name`)."""
+    return Postgresql() if kind == POSTGRESQL else Sqlite()
+
+
+def _raw(connection: Connection) -> Any:
+    return connection.connection.dbapi_connection
+
+
+@cache
+def _sqlite_form(statement: str) -> str:
+    return statement.format(
+        "?", "?", "?", "?", "?", "?", "?", "?", "?", "?",
+        among="IN (SELECT value FROM json_each(?))",
+        outside="NOT IN (SELECT value FROM json_each(?))",
+    )  # fmt: skip
+
+
+@cache
+def _postgresql_form(statement: str) -> str:
+    return statement.format(
+        "%s", "%s", "%s", "%s", "%s", "%s", "%s", "%s", "%s", "%s",
+        among="= ANY(%s)",
+        outside="<> ALL(%s)",
+    )  # fmt: skip
+
+
+def _is_many(parameter: Any) -> bool:
+    return isinstance(parameter, Collection) and not isinstance(parameter, (str, bytes))
+
+
+def _sqlite_parameters(parameters: Sequence[Any]) -> list[Any]:
+    return [json.dumps(list(p)) if _is_many(p) else p for p in parameters]
+
+
+def _postgresql_parameters(parameters: Sequence[Any]) -> list[Any]:
+    return [list(p) if _is_many(p) else p for p in parameters]
+
+
+@cache
+def select_form(table: Table) -> str:
+    """Return the query for all columns of *table*, in order; the caller adds what it needs."""
+    return f"SELECT {', '.join(names(table))} FROM {table.name}"  # noqa: S608 (our own names)
+
+
+@cache
+def _insert_form(table: Table) -> str:
+    columns = names(table)
+    marks = ", ".join("{}" for _ in columns)
+    return f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608 (our own names)
+
+
+@cache
+def _upsert_form(table: Table, changes: tuple[str, ...]) -> str:
+    sets = [f"{name} = excluded.{name}" for name in changes]
+    if table is tables.handoff:
+        # `updated` is when the state last changed: a note leaves the head and the time alone.
+        sets.append(
+            "updated = CASE WHEN handoff.head = excluded.head THEN handoff.updated"
+            " ELSE excluded.updated END"
+        )
+    then = f"UPDATE SET {', '.join(sets)}" if sets else "NOTHING"
+    return f"{_insert_form(table)} ON CONFLICT ({names(table)[0]}) DO {then}"
+
+
+@cache
+def _postgresql_types(table: Table) -> list[str]:
+    words = {"SMALLINT": "int2", "BIGINT": "int8", "BOOLEAN": "bool", "BLOB": "bytea"}
+    return [
+        words.get(str(column.type).partition("(")[0].upper(), "text") for column in table.columns
+    ]

@@ -1,0 +1,187 @@
+"""
+The connections to the database, and what its failures mean.
+
+Two engines: one connection that writes, and a few that read.  SQLite takes the write lock at the
+beginning of a transaction (``BEGIN IMMEDIATE``): a reader that turns writer half-way would fail
+where nothing is wrong.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DataError as RowDataError
+
+from exchange.errors import ConfigurationError, StoreUnavailable
+from exchange.text import Text
+
+SQLITE = "sqlite"
+POSTGRESQL = "postgresql"
+
+#: How long a connection waits for a lock that another process holds.
+LOCK_SECONDS = 5
+#: How many readers at once; more wait.
+READERS = 8
+
+# FULL: a receipt is given after the fsync, never before (DESIGN, promise 2).
+_SQLITE_PRAGMAS = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA foreign_keys = ON",
+    f"PRAGMA busy_timeout = {LOCK_SECONDS * 1000}",
+    "PRAGMA cache_size = -65536",
+    "PRAGMA wal_autocheckpoint = 1000",
+    "PRAGMA journal_size_limit = 67108864",
+)
+_POSTGRESQL_OPTIONS = (
+    f"-c lock_timeout={LOCK_SECONDS * 1000} -c idle_in_transaction_session_timeout=60000"
+    " -c timezone=UTC"
+)
+# A server may be set to answer before it has written; a bridge may not.
+_POSTGRESQL_DURABLE = (
+    "SELECT set_config('synchronous_commit', 'on', false)"
+    " WHERE current_setting('synchronous_commit') = 'off'"
+)
+
+
+class RowsRefused(StoreUnavailable):
+    """The database takes these rows not, whenever they come; fewer of them may pass."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engines:
+    """The two engines of one database."""
+
+    url: URL
+    writer: Engine
+    reader: Engine
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.writer.dispose()
+        self.reader.dispose()
+
+
+def connect(url: str) -> Engines:
+    """
+    Return the engines for the database at *url*; nothing is connected yet.
+
+    Raises `ConfigurationError` for a URL that names no database of a kind we know.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise _misconfigured(url) from error
+    kind = parsed.get_backend_name()
+    if kind == SQLITE and parsed.database and parsed.database != ":memory:":
+        return _sqlite(parsed.set(drivername="sqlite+pysqlite"))
+    if kind == POSTGRESQL:
+        return _postgresql(parsed.set(drivername="postgresql+psycopg"))
+    raise _misconfigured(parsed.render_as_string(hide_password=True))
+
+
+@contextmanager
+def reading(engines: Engines) -> Iterator[Connection]:
+    """Give a connection that reads one state of the database; failures as `translated` says."""
+    with translated(), engines.reader.connect() as connection, connection.begin():
+        yield connection
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """
+    Raise the database's failures as our own.
+
+    `RowsRefused` where the rows are at fault, else `StoreUnavailable`.
+    """
+    try:
+        yield
+    except (SQLAlchemyError, sqlite3.Error, psycopg.Error) as error:
+        cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
+        said = " ".join(str(cause).split())
+        if isinstance(error, (IntegrityError, RowDataError)) or isinstance(
+            cause,
+            (
+                sqlite3.IntegrityError,
+                sqlite3.DataError,
+                psycopg.IntegrityError,
+                psycopg.DataError,
+            ),
+        ):
+            raise RowsRefused(
+                Text(
+                    en=f"The database refuses the rows: {said}. Nothing was written.",
+                    zh=f"数据库拒绝写入：{said}。未写入任何内容。",
+                )
+            ) from error
+        raise StoreUnavailable(
+            Text(
+                en=f"The database failed: {said}. Nothing was written; try again.",
+                zh=f"数据库故障：{said}。未写入任何内容，请稍后重试。",
+            )
+        ) from error
+
+
+def _sqlite(url: URL) -> Engines:
+    def engine(begin: str, *pragmas: str, **options: Any) -> Engine:
+        made = create_engine(url, pool_timeout=LOCK_SECONDS, **options)
+
+        @event.listens_for(made, "connect")
+        def prepare(connection: Any, _record: Any) -> None:
+            connection.isolation_level = None  # the driver begins nothing by itself
+            for pragma in (*_SQLITE_PRAGMAS, *pragmas):
+                connection.execute(pragma)
+
+        @event.listens_for(made, "begin")
+        def start(connection: Connection) -> None:
+            connection.exec_driver_sql(begin)
+
+        return made
+
+    return Engines(
+        url=url,
+        writer=engine("BEGIN IMMEDIATE", pool_size=1, max_overflow=0),
+        reader=engine("BEGIN", "PRAGMA query_only = ON", pool_size=READERS, max_overflow=0),
+    )
+
+
+def _postgresql(url: URL) -> Engines:
+    def engine(isolation: Any, size: int) -> Engine:
+        made = create_engine(
+            url,
+            isolation_level=isolation,
+            pool_size=size,
+            max_overflow=0,
+            pool_timeout=LOCK_SECONDS,
+            pool_pre_ping=size > 1,
+            connect_args={"connect_timeout": LOCK_SECONDS, "options": _POSTGRESQL_OPTIONS},
+        )
+
+        @event.listens_for(made, "connect")
+        def prepare(connection: Any, _record: Any) -> None:
+            connection.execute(_POSTGRESQL_DURABLE)
+            connection.commit()
+
+        return made
+
+    return Engines(
+        url=url, writer=engine("READ COMMITTED", 1), reader=engine("REPEATABLE READ", READERS)
+    )
+
+
+def _misconfigured(url: str) -> ConfigurationError:
+    return ConfigurationError(
+        Text(
+            en=f"{url!r} names no database that works here; use sqlite:////path/to/file.db or "
+            "postgresql+psycopg://user@host/database.",
+            zh=f"“{url}”不是可用的数据库地址，请使用 sqlite:////路径/文件.db 或 "
+            "postgresql+psycopg://用户@主机/数据库。",
+        )
+    )

@@ -1,0 +1,161 @@
+"""What is given to the store to record, and what it gives back: frozen data, nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+from exchange.ticket import Handoff, Message, Ticket
+
+
+class Content(Enum):
+    """What a mailbox row delivers."""
+
+    MESSAGE = "message"
+    #: The receiver's written receipt, to the message's author.
+    WRITTEN = "written"
+    #: The receiver's refusal, to the message's author.
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """
+    One thing to put into *recipient*'s mailbox, in lane *lane* (the hand-off's id).
+
+    In an `Accepted` and in `Writer.record`'s *deliveries* it delivers the message *message_id*,
+    accepted in this drain or earlier; in a `Written` or `Refused` it delivers that receipt.
+    """
+
+    recipient: str
+    lane: str
+    urgency: int
+    message_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """A hand-off's new value, with what the caller derived from it (table, profile, clock)."""
+
+    handoff: Handoff
+    answers: str
+    decides: str
+    #: When the decider's next step is due; None without a limit.
+    due: datetime | None = None
+    #: Who assesses the work (R51): ``12345``, ``110``, ``both`` or ``none``.
+    assessed_by: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """One accepted message: a leaf, and all it changes."""
+
+    message: Message
+    time: datetime
+    #: The ticket's new value; None if unchanged.
+    ticket: Ticket | None = None
+    #: The hand-offs it opened or changed.
+    handoffs: tuple[Standing, ...] = ()
+    #: The message's hand-off afterwards: its state (0 for ticket kinds) and who answers.
+    state: int = 0
+    answers: str = ""
+    deliveries: tuple[Delivery, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """An accepted message, as far as the trail tells."""
+
+    id: str
+    digest: bytes
+    leaf_index: int
+    time: datetime
+    kind: str
+    ticket_id: str
+    handoff_id: str
+    author: str
+    recipient: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """
+    A receiver's signed statement that it has written the message *of*: a leaf.
+
+    It takes the message out of *organisation*'s mailbox; were the lane quarantined because of this
+    message, it moves again.
+    """
+
+    of: Known
+    organisation: str
+    statement: bytes
+    #: The serialised signature over *statement*.
+    signature: bytes
+    #: RFC 9162 leaf hash of *statement*.
+    digest: bytes
+    time: datetime
+    #: The hand-off as it stands: its state (0 for ticket kinds) and who answers.
+    state: int = 0
+    answers: str = ""
+    deliver: Delivery | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """
+    A signed refusal: recorded, not logged.
+
+    With *of*, it is the receiver's of a message it was delivered: the message stays where it is,
+    its lane stands still for that receiver, and *deliver* tells the author.
+    """
+
+    message_id: str
+    digest: bytes
+    #: The bridge's log origin or the receiver's organisation code.
+    refused_by: str
+    statement: bytes
+    signature: bytes
+    time: datetime
+    of: Known | None = None
+    deliver: Delivery | None = None
+
+
+Entry = Accepted | Written
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noted:
+    """*recipient* has noted the receipt at *position* of its mailbox."""
+
+    recipient: str
+    position: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredReceipt:
+    """A stored `Written`, as it was given."""
+
+    message_id: str
+    organisation: str
+    leaf_index: int
+    statement: bytes
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """
+    One row of a mailbox.
+
+    For a message, *payload* is its envelope and *signature* is empty; for a receipt they are its
+    statement and the signature over it.
+    """
+
+    position: int
+    lane: str
+    urgency: int
+    content: Content
+    message_id: str
+    payload: bytes
+    signature: bytes = b""

@@ -1,0 +1,205 @@
+"""Tickets, hand-offs and trail rows as tuples in the tables' column order, and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Table
+
+from exchange import tables
+from exchange.acts import Classification, Marker, Offer, TicketKind, Urgency
+from exchange.store.records import Standing
+from exchange.tables import moment_of, stamp
+from exchange.ticket import Handoff, State, Ticket
+
+Row = Sequence[Any]
+
+#: The `trail.kind` of a written receipt; every other kind is a message's.
+WRITTEN = "written"
+
+
+def names(table: Table) -> tuple[str, ...]:
+    """Return the table's column names, in order."""
+    return tuple(column.name for column in table.columns)
+
+
+TICKET = names(tables.ticket)
+HANDOFF = names(tables.handoff)
+MESSAGE = names(tables.message)
+TRAIL = names(tables.trail)
+RECEIPT = names(tables.receipt)
+REFUSAL = names(tables.refusal)
+MAILBOX = names(tables.mailbox)
+DRAIN = names(tables.drain)
+CERTIFICATE = names(tables.certificate)
+
+#: What a later message can change of a hand-off.
+HANDOFF_CHANGES = (
+    "state", "answers", "decides", "head", "taken_over", "danger", "due", "rest",
+)  # fmt: skip
+TICKET_CHANGES = ("closed", "urgency", "level", "classification", "matter", "region")
+
+
+def ticket_row(ticket: Ticket) -> Row:
+    """Return the row of *ticket*."""
+    return (
+        ticket.id,
+        int(ticket.kind),
+        ticket.origin,
+        ticket.first_receiver,
+        ticket.region,
+        ticket.matter,
+        int(ticket.marker),
+        int(ticket.classification),
+        int(ticket.urgency),
+        ticket.level,
+        stamp(ticket.opened),
+        ticket.closed,
+        ticket.cites_ticket_id,
+    )
+
+
+def ticket_of(row: Row) -> Ticket:
+    """Return the ticket in *row*."""
+    return Ticket(
+        id=row[0],
+        kind=TicketKind(row[1]),
+        origin=row[2],
+        first_receiver=row[3],
+        region=row[4],
+        matter=row[5],
+        marker=Marker(row[6]),
+        classification=Classification(row[7]),
+        urgency=Urgency(row[8]),
+        level=row[9],
+        opened=moment_of(row[10]),
+        closed=bool(row[11]),
+        cites_ticket_id=row[12],
+    )
+
+
+def handoff_row(standing: Standing, time: datetime) -> Row:
+    """Return the row of a hand-off whose newest message was accepted at *time*."""
+    handoff = standing.handoff
+    offer = handoff.offer
+    return (
+        handoff.id,
+        handoff.ticket_id,
+        handoff.sender,
+        handoff.receiver,
+        int(handoff.state),
+        standing.answers,
+        standing.decides,
+        handoff.head,
+        handoff.own_duty,
+        handoff.taken_over,
+        handoff.danger,
+        offer.form,
+        offer.matter,
+        offer.profile,
+        offer.profile_edition,
+        offer.catalogue_edition,
+        offer.onward_of,
+        offer.cites_handoff_id,
+        standing.assessed_by,
+        handoff.first_receiver,
+        stamp(handoff.offered),
+        stamp(time),
+        None if standing.due is None else stamp(standing.due),
+        _rest(handoff),
+    )
+
+
+def handoff_of(row: Row) -> Handoff:
+    """Return the hand-off in *row*."""
+    rest = json.loads(row[23]) if row[23] else {}
+    offer = rest.get("offer", {})
+    for name in ("take_due", "result_due"):
+        if name in offer:
+            offer[name] = moment_of(offer[name])
+    return Handoff(
+        id=row[0],
+        ticket_id=row[1],
+        sender=row[2],
+        receiver=row[3],
+        state=State(row[4]),
+        head=bytes(row[7]),
+        offer=Offer(
+            form=row[11],
+            matter=row[12],
+            profile=row[13],
+            profile_edition=row[14],
+            catalogue_edition=row[15],
+            onward_of=row[16],
+            cites_handoff_id=row[17],
+            **offer,
+        ),
+        offered=moment_of(row[20]),
+        own_duty=bool(row[8]),
+        take_overs=_digests(rest, "take_overs"),
+        danger_marks=_digests(rest, "danger_marks"),
+        danger_cleared=_digests(rest, "danger_cleared"),
+        disposal_stated=rest.get("disposal_stated", False),
+        return_grounds=frozenset(rest.get("return_grounds", ())),
+        positions=frozenset(
+            (bytes.fromhex(digest), outcome) for digest, outcome in rest.get("positions", ())
+        ),
+        first_receiver=row[19],
+    )
+
+
+def standing_of(row: Row) -> Standing:
+    """Return the hand-off in *row* with what stands beside it."""
+    return Standing(
+        handoff=handoff_of(row),
+        answers=row[5],
+        decides=row[6],
+        due=None if row[22] is None else moment_of(row[22]),
+        assessed_by=row[18],
+    )
+
+
+def pack_chain(chain: Sequence[bytes]) -> bytes:
+    """Return certificates as one blob, each preceded by its length."""
+    return b"".join(len(der).to_bytes(4) + der for der in chain)
+
+
+def unpack_chain(packed: bytes) -> tuple[bytes, ...]:
+    """Return the certificates that `pack_chain` packed."""
+    chain, at = [], 0
+    while at < len(packed):
+        size = int.from_bytes(packed[at : at + 4])
+        chain.append(packed[at + 4 : at + 4 + size])
+        at += 4 + size
+    return tuple(chain)
+
+
+def _rest(handoff: Handoff) -> str:
+    """Return the fields without a column as JSON; sorted, so that equal hand-offs have equal rows."""
+    offer = handoff.offer
+    offered = {
+        "danger": offer.danger,
+        "case_opened": offer.case_opened,
+        "level": offer.level,
+        "take_due": offer.take_due and stamp(offer.take_due),
+        "result_due": offer.result_due and stamp(offer.result_due),
+        "prior_disposal_message_id": offer.prior_disposal_message_id,
+    }
+    rest = {
+        "offer": {name: value for name, value in offered.items() if value},
+        "take_overs": sorted(digest.hex() for digest in handoff.take_overs),
+        "danger_marks": sorted(digest.hex() for digest in handoff.danger_marks),
+        "danger_cleared": sorted(digest.hex() for digest in handoff.danger_cleared),
+        "disposal_stated": handoff.disposal_stated,
+        "return_grounds": sorted(handoff.return_grounds),
+        "positions": sorted([digest.hex(), outcome] for digest, outcome in handoff.positions),
+    }
+    told = {name: value for name, value in rest.items() if value}
+    return json.dumps(told, separators=(",", ":")) if told else ""
+
+
+def _digests(rest: dict[str, Any], name: str) -> frozenset[bytes]:
+    return frozenset(bytes.fromhex(digest) for digest in rest.get(name, ()))
