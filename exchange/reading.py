@@ -173,6 +173,10 @@ class Table:
             found.append(Table(value, file=self._file, path=f"{self.at(key)}[{number}]"))
         return found
 
+    def ask(self, key: str) -> None:
+        """Count *key* as valid here, though its value is taken from elsewhere."""
+        self._asked.add(key)
+
     def done(self) -> None:
         """Raise `DataError` for the first key that nobody asked for."""
         for key in self._values:

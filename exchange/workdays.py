@@ -22,6 +22,7 @@ from exchange.reading import package_data
 from exchange.text import Text
 
 _SATURDAY = 5
+_OCTOBER = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,10 +51,10 @@ class Calendar:
         return day
 
     def with_table(self, other: Calendar) -> Calendar:
-        """Return this calendar with the years of *other* in place of its own."""
+        """Return this calendar with the days of *other* added; on a day in both, *other* holds."""
         return Calendar(
-            rest=frozenset(d for d in self.rest if d.year not in other.years) | other.rest,
-            worked=frozenset(d for d in self.worked if d.year not in other.years) | other.worked,
+            rest=(self.rest - other.worked) | other.rest,
+            worked=(self.worked - other.rest) | other.worked,
             years=self.years | other.years,
         )
 
@@ -91,7 +92,8 @@ def _calendar(rows: Iterable[dict[str, str]], name: str) -> Calendar:
     return Calendar(
         rest=frozenset(days["rest"]),
         worked=frozenset(days["work"]),
-        years=frozenset(day.year for day in days["rest"]),
+        # New Year's notice may reach back into December: National Day tells a year that is known.
+        years=frozenset(day.year for day in days["rest"] if day.month == _OCTOBER),
     )
 
 
