@@ -31,7 +31,7 @@ ORDER: dict[str, tuple[str, ...]] = {
     "keeping": ("tables", "migrations", "store", "query"),
     "doing": ("bridge",),
     "edges": (
-        "_proto", "wire", "trust", "certificates", "identity", "config", "server", "client",
+        "_proto", "wire", "trust", "certificates", "identity", "proof", "config", "server", "client",
         "doctor", "demo", "cli", "__main__",
     ),
 }  # fmt: skip

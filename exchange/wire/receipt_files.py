@@ -1,0 +1,167 @@
+"""Receipt files (回执文件): the contract's `ReceiptFile` in its JSON form, in and out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+
+from google.protobuf.json_format import MessageToJson, Parse, ParseError
+from google.protobuf.message import DecodeError
+
+from exchange._proto.v1 import exchange_service_pb2 as service_pb
+from exchange._proto.v1 import message_pb2 as message_pb
+from exchange._proto.v1 import receipt_file_pb2 as pb
+from exchange._proto.v1 import receipt_pb2 as receipt_pb
+from exchange.envelope import Signature
+from exchange.errors import InvalidRequest, Refusal
+from exchange.log import LeafKind, StoredProof, leaf_bytes
+from exchange.submission import Statement
+from exchange.text import Text
+from exchange.wire.headers import signature_from_proto, signature_to_proto, time_from_proto
+from exchange.wire.receipts import (
+    read_refused,
+    read_written,
+    refused_receipt,
+    stored_receipt,
+    written_receipt,
+)
+
+#: A file with a hundred receipts has about 300 kB.
+MAX_FILE = 4 * 1024 * 1024
+
+_UNREADABLE = Text(
+    en="This is no receipt file: {why}. Take the file that `exchange ticket trail --receipts` wrote.",
+    zh="这不是回执文件：{why}。请使用 exchange ticket trail --receipts 写出的文件。",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedStatement:
+    """A written statement and the proof of its own leaf, if the file has one."""
+
+    statement: Statement
+    proof: StoredProof | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiptFile:
+    """
+    What a receipt file holds; nothing of it is verified yet.
+
+    *message_id* is the header's, else the first receipt's; *author* and *recipient* are the
+    header's, else empty.
+    """
+
+    message_id: str
+    author: str = ""
+    recipient: str = ""
+    header: bytes = b""
+    signature: Signature | None = None
+    stored: StoredProof | None = None
+    written: tuple[LoggedStatement, ...] = ()
+    refused: tuple[Statement, ...] = ()
+    #: DER certificates, leaf first.
+    chains: tuple[tuple[bytes, ...], ...] = ()
+
+    def chain(self, key_id: bytes) -> tuple[bytes, ...] | None:
+        """Return the chain whose leaf *key_id* names."""
+        return next((c for c in self.chains if c and sha256(c[0]).digest() == key_id), None)
+
+
+def read_receipt_file(content: bytes) -> ReceiptFile:
+    """Return what a file's bytes say; raises `InvalidRequest` where they are no receipt file."""
+    if len(content) > MAX_FILE:
+        raise _unreadable(f"{len(content)} > {MAX_FILE} bytes")
+    try:
+        file = Parse(content.decode(), pb.ReceiptFile())
+        header = message_pb.Header.FromString(file.header)
+        stored = _proof(file.stored, LeafKind.MESSAGE) if file.HasField("stored") else None
+        written = tuple(_logged(logged) for logged in file.written)
+    except (ParseError, DecodeError, ValueError, OverflowError) as error:
+        raise _unreadable(str(error)) from error
+    refused = tuple(_stated(read_refused(receipt)) for receipt in file.refused)
+    ids = (
+        header.message_id,
+        file.stored.message_id,
+        *(one.statement.message_id for one in written),
+        *(one.message_id for one in refused),
+    )
+    return ReceiptFile(
+        message_id=next(filter(None, ids), ""),
+        author=header.author,
+        recipient=header.recipient,
+        header=file.header,
+        signature=signature_from_proto(file.signature) if file.HasField("signature") else None,
+        stored=stored,
+        written=written,
+        refused=refused,
+        chains=tuple(tuple(chain.certificates) for chain in file.certificates),
+    )
+
+
+def write_receipt_file(file: ReceiptFile) -> bytes:
+    """Return the bytes of *file*; the inverse of `read_receipt_file`."""
+    made = pb.ReceiptFile(header=file.header)
+    if file.signature is not None:
+        made.signature.CopyFrom(signature_to_proto(file.signature))
+    if file.stored is not None:
+        made.stored.CopyFrom(stored_receipt(file.message_id, file.stored))
+    for one in file.written:
+        logged = made.written.add(
+            receipt=written_receipt(one.statement.statement, one.statement.signature)
+        )
+        if one.proof is not None:
+            logged.proof.CopyFrom(stored_receipt(one.statement.message_id, one.proof))
+    made.refused.extend(refused_receipt(one.statement, one.signature) for one in file.refused)
+    made.certificates.extend(
+        service_pb.CertificateChain(certificates=chain) for chain in file.chains
+    )
+    return (MessageToJson(made, preserving_proto_field_name=True, indent=1) + "\n").encode()
+
+
+def envelope_header(raw: bytes) -> tuple[bytes, Signature | None]:
+    """Return the header's bytes and the signature of an envelope; raises `InvalidRequest`."""
+    try:
+        envelope = message_pb.Envelope.FromString(raw)
+    except DecodeError as error:
+        raise _unreadable(str(error)) from error
+    signed = envelope.HasField("signature")
+    return envelope.header, signature_from_proto(envelope.signature) if signed else None
+
+
+def stored_proof(receipt: receipt_pb.StoredReceipt) -> StoredProof:
+    """Return what a stored receipt proves."""
+    return _proof(receipt, LeafKind.MESSAGE)
+
+
+def statements_of(
+    written: Iterable[receipt_pb.WrittenReceipt],
+) -> tuple[LoggedStatement, ...]:
+    """Return written receipts without their own proofs; raises `InvalidRequest`."""
+    return tuple(LoggedStatement(statement=_stated(read_written(one))) for one in written)
+
+
+def _logged(logged: pb.LoggedReceipt) -> LoggedStatement:
+    proof = _proof(logged.proof, LeafKind.WRITTEN) if logged.HasField("proof") else None
+    return LoggedStatement(statement=_stated(read_written(logged.receipt)), proof=proof)
+
+
+def _proof(receipt: receipt_pb.StoredReceipt, kind: LeafKind) -> StoredProof:
+    """Return the proof; the leaf's bytes follow from digest and time."""
+    return StoredProof(
+        leaf=leaf_bytes(kind, receipt.message_digest, time_from_proto(receipt.accept_time)),
+        index=receipt.leaf_index,
+        path=tuple(receipt.path),
+        note=receipt.checkpoint.encode(),
+    )
+
+
+def _stated(found: Statement | Refusal) -> Statement:
+    if isinstance(found, Refusal):
+        raise InvalidRequest(found.text)
+    return found
+
+
+def _unreadable(why: str) -> InvalidRequest:
+    return InvalidRequest(_UNREADABLE.fill(why=why[:200]))
