@@ -1,0 +1,53 @@
+"""
+The typed client: what an adapter, the commands and the tests speak to a bridge with.
+
+``messages`` what is said and heard, ``gateway`` the client itself, ``tickets`` and ``directory`` its
+reading side, ``checks`` what it verifies, ``files`` its keys, ``calls`` deadlines and retries, ``channel`` TLS.
+"""
+
+from exchange.client.calls import Patience
+from exchange.client.files import GatewayFiles, read_certificates
+from exchange.client.gateway import Agreement, ExchangeClient, Finding
+from exchange.client.messages import (
+    Acknowledgement,
+    AcknowledgeResult,
+    Declined,
+    IncomingFault,
+    IncomingItem,
+    IncomingMessage,
+    IncomingReceipt,
+    Noted,
+    OutgoingMessage,
+    PushResult,
+    SealedMessage,
+    Sealer,
+    Written,
+    derived_salts,
+    random_salts,
+    with_previous,
+)
+
+__all__ = [
+    "AcknowledgeResult",
+    "Acknowledgement",
+    "Agreement",
+    "Declined",
+    "ExchangeClient",
+    "Finding",
+    "GatewayFiles",
+    "IncomingFault",
+    "IncomingItem",
+    "IncomingMessage",
+    "IncomingReceipt",
+    "Noted",
+    "OutgoingMessage",
+    "Patience",
+    "PushResult",
+    "SealedMessage",
+    "Sealer",
+    "Written",
+    "derived_salts",
+    "random_salts",
+    "read_certificates",
+    "with_previous",
+]

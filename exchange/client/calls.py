@@ -1,0 +1,117 @@
+"""
+One call to the bridge: a deadline, and again with jitter where that can help.
+
+Every call of the contract is safe to repeat, so a call that ran out of time is repeated too.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+import grpc
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    stop_after_attempt,
+    wait_random_exponential,
+)
+
+from exchange.client.channel import as_error
+from exchange.errors import ExchangeError
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """
+    How long a call may take and how often it is tried; clock and sleep are the caller's to choose.
+
+    A platform's spool waits for hours; these tries only bridge a hiccup.
+    """
+
+    deadline: timedelta = timedelta(seconds=20)
+    attempts: int = 4
+    first_wait: timedelta = timedelta(milliseconds=200)
+    longest_wait: timedelta = timedelta(seconds=5)
+    clock: Callable[[], datetime] = _utc_now
+    sleep: Callable[[float], None] = time.sleep
+
+
+class Calls:
+    """Makes calls to the bridge at *target* with one kind of patience."""
+
+    def __init__(self, target: str, patience: Patience) -> None:
+        self.target = target
+        self.patience = patience
+
+    def __call__(
+        self,
+        method: grpc.UnaryUnaryMultiCallable[Request, Response],
+        request: Request,
+        *,
+        longer: timedelta = timedelta(0),
+    ) -> Response:
+        """
+        Return the answer to *request*; *longer* is added to the deadline, as for a long poll.
+
+        Raises the `ExchangeError` that the bridge's status means, after the tries that could help.
+        """
+        timeout = (self.patience.deadline + longer).total_seconds()
+
+        def once() -> Response:
+            try:
+                return method(request, timeout=timeout)
+            except grpc.RpcError as failed:
+                error, delay = as_error(failed, self.target)
+                raise _Failed(error, delay) from failed
+
+        retrying = Retrying(
+            retry=retry_if_exception(lambda error: isinstance(error, _Failed) and error.again),
+            stop=stop_after_attempt(self.patience.attempts),
+            wait=self._wait,
+            sleep=self.patience.sleep,
+            reraise=True,
+        )
+        try:
+            return retrying(once)
+        except _Failed as failed:
+            raise failed.error from failed.__cause__
+
+    def _wait(self, state: RetryCallState) -> float:
+        """Wait as long as the bridge asked, or exponentially longer; always with jitter."""
+        asked = timedelta(0)
+        failed = state.outcome.exception() if state.outcome else None
+        if isinstance(failed, _Failed):
+            asked = failed.delay
+        if asked:
+            return asked.total_seconds() * random.uniform(1.0, 1.25)  # noqa: S311 - only jitter
+        backoff = wait_random_exponential(
+            multiplier=self.patience.first_wait.total_seconds(),
+            max=self.patience.longest_wait.total_seconds(),
+        )
+        return backoff(state)
+
+
+class _Failed(Exception):
+    """One try failed; *delay* is what the bridge asked to wait."""
+
+    def __init__(self, error: ExchangeError, delay: timedelta) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.delay = delay
+
+    @property
+    def again(self) -> bool:
+        return self.error.retryable

@@ -1,0 +1,392 @@
+"""
+The client of a bridge, for an organisation's gateway.
+
+Synchronous on purpose: adapters are plain programs.  One client may be used by several threads, as
+gRPC's channels may.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import IntEnum
+from types import TracebackType
+from typing import Self, TypeVar
+
+import grpc
+
+from exchange._proto.v1 import exchange_service_pb2 as pb
+from exchange._proto.v1 import receipt_pb2 as receipt_pb
+from exchange._proto.v1.exchange_service_pb2_grpc import ExchangeServiceStub
+from exchange.client.calls import Calls, Patience
+from exchange.client.channel import secure_channel
+from exchange.client.checks import Checker, chains_of
+from exchange.client.directory import Directory
+from exchange.client.files import GatewayFiles, read_certificates
+from exchange.client.messages import (
+    Acknowledgement,
+    AcknowledgeResult,
+    Declined,
+    IncomingItem,
+    Noted,
+    OutgoingMessage,
+    PushResult,
+    SealedMessage,
+    Sealer,
+    Written,
+)
+from exchange.client.tickets import Tickets
+from exchange.envelope import (
+    REFUSED_TYPE,
+    WRITTEN_TYPE,
+    SigningKey,
+    read_file,
+    read_private_file,
+    sign,
+)
+from exchange.errors import BridgeUnavailable, ExchangeError, VerificationError
+from exchange.note import NoteVerifier
+from exchange.text import Text
+from exchange.trust import TrustStore
+from exchange.wire.receipts import (
+    refused_receipt,
+    refused_statement,
+    written_receipt,
+    written_statement,
+)
+
+#: Messages and bytes in one call at most; the bridge takes no request beyond 1 MiB.
+CALL_MESSAGES = 128
+CALL_BYTES = 768 * 1024
+
+_RETRY_REASONS: dict[str, type[ExchangeError]] = {
+    kind.reason: kind for kind in ExchangeError.__subclasses__() if kind.retryable
+}
+
+T = TypeVar("T")
+
+
+class Agreement(IntEnum):
+    """How two copies of a hand-off compare; the contract's ``HandoffAgreement`` numbers."""
+
+    SAME = 1
+    CALLER_BEHIND = 2
+    BRIDGE_BEHIND = 3
+    UNKNOWN = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What reconciling found of one hand-off; what was missing here waits in the mailbox again."""
+
+    handoff_id: str
+    agreement: Agreement
+    bridge_digest: bytes
+    redelivered: tuple[str, ...]
+
+
+class ExchangeClient:
+    """
+    One organisation's connection to a bridge.
+
+    Whatever a bridge answers is checked here: a stored receipt must prove that the very message is
+    in the log, a delivered message must be its author's.  What does not hold is never believed and
+    never silently dropped: it comes back as a failure or an `IncomingFault`.
+    """
+
+    def __init__(
+        self,
+        channel: grpc.Channel,
+        *,
+        sealer: Sealer,
+        certificates: Sequence[bytes],
+        trust: TrustStore,
+        logs: Sequence[NoteVerifier],
+        target: str = "bridge",
+        patience: Patience | None = None,
+        checkpoint: str = "",
+    ) -> None:
+        """Take a channel; *certificates* are the signer's chain in DER, leaf first."""
+        self.sealer = sealer
+        self.organisation = sealer.organisation
+        #: The newest checkpoint of the bridge's log seen so far; keep it across restarts.
+        self.checkpoint = checkpoint
+        self._channel = channel
+        self._chain = pb.CertificateChain(certificates=certificates)
+        self._patience = patience or Patience()
+        self._check = Checker(sealer.organisation, trust, logs)
+        self._call = Calls(target, self._patience)
+        self._stub = ExchangeServiceStub(channel)
+        self.tickets = Tickets(channel, self._call)
+        self.directory = Directory(channel, self._call)
+
+    @classmethod
+    def dial(
+        cls,
+        files: GatewayFiles,
+        *,
+        sealer: Sealer | None = None,
+        patience: Patience | None = None,
+        checkpoint: str = "",
+    ) -> Self:
+        """
+        Return a client from files; nothing is sent yet.
+
+        Raises `ConfigurationError` naming the file that cannot be used.
+        """
+        if sealer is None:
+            signer = SigningKey.load(files.signer_key, files.signer_chain)
+            sealer = Sealer(files.organisation, signer)
+        channel = secure_channel(
+            files.target,
+            roots=read_file(files.bridge_roots),
+            key=read_private_file(files.gateway_key),
+            chain=read_file(files.gateway_chain),
+        )
+        return cls(
+            channel,
+            sealer=sealer,
+            certificates=read_certificates(files.signer_chain),
+            trust=TrustStore.load(files.trust),
+            logs=[
+                NoteVerifier.parse(read_file(path).decode().strip()) for path in files.log_verifiers
+            ],
+            target=files.target,
+            patience=patience,
+            checkpoint=checkpoint,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hang up; calls under way fail as `BridgeUnavailable`."""
+        self._channel.close()
+
+    # -- push
+
+    def push(self, messages: Sequence[OutgoingMessage]) -> list[PushResult]:
+        """Seal *messages* (one signature a batch) and push them; results in their order."""
+        return self.push_sealed(self.sealer.seal(messages))
+
+    def push_sealed(self, messages: Sequence[SealedMessage]) -> list[PushResult]:
+        """
+        Push what was sealed, 128 a call; results in the order of *messages*.
+
+        When a later call fails as a whole, its messages and all after it have that failure as
+        their result, so that what the earlier calls answered is not lost.  Raises only when the
+        first call fails.
+        """
+        results: list[PushResult] = []
+        for batch in _split(messages):
+            try:
+                results += self._push(batch)
+            except ExchangeError as failure:
+                if not results:
+                    raise
+                rest = messages[len(results) :]
+                results += [
+                    PushResult(message_id=m.message_id, digest=m.digest, failure=failure)
+                    for m in rest
+                ]
+                break
+        return results
+
+    def _push(self, batch: Sequence[SealedMessage]) -> list[PushResult]:
+        request = pb.PushMessagesRequest(
+            envelopes=[message.envelope for message in batch],
+            certificates=[self._chain],
+            checkpoint=self.checkpoint,
+        )
+        response = self._call(self._stub.PushMessages, request)
+        outcomes = _as_many(response.outcomes, batch)
+        return [self._pushed(m, outcome) for m, outcome in zip(batch, outcomes, strict=True)]
+
+    def _pushed(self, message: SealedMessage, outcome: pb.PushOutcome) -> PushResult:
+        message_id, digest = message.message_id, message.digest
+        try:
+            match outcome.WhichOneof("outcome"):
+                case "stored":
+                    proof, accepted = self._check.stored(outcome.stored, digest)
+                    self._newest(outcome.stored.checkpoint)
+                    receipt = receipt_pb.Receipt(stored=outcome.stored)
+                    return PushResult(
+                        message_id=message_id,
+                        digest=digest,
+                        stored=proof,
+                        accepted=accepted,
+                        receipt=receipt.SerializeToString(deterministic=True),
+                    )
+                case "refused":
+                    refusal = self._check.refused(outcome.refused, digest)
+                    receipt = receipt_pb.Receipt(refused=outcome.refused)
+                    return PushResult(
+                        message_id=message_id,
+                        digest=digest,
+                        refusal=refusal,
+                        receipt=receipt.SerializeToString(deterministic=True),
+                    )
+        except VerificationError as broken:
+            # Not believed, so nothing is decided; the neighbours' receipts count all the same.
+            return PushResult(message_id=message_id, digest=digest, failure=broken)
+        failure, delay = _retry(outcome.retry)
+        return PushResult(message_id=message_id, digest=digest, failure=failure, delay=delay)
+
+    # -- pull and acknowledge
+
+    def pull(
+        self, limit: int = CALL_MESSAGES, wait: timedelta = timedelta(0)
+    ) -> list[IncomingItem]:
+        """
+        Lease up to *limit* deliveries; wait up to *wait* (60 s at most) for something to come.
+
+        Within a lane they are in order.  What is not acknowledged comes again.
+        """
+        request = pb.PullMessagesRequest(max_deliveries=limit, checkpoint=self.checkpoint)
+        request.wait.FromTimedelta(wait)
+        response = self._call(self._stub.PullMessages, request, longer=wait)
+        if response.checkpoint:
+            self._newest(response.checkpoint)
+        chains = chains_of(response.certificates)
+        return self._check.deliveries(response.deliveries, chains, self._patience.clock())
+
+    def acknowledge(self, items: Sequence[Acknowledgement]) -> list[AcknowledgeResult]:
+        """
+        Say what was done with deliveries; results in the order of *items*.
+
+        Written and declined ones are signed statements, one signature a batch of each.  Raises as
+        `push_sealed` does; acknowledging again is safe, the first one counts.
+        """
+        results: list[AcknowledgeResult] = []
+        for start in range(0, len(items), CALL_MESSAGES):
+            batch = items[start : start + CALL_MESSAGES]
+            request = pb.AcknowledgeMessagesRequest(
+                acknowledgements=self._signed(batch), certificates=[self._chain]
+            )
+            try:
+                response = self._call(self._stub.AcknowledgeMessages, request)
+                outcomes = _as_many(response.outcomes, batch)
+            except ExchangeError as failure:
+                if not results:
+                    raise
+                results += [AcknowledgeResult(failure=failure)] * (len(items) - len(results))
+                break
+            results += [self._acknowledged(outcome) for outcome in outcomes]
+        return results
+
+    def _signed(self, batch: Sequence[Acknowledgement]) -> list[pb.Acknowledgement]:
+        written = [item for item in batch if isinstance(item, Written)]
+        declined = [item for item in batch if isinstance(item, Declined)]
+        by, signer = self.organisation, self.sealer.signer
+        written_bytes = [
+            written_statement(w.message_id, w.digest, by, w.time, w.local_number) for w in written
+        ]
+        declined_bytes = [
+            refused_statement(d.message_id, d.digest, by, d.refusal, d.time) for d in declined
+        ]
+        signed_written = zip(written_bytes, sign(WRITTEN_TYPE, written_bytes, signer), strict=True)
+        signed_declined = zip(
+            declined_bytes, sign(REFUSED_TYPE, declined_bytes, signer), strict=True
+        )
+        found = []
+        for item in batch:
+            if isinstance(item, Noted):
+                found.append(pb.Acknowledgement(receipt_position=item.position))
+            elif isinstance(item, Written):
+                found.append(pb.Acknowledgement(written=written_receipt(*next(signed_written))))
+            else:
+                found.append(pb.Acknowledgement(refused=refused_receipt(*next(signed_declined))))
+        return found
+
+    def _acknowledged(self, outcome: pb.AcknowledgeOutcome) -> AcknowledgeResult:
+        match outcome.WhichOneof("outcome"):
+            case "recorded":
+                has_leaf = outcome.recorded.HasField("leaf_index")
+                return AcknowledgeResult(
+                    leaf_index=outcome.recorded.leaf_index if has_leaf else None
+                )
+            case "refused":
+                try:
+                    return AcknowledgeResult(refusal=self._check.refused(outcome.refused, None))
+                except VerificationError as broken:
+                    return AcknowledgeResult(failure=broken)
+        failure, delay = _retry(outcome.retry)
+        return AcknowledgeResult(failure=failure, delay=delay)
+
+    # -- reconcile
+
+    def reconcile(self, heads: Mapping[str, bytes]) -> list[Finding]:
+        """
+        Compare the newest state-moving message of each hand-off (id to digest) with the bridge's.
+
+        What is missing here is delivered again by the next pull; what the bridge is missing is to
+        be pushed again.
+        """
+        found: list[Finding] = []
+        known = list(heads.items())
+        for start in range(0, len(known), CALL_MESSAGES):
+            batch = known[start : start + CALL_MESSAGES]
+            request = pb.ReconcileHandoffsRequest(
+                heads=[pb.HandoffHead(handoff_id=name, digest=digest) for name, digest in batch]
+            )
+            response = self._call(self._stub.ReconcileHandoffs, request)
+            found += [
+                Finding(
+                    handoff_id=finding.handoff_id,
+                    agreement=Agreement(finding.agreement or Agreement.UNKNOWN),
+                    bridge_digest=finding.bridge_digest,
+                    redelivered=tuple(finding.redelivered_message_ids),
+                )
+                for finding in _as_many(response.findings, batch)
+            ]
+        return found
+
+    def _newest(self, note: str) -> None:
+        """Remember a checkpoint that is signed and newer than the one held."""
+        new = self._check.logs.checkpoint(note.encode())
+        if self.checkpoint:
+            held = self._check.logs.checkpoint(self.checkpoint.encode())
+            if held.origin == new.origin and held.size >= new.size:
+                return
+        self.checkpoint = note
+
+
+def _split(messages: Sequence[SealedMessage]) -> Iterator[Sequence[SealedMessage]]:
+    batch: list[SealedMessage] = []
+    size = 0
+    for message in messages:
+        if batch and (len(batch) == CALL_MESSAGES or size + len(message.envelope) > CALL_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(message)
+        size += len(message.envelope)
+    if batch:
+        yield batch
+
+
+def _as_many(outcomes: Iterable[T], asked: Sequence[object]) -> list[T]:
+    found = list(outcomes)
+    if len(found) != len(asked):
+        raise BridgeUnavailable(_COUNT.fill(found=len(found), asked=len(asked)))
+    return found
+
+
+def _retry(retry: pb.Retry) -> tuple[ExchangeError, timedelta]:
+    kind = _RETRY_REASONS.get(retry.reason, BridgeUnavailable)
+    text = Text(en=retry.text.en or retry.reason, zh=retry.text.zh or retry.reason)
+    return kind(text), retry.delay.ToTimedelta()
+
+
+_COUNT = Text(
+    en="The bridge gave {found} outcomes for {asked} things asked; nothing of it is believed.",
+    zh="网桥对 {asked} 项请求返回了 {found} 项结果，均不予采信。",
+)

@@ -1,0 +1,301 @@
+"""
+What a platform says and hears, in plain Python.
+
+An `OutgoingMessage` is written by the platform, sealed once by a `Sealer` and from then on sent as
+the same bytes however often it is repeated.  What comes in is an `IncomingMessage`, an
+`IncomingReceipt`, or, where it does not hold what it claims, an `IncomingFault`.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any
+
+from exchange.acts import Classification, Kind, Marker, Urgency
+from exchange.envelope import MESSAGE_TYPE, SigningKey, message_digest, sign
+from exchange.errors import ExchangeError, InvalidRequest, Refusal
+from exchange.log import StoredProof
+from exchange.text import Text
+from exchange.ticket import Message, derived_id
+from exchange.wire.headers import Draft, draft_message, seal_envelope
+
+#: Messages under one signature; more gain nothing, and a proof path grows with the batch.
+SIGNED_TOGETHER = 128
+
+#: Gives the salt generator of one message, by the message's id.
+SaltSource = Callable[[str], Callable[[int], bytes]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutgoingMessage:
+    """
+    One statement a platform wants to make; the author is whoever seals it.
+
+    *act* and *groups* have the contract's JSON shapes and proto names (``{"content": {"title":
+    …}}``); bytes in them are base64.  The id is *message_id*, or derived from *record*, *revision*
+    and the kind, so that a platform that says it again repeats itself instead of doubling.
+    """
+
+    kind: Kind
+    ticket_id: str
+    created: datetime
+    handoff_id: str = ""
+    recipient: str = ""
+    #: Digest of the state-moving message before this one; empty for notes, tickets and offers.
+    previous: bytes = b""
+    urgency: Urgency = Urgency.ROUTINE
+    marker: Marker = Marker.ACTUAL
+    classification: Classification = Classification.ORDINARY
+    act: Mapping[str, Any] = field(default_factory=dict)
+    groups: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    message_id: str = ""
+    record: str = ""
+    revision: str = ""
+
+    def id_for(self, organisation: str) -> str:
+        """Return the message's id; raises `InvalidRequest` where nothing identifies it."""
+        if self.message_id:
+            return self.message_id
+        if not self.record:
+            raise InvalidRequest(_NAMELESS)
+        return derived_id(organisation, self.record, self.revision, self.kind.value)
+
+
+_NAMELESS = Text(
+    en="A message needs a message_id, or the platform's record (and revision) it is derived from.",
+    zh="消息须有 message_id，或给出用于生成编号的平台记录号（及版本）。",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedMessage:
+    """A signed message: the same bytes for ever, ready to be kept and pushed."""
+
+    message_id: str
+    kind: Kind
+    ticket_id: str
+    handoff_id: str
+    recipient: str
+    urgency: Urgency
+    previous: bytes
+    digest: bytes
+    envelope: bytes
+
+
+def random_salts(message_id: str) -> Callable[[int], bytes]:  # noqa: ARG001 - the shape of SaltSource
+    """Give salts nobody can repeat: a message must then be kept as sealed."""
+    return os.urandom
+
+
+def derived_salts(secret: bytes) -> SaltSource:
+    """
+    Give salts that follow from *secret* (32 random bytes) and the message's id.
+
+    A platform that lost its spool, but not the secret, then repeats byte for byte what it said.
+    """
+
+    def source(message_id: str) -> Callable[[int], bytes]:
+        count = 0
+
+        def salt(size: int) -> bytes:
+            nonlocal count
+            count += 1
+            return hmac.digest(secret, f"{message_id}/{count}".encode(), sha256)[:size]
+
+        return salt
+
+    return source
+
+
+class Sealer:
+    """Signs what *organisation* says; needs no bridge, so it works while the link is down."""
+
+    def __init__(
+        self, organisation: str, signer: SigningKey, *, salts: SaltSource = random_salts
+    ) -> None:
+        self.organisation = organisation
+        self.signer = signer
+        self._salts = salts
+
+    def draft(self, message: OutgoingMessage) -> Draft:
+        """Return the bytes to sign; raises `InvalidRequest` naming the field that is wrong."""
+        message_id = message.id_for(self.organisation)
+        header: dict[str, Any] = {
+            "message_id": message_id,
+            "ticket_id": message.ticket_id,
+            "handoff_id": message.handoff_id,
+            "author": self.organisation,
+            "recipient": message.recipient,
+            "previous": base64.b64encode(message.previous).decode(),
+            "create_time": message.created.isoformat(),
+            "marker": int(message.marker),
+            "classification": int(message.classification),
+            "urgency": int(message.urgency),
+            message.kind.value: dict(message.act),
+        }
+        return draft_message(header, message.groups, salt=self._salts(message_id))
+
+    def seal(self, messages: Sequence[OutgoingMessage]) -> list[SealedMessage]:
+        """Sign *messages*, in their order; one signature serves up to 128 of them."""
+        drafts = [self.draft(message) for message in messages]
+        sealed = []
+        for start in range(0, len(drafts), SIGNED_TOGETHER):
+            batch = drafts[start : start + SIGNED_TOGETHER]
+            signatures = sign(MESSAGE_TYPE, [draft.header for draft in batch], self.signer)
+            for message, draft, signature in zip(messages[start:], batch, signatures, strict=False):
+                sealed.append(self._sealed(message, draft, seal_envelope(draft, signature)))
+        return sealed
+
+    def _sealed(self, message: OutgoingMessage, draft: Draft, envelope: bytes) -> SealedMessage:
+        return SealedMessage(
+            message_id=message.id_for(self.organisation),
+            kind=message.kind,
+            ticket_id=message.ticket_id,
+            handoff_id=message.handoff_id,
+            recipient=message.recipient,
+            urgency=message.urgency,
+            previous=message.previous,
+            digest=message_digest(draft.header),
+            envelope=envelope,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushResult:
+    """
+    What became of one pushed message; exactly one of *stored*, *refusal* and *failure* is given.
+
+    *receipt* are the bytes to keep: a serialised ``Receipt`` of the contract.  After a *failure*
+    nothing is decided; push it again after *delay*.
+    """
+
+    message_id: str
+    digest: bytes
+    stored: StoredProof | None = None
+    accepted: datetime | None = None
+    refusal: Refusal | None = None
+    failure: ExchangeError | None = None
+    delay: timedelta = timedelta(0)
+    receipt: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncomingMessage:
+    """A message for this organisation whose signature, author and groups have been checked."""
+
+    position: int
+    lane: str
+    attempt: int
+    lease_expires: datetime
+    message: Message
+    #: The header's fields and the groups' fields in the contract's JSON shapes.
+    header: Mapping[str, Any]
+    groups: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def message_id(self) -> str:
+        """The message's id."""
+        return self.message.id
+
+    @property
+    def digest(self) -> bytes:
+        """The message's digest."""
+        return self.message.digest
+
+    @property
+    def act(self) -> Mapping[str, Any]:
+        """The act's fields in the contract's JSON shapes."""
+        act: Mapping[str, Any] = self.header.get(self.message.kind.value, {})
+        return act
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncomingReceipt:
+    """
+    The other side's checked, signed answer to a message this organisation authored.
+
+    *refusal* is None where the message was written, under *local_number*, at *time*.
+    """
+
+    position: int
+    lane: str
+    message_id: str
+    digest: bytes
+    organisation: str
+    time: datetime
+    local_number: str = ""
+    refusal: Refusal | None = None
+    #: A serialised ``Receipt`` of the contract.
+    receipt: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncomingFault:
+    """
+    A delivery that does not hold what it claims.
+
+    *refusal* is what to refuse it with; None where it is a receipt, or where this side's own trust
+    settings lack the author's network: then leave it, it comes again.
+    """
+
+    position: int
+    lane: str
+    message_id: str
+    digest: bytes
+    refusal: Refusal | None
+    failure: ExchangeError
+    raw: bytes
+
+
+IncomingItem = IncomingMessage | IncomingReceipt | IncomingFault
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """The message is durably in this organisation's own database, since *time*."""
+
+    message_id: str
+    digest: bytes
+    local_number: str
+    time: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declined:
+    """This organisation cannot digest the message; its lane stops until somebody looks."""
+
+    message_id: str
+    digest: bytes
+    refusal: Refusal
+    time: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noted:
+    """The delivered receipt at *position* was noted."""
+
+    position: int
+
+
+Acknowledgement = Written | Declined | Noted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcknowledgeResult:
+    """What became of one acknowledgement: recorded unless *refusal* or *failure* is given."""
+
+    leaf_index: int | None = None
+    refusal: Refusal | None = None
+    failure: ExchangeError | None = None
+    delay: timedelta = timedelta(0)
+
+
+def with_previous(message: OutgoingMessage, previous: bytes) -> OutgoingMessage:
+    """Return *message* following the state-moving message with digest *previous*."""
+    return replace(message, previous=previous)

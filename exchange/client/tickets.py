@@ -1,0 +1,76 @@
+"""Reading tickets: one, a list, a trail, as far as the caller may see them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+import grpc
+
+from exchange._proto.v1 import ticket_service_pb2 as pb
+from exchange._proto.v1.ticket_service_pb2_grpc import TicketServiceStub
+from exchange.client.calls import Calls
+from exchange.ticket import State
+
+
+class Tickets:
+    """
+    The reading calls.
+
+    Answers are the contract's own messages, typed by the generated stubs; state numbers equal
+    those of `exchange.ticket.State`.
+    """
+
+    def __init__(self, channel: grpc.Channel, call: Calls) -> None:
+        self._call = call
+        self._stub = TicketServiceStub(channel)
+
+    def get(self, ticket_id: str) -> pb.GetTicketResponse:
+        """Return one ticket and the envelopes of its content; raises `NotFound`."""
+        return self._call(self._stub.GetTicket, pb.GetTicketRequest(ticket_id=ticket_id))
+
+    def list(
+        self,
+        *,
+        state: State | None = None,
+        region: str = "",
+        matter: str = "",
+        organisation: str = "",
+        answers: str = "",
+        opened_from: datetime | None = None,
+        opened_until: datetime | None = None,
+        overdue: bool = False,
+        open_only: bool = False,
+        page_size: int = 100,
+    ) -> Iterator[pb.TicketSummary]:
+        """Yield the tickets for which every condition given holds, newest first, page by page."""
+        request = pb.ListTicketsRequest(
+            page_size=page_size,
+            state=pb.HandoffState.ValueType(state or 0),
+            region=region,
+            matter=matter,
+            organisation=organisation,
+            answers=answers,
+            overdue=overdue,
+            open_only=open_only,
+        )
+        if opened_from is not None:
+            request.open_time_from.FromDatetime(opened_from)
+        if opened_until is not None:
+            request.open_time_until.FromDatetime(opened_until)
+        while True:
+            page = self._call(self._stub.ListTickets, request)
+            yield from page.tickets
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    def trail(self, ticket_id: str, *, page_size: int = 200) -> Iterator[pb.TrailEntry]:
+        """Yield everything that ever happened to a ticket, oldest first; raises `NotFound`."""
+        request = pb.GetTrailRequest(ticket_id=ticket_id, page_size=page_size)
+        while True:
+            page = self._call(self._stub.GetTrail, request)
+            yield from page.entries
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
