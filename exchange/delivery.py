@@ -1,5 +1,5 @@
 """
-Leases: what was handed out and not yet acknowledged.  Pure; *now* is an argument.
+Leases: what was handed out and not yet acknowledged.  No clock here; *now* is an argument.
 
 Order and lease belong to the lane (hand-off and recipient): while one delivery of a lane is out,
 nothing more of that lane is handed out, so that a receiver cannot overtake itself.  Leases are
@@ -8,64 +8,78 @@ kept in memory on purpose: losing one, as at a restart, costs a redelivery and n
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 #: How long a receiver has to acknowledge before its lane is handed out again.  Long enough for
 #: a platform that writes slowly, short enough that a crashed adapter is not waited for.
 LEASE = timedelta(seconds=30)
 
-#: Attempts remembered per recipient; a mailbox beyond that only forgets how often it tried.
+#: Attempts remembered per recipient; beyond that the bridge only forgets how often it tried.
 MAX_ATTEMPTS_KEPT = 100_000
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class _Lane:
     expires: datetime
-    positions: set[int]
+    positions: set[int] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class _Mailbox:
+    lanes: dict[str, _Lane] = field(default_factory=dict)
+    #: The lane and the number of attempts of each delivery that was handed out.
+    tried: dict[int, tuple[str, int]] = field(default_factory=dict)
 
 
 class Leases:
-    """The leases of one bridge process, by recipient and lane."""
+    """The leases of one bridge process, by recipient and lane; safe to use from several threads."""
 
     def __init__(self, length: timedelta = LEASE) -> None:
         self.length = length
-        self._lanes: dict[str, dict[str, _Lane]] = {}
-        self._attempts: dict[str, dict[int, int]] = {}
+        self._mailboxes: dict[str, _Mailbox] = {}
+        self._lock = threading.Lock()
 
     def held(self, recipient: str, now: datetime) -> frozenset[str]:
         """Return the lanes of *recipient* that are out; forget those whose lease has ended."""
-        lanes = self._lanes.get(recipient, {})
-        for lane in [name for name, lease in lanes.items() if lease.expires <= now]:
-            del lanes[lane]
-        return frozenset(lanes)
+        with self._lock:
+            lanes = self._mailbox(recipient).lanes
+            for lane in [name for name, lease in lanes.items() if lease.expires <= now]:
+                del lanes[lane]
+            return frozenset(lanes)
 
     def take(self, recipient: str, lane: str, position: int, now: datetime) -> tuple[int, datetime]:
         """Lease one delivery; return how often it was tried, this time included, and the end."""
-        lanes = self._lanes.setdefault(recipient, {})
-        lease = lanes.setdefault(lane, _Lane(expires=now + self.length, positions=set()))
-        lease.positions.add(position)
-        attempts = self._attempts.setdefault(recipient, {})
-        if len(attempts) >= MAX_ATTEMPTS_KEPT:
-            attempts.clear()
-        attempts[position] = attempts.get(position, 0) + 1
-        return attempts[position], lease.expires
+        with self._lock:
+            mailbox = self._mailbox(recipient)
+            lease = mailbox.lanes.setdefault(lane, _Lane(now + self.length))
+            lease.positions.add(position)
+            if len(mailbox.tried) >= MAX_ATTEMPTS_KEPT:
+                mailbox.tried.clear()
+            attempt = mailbox.tried.get(position, (lane, 0))[1] + 1
+            mailbox.tried[position] = (lane, attempt)
+            return attempt, lease.expires
 
-    def release(self, recipient: str, lane: str, positions: Iterable[int]) -> None:
+    def release(self, recipient: str, positions: Iterable[int]) -> None:
         """Forget acknowledged deliveries; a lane with none left out may be handed out again."""
-        lanes = self._lanes.get(recipient, {})
-        attempts = self._attempts.get(recipient, {})
-        lease = lanes.get(lane)
-        for position in positions:
-            attempts.pop(position, None)
-            if lease is not None:
+        with self._lock:
+            mailbox = self._mailbox(recipient)
+            for position in positions:
+                lane, _ = mailbox.tried.pop(position, ("", 0))
+                lease = mailbox.lanes.get(lane)
+                if lease is None:
+                    continue
                 lease.positions.discard(position)
-        if lease is not None and not lease.positions:
-            del lanes[lane]
+                if not lease.positions:
+                    del mailbox.lanes[lane]
 
     def next_expiry(self, recipient: str) -> datetime | None:
         """Return when the first lease of *recipient* ends; None if nothing is out."""
-        return min(
-            (lease.expires for lease in self._lanes.get(recipient, {}).values()), default=None
-        )
+        with self._lock:
+            lanes = self._mailbox(recipient).lanes
+            return min((lease.expires for lease in lanes.values()), default=None)
+
+    def _mailbox(self, recipient: str) -> _Mailbox:
+        return self._mailboxes.setdefault(recipient, _Mailbox())

@@ -127,6 +127,6 @@ class Delivered:
     lease_expires: datetime
     message_id: str
     envelope: bytes = b""
-    #: (statement, packed signature) of a receipt for a message the recipient authored.
-    written: tuple[bytes, Signature] | None = None
-    refused: tuple[bytes, Signature] | None = None
+    #: (statement, serialised signature) of a receipt for a message the recipient authored.
+    written: tuple[bytes, bytes] | None = None
+    refused: tuple[bytes, bytes] | None = None

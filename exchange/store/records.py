@@ -159,3 +159,12 @@ class Waiting:
     message_id: str
     payload: bytes
     signature: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MailRow:
+    """Where one message waits in a mailbox; *source* is its leaf index."""
+
+    position: int
+    lane: str
+    source: int

@@ -30,6 +30,7 @@ from exchange.store.records import (
     Delivery,
     Entry,
     Known,
+    MailRow,
     Noted,
     Refused,
     Standing,
@@ -56,6 +57,10 @@ _ADVANCE = (
     " WHERE origin = {} AND size = {} AND root = {} AND position = {}"
 )
 _WRITTEN = "DELETE FROM mailbox WHERE recipient = {} AND source {among} AND content = 'message'"
+_MAIL = (
+    "SELECT position, lane, source FROM mailbox"
+    " WHERE recipient = {} AND source {among} AND content = 'message'"
+)
 _RELEASE = "DELETE FROM quarantine WHERE recipient = {} AND source {among}"
 _NOTED = "DELETE FROM mailbox WHERE recipient = {} AND position {among} AND content <> 'message'"
 _RAISE = "UPDATE mailbox SET urgency = {} WHERE recipient = {} AND urgency < {} AND lane {among}"
@@ -137,6 +142,13 @@ class Writer:
             handoff = rows.handoff_of(row)
             grouped[handoff.onward_of].append(handoff)
         return dict(grouped)
+
+    def mail(self, recipient: str, leaf_indexes: Collection[int]) -> list[MailRow]:
+        """Return where these messages wait in *recipient*'s mailbox; one may wait more than once."""
+        if not leaf_indexes:
+            return []
+        found = self._driver.fetch(self._connection, _MAIL, recipient, sorted(leaf_indexes))
+        return [MailRow(position=row[0], lane=row[1], source=row[2]) for row in found]
 
     def receipts(self, message_ids: Collection[str]) -> dict[str, dict[str, StoredReceipt]]:
         """Return the written receipts for these messages, by message and organisation."""

@@ -1,0 +1,168 @@
+"""The bridge: one drain is one transaction; what waits is leased; two copies are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from exchange.bridge import reconcile
+from exchange.bridge.acknowledge import Acknowledging, EncodeSignature
+from exchange.bridge.decide import Working
+from exchange.bridge.outcomes import Collected, EncodeRefusal, Notary
+from exchange.bridge.policy import Policy
+from exchange.bridge.reconcile import Finding, Head
+from exchange.delivery import Leases
+from exchange.envelope import SigningKey
+from exchange.errors import RefusalCode, refuse
+from exchange.store import Content, RowsRefused, Store
+from exchange.submission import Acknowledged, Delivered, Outcome, Pushed, Recorded, Work
+from exchange.text import Text
+
+_UNSTORABLE = Text(
+    en="The database cannot hold this message: {why}", zh="数据库无法保存该消息：{why}"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drained:
+    """What a drain came to: one outcome per piece of work, and whom something new waits for."""
+
+    outcomes: list[Outcome]
+    woken: frozenset[str]
+
+
+class Bridge:
+    """
+    One bridge over one store.
+
+    `drain` and `reconcile` write and must be called by one thread at a time; `pull` may be called
+    by another, and by one thread at a time too (the leases are its own).
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        policy: Policy,
+        key: SigningKey,
+        origin: str,
+        encode_refusal: EncodeRefusal,
+        encode_signature: EncodeSignature,
+        leases: Leases | None = None,
+    ) -> None:
+        self.store = store
+        self.policy = policy
+        self.origin = origin
+        self.leases = leases or Leases()
+        self._encode_signature = encode_signature
+        self._notary = Notary(key, origin, encode_refusal, encode_signature)
+
+    # -- push and acknowledge
+
+    def drain(self, work: Sequence[Work], now: datetime) -> Drained:
+        """
+        Decide and record all of *work* in one transaction; one outcome each, in order.
+
+        Where the database refuses the rows, the drain is halved until the culprit alone is refused.
+
+        Raises `StoreUnavailable` if the database fails: then nothing of it was written.
+        """
+        try:
+            return self._drain(work, now)
+        except RowsRefused as error:
+            if len(work) == 1:
+                return self._refuse_unstorable(work[0], error, now)
+            half = len(work) // 2
+            first, second = self.drain(work[:half], now), self.drain(work[half:], now)
+            return Drained(
+                outcomes=first.outcomes + second.outcomes, woken=first.woken | second.woken
+            )
+
+    def _drain(self, work: Sequence[Work], now: datetime) -> Drained:
+        collected = Collected(len(work))
+        with self.store.writing() as writer:
+            working = Working(writer, self.policy, now)
+            working.load([piece for piece in work if isinstance(piece, Pushed)])
+            acknowledging = Acknowledging(working, self._encode_signature)
+            acknowledging.load([piece for piece in work if isinstance(piece, Acknowledged)])
+            for place, piece in enumerate(work):
+                index = len(collected.entries)
+                if isinstance(piece, Pushed):
+                    collected.take(place, piece, working.decide(piece, index))
+                else:
+                    collected.take(place, piece, acknowledging.decide(piece, index))
+            refused = self._notary.refuse(collected.refused, now)
+            proofs = writer.record(
+                collected.entries,
+                now=now,
+                refusals=[*collected.records, *(record for record, _ in refused)],
+                noted=collected.noted,
+                certificates=collected.chains,
+            )
+        outcomes = collected.outcomes(
+            proofs, self.store.stored_proofs(collected.repeats), [answer for _, answer in refused]
+        )
+        self._release(work, outcomes, acknowledging)
+        return Drained(outcomes=outcomes, woken=collected.woken())
+
+    def _refuse_unstorable(self, piece: Work, error: RowsRefused, now: datetime) -> Drained:
+        text = Text(
+            en=_UNSTORABLE.en.format(why=error.text.en), zh=_UNSTORABLE.zh.format(why=error.text.zh)
+        )
+        refusal = refuse(RefusalCode.FIELD_INVALID, "message", "storable", text)
+        ((record, answer),) = self._notary.refuse([(piece, refusal)], now)
+        with self.store.writing() as writer:
+            writer.record(refusals=[record], now=now)
+        return Drained(outcomes=[answer], woken=frozenset())
+
+    def _release(
+        self, work: Sequence[Work], outcomes: Sequence[Outcome], done: Acknowledging
+    ) -> None:
+        settled: dict[str, list[int]] = {}
+        for piece, outcome in zip(work, outcomes, strict=True):
+            if isinstance(piece, Acknowledged) and isinstance(outcome, Recorded):
+                settled.setdefault(piece.caller, []).extend(done.positions(piece))
+        for recipient, positions in settled.items():
+            self.leases.release(recipient, positions)
+
+    # -- pull
+
+    def pull(self, organisation: str, limit: int, now: datetime) -> list[Delivered]:
+        """Lease up to *limit* of what waits for *organisation*: urgent lanes first, then oldest."""
+        held = self.leases.held(organisation, now)
+        delivered = []
+        for row in self.store.waiting(organisation, limit, skip_lanes=held):
+            attempt, expires = self.leases.take(organisation, row.lane, row.position, now)
+            delivered.append(
+                Delivered(
+                    position=row.position,
+                    lane=row.lane,
+                    attempt=attempt,
+                    lease_expires=expires,
+                    message_id=row.message_id,
+                    envelope=row.payload if row.content is Content.MESSAGE else b"",
+                    written=(row.payload, row.signature)
+                    if row.content is Content.WRITTEN
+                    else None,
+                    refused=(row.payload, row.signature)
+                    if row.content is Content.REFUSED
+                    else None,
+                )
+            )
+        return delivered
+
+    def checkpoint(self) -> bytes:
+        """Return the newest signed checkpoint of the log; empty before the first drain."""
+        return self.store.checkpoint()
+
+    # -- reconcile
+
+    def reconcile(self, organisation: str, heads: Sequence[Head], now: datetime) -> list[Finding]:
+        """
+        Compare *organisation*'s copy of hand-offs with the store's, one finding per head.
+
+        What the caller misses, it finds in its mailbox again (R50b).
+        """
+        with self.store.writing() as writer:
+            return reconcile.reconcile(writer, organisation, heads, now)

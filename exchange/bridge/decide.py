@@ -1,0 +1,353 @@
+"""
+Deciding one drain: what each message and acknowledgement comes to, given what is stored.
+
+The working set holds what one transaction loaded and what earlier work of the same drain changed,
+so that a ticket, its offer and its take may arrive together.  Nothing is written here.
+
+The checks of a pushed message, in order; the first that fails is the answer:
+
+1. the edge could read it (shape, field rules, group digests);
+2. it is signed, by a trusted signer, over these bytes;
+3. the author is the signer, and the caller is the author's gateway or its registered relay;
+4. its id was not accepted before: the same content gets the stored receipt again, other content
+   is refused;
+5. what it refers to has arrived (else: retry);
+6. the numbered guards of profile and catalogue (`exchange.rules`);
+7. the life cycle's table (`exchange.lifecycle`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from exchange import lifecycle, rules
+from exchange.acts import Kind, Offer, OpenTicket
+from exchange.bridge.policy import Policy
+from exchange.envelope import MESSAGE_TYPE, P256_SHA256, Verifier
+from exchange.errors import (
+    ExchangeError,
+    PredecessorUnknown,
+    Refusal,
+    RefusalCode,
+    VerificationError,
+    refuse,
+)
+from exchange.store import Accepted, Delivery, Known, Standing, Writer
+from exchange.submission import Pushed
+from exchange.text import Text
+from exchange.ticket import Handoff, Message, Ticket
+
+#: The suites an author may sign with; allowed here, never negotiated.
+AUTHOR_SUITES = frozenset({P256_SHA256})
+
+_NOT_ARRIVED = Text(
+    en="The {what} {id} has not arrived here yet; push it first, or try again later.",
+    zh="{what} {id} 尚未到达，请先推送或稍后重试。",
+)
+_NOT_SIGNER = Text(
+    en="The message says {author}, but {signer} signed it.",
+    zh="消息作者为 {author}，签名者却是 {signer}。",
+)
+_NOT_CALLER = Text(
+    en="{caller} is neither the author {author} nor its registered relay.",
+    zh="{caller} 既不是作者 {author}，也不是其登记的中继。",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeat:
+    """The same message was accepted before; its receipt is rebuilt from the log."""
+
+    message_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InDrain:
+    """Accepted in this very drain, as the entry with this index."""
+
+    message_id: str
+    entry: int
+
+
+Decision = Accepted | Repeat | InDrain | Refusal | ExchangeError
+
+
+@dataclass(slots=True)
+class Working:
+    """What one drain knows: loaded once, changed by what it accepts."""
+
+    writer: Writer
+    policy: Policy
+    now: datetime
+    verifier: Verifier = field(default_factory=Verifier)
+    known: dict[str, Known] = field(default_factory=dict)
+    tickets: dict[str, Ticket] = field(default_factory=dict)
+    handoffs: dict[str, Handoff] = field(default_factory=dict)
+    standings: dict[str, Standing] = field(default_factory=dict)
+    #: Every hand-off of the tickets that an offer or a closing is about.
+    of_ticket: dict[str, dict[str, Handoff]] = field(default_factory=dict)
+    children: dict[str, dict[str, Handoff]] = field(default_factory=dict)
+    #: The id of the message that opened each ticket.
+    openings: dict[str, str] = field(default_factory=dict)
+    accepted: dict[str, tuple[bytes, int]] = field(default_factory=dict)
+
+    def load(self, work: Sequence[Pushed]) -> None:
+        """Load what these messages are about, in as few statements as there are tables."""
+        messages = [m for pushed in work if (m := pushed.received.message) is not None]
+        if not messages:
+            return
+        self.known = self.writer.messages({m.id for m in messages})
+        fresh = [m for m in messages if m.id not in self.known]
+        ticket_ids = {m.ticket_id for m in fresh}
+        self.tickets = self.writer.tickets(ticket_ids)
+        old = ticket_ids & self.tickets.keys()
+        handoff_ids = {m.handoff_id for m in fresh if m.handoff_id}
+        handoff_ids |= {m.act.onward_of for m in fresh if isinstance(m.act, Offer)} - {""}
+        self.standings = self.writer.standings(handoff_ids) if old else {}
+        self.handoffs = {key: standing.handoff for key, standing in self.standings.items()}
+        whole = {m.ticket_id for m in fresh if m.kind in (Kind.OFFER, Kind.CLOSE_TICKET)} & old
+        if whole:
+            self.of_ticket = {
+                ticket_id: {h.id: h for h in handoffs}
+                for ticket_id, handoffs in self.writer.handoffs_of_tickets(whole).items()
+            }
+            self.openings = {
+                known.ticket_id: known.id
+                for known in self.writer.digests(whole).values()
+                if known.kind == Kind.OPEN_TICKET.value
+            }
+        done = {m.handoff_id for m in fresh if m.kind is Kind.RESULT} & self.handoffs.keys()
+        if done:
+            self.children = {
+                parent: {h.id: h for h in handoffs}
+                for parent, handoffs in self.writer.children(done).items()
+            }
+
+    def decide(self, pushed: Pushed, index: int) -> Decision:
+        """Return what *pushed* comes to; if accepted, it is entry *index* of this drain."""
+        message = pushed.received.message
+        if message is None:
+            return pushed.received.refusal or Refusal(code=RefusalCode.MALFORMED)
+        refusal = self._authenticate(pushed, message)
+        if refusal is not None:
+            return refusal
+        repeat = self._repeated(message)
+        if repeat is not None:
+            return repeat
+        try:
+            decision = self._judge(message)
+        except PredecessorUnknown as error:
+            return error
+        if isinstance(decision, Accepted):
+            self.accepted[message.id] = (message.digest, index)
+        return decision
+
+    # -- (2), (3): who says it
+
+    def _authenticate(self, pushed: Pushed, message: Message) -> Refusal | None:
+        signature = pushed.received.signature
+        if signature is None:
+            return refuse(RefusalCode.UNSIGNED, "envelope.signature")
+        author = pushed.author
+        if author is None:
+            return refuse(RefusalCode.SIGNER_NOT_TRUSTED, "envelope.signature.key_id")
+        try:
+            self.verifier.verify(
+                MESSAGE_TYPE, message.header, signature, author.key, allowed=AUTHOR_SUITES
+            )
+        except VerificationError as error:
+            return refuse(
+                RefusalCode.SIGNATURE_INVALID, "envelope.signature", "signature", error.text
+            )
+        if message.author != author.organisation:
+            text = _NOT_SIGNER.fill(author=message.author, signer=author.organisation)
+            return refuse(RefusalCode.AUTHOR_MISMATCH, "header.author", "signer", text)
+        if not self.policy.may_speak(pushed.caller, message.author):
+            text = _NOT_CALLER.fill(caller=pushed.caller, author=message.author)
+            return refuse(RefusalCode.AUTHOR_MISMATCH, "header.author", "caller", text)
+        return None
+
+    # -- (4): accepted before?
+
+    def _repeated(self, message: Message) -> Repeat | InDrain | Refusal | None:
+        known = self.known.get(message.id)
+        if known is not None:
+            if known.digest == message.digest:
+                return Repeat(message_id=message.id)
+            return refuse(RefusalCode.DIFFERENT_CONTENT, "header.message_id")
+        earlier = self.accepted.get(message.id)
+        if earlier is None:
+            return None
+        if earlier[0] == message.digest:
+            return InDrain(message_id=message.id, entry=earlier[1])
+        return refuse(RefusalCode.DIFFERENT_CONTENT, "header.message_id")
+
+    # -- (5), (6), (7): where it stands
+
+    def _judge(self, message: Message) -> Accepted | Refusal:
+        if message.kind is Kind.OPEN_TICKET:
+            return self._open_ticket(message)
+        ticket = self.tickets.get(message.ticket_id)
+        if ticket is None:
+            raise _awaited("ticket", message.ticket_id)
+        if message.kind is Kind.CLOSE_TICKET:
+            return self._close_ticket(message, ticket)
+        if message.kind is Kind.OFFER:
+            return self._offer(message, ticket)
+        return self._advance(message, ticket)
+
+    def _open_ticket(self, message: Message) -> Accepted | Refusal:
+        act = message.act
+        if not isinstance(act, OpenTicket):
+            raise TypeError(f"not the act of open_ticket: {act}")
+        if message.ticket_id in self.tickets:
+            return refuse(RefusalCode.ALREADY_EXISTS, "header.ticket_id")
+        ticket = Ticket(
+            id=message.ticket_id,
+            kind=act.kind,
+            origin=message.author,
+            first_receiver=act.first_receiver or message.author,
+            region=act.region,
+            matter=act.matter,
+            marker=message.marker,
+            classification=message.classification,
+            urgency=message.urgency,
+            opened=self.now,
+            level=act.level,
+            cites_ticket_id=act.cites_ticket_id,
+        )
+        refusal = self.policy.judge(message, ticket=ticket, now=self.now)
+        if refusal is not None:
+            return refusal
+        self.tickets[ticket.id] = ticket
+        self.openings[ticket.id] = message.id
+        self.of_ticket[ticket.id] = {}
+        return Accepted(message=message, time=self.now, ticket=ticket)
+
+    def _close_ticket(self, message: Message, ticket: Ticket) -> Accepted | Refusal:
+        handoffs = list(self.of_ticket.get(ticket.id, {}).values())
+        refusal = self.policy.judge(message, ticket=ticket, now=self.now) or lifecycle.may_close(
+            ticket, handoffs, message.author
+        )
+        if refusal is not None:
+            return refusal
+        closed = replace(ticket, closed=True)
+        self.tickets[ticket.id] = closed
+        # Each other party learns of the closing once, in the lane of its newest hand-off.
+        lanes = {
+            organisation: handoff.id
+            for handoff in handoffs
+            for organisation in (handoff.sender, handoff.receiver)
+            if organisation != message.author
+        }
+        return Accepted(
+            message=message,
+            time=self.now,
+            ticket=closed,
+            deliveries=tuple(self._delivery(message, who, lane) for who, lane in lanes.items()),
+        )
+
+    def _offer(self, message: Message, ticket: Ticket) -> Accepted | Refusal:
+        act = message.act
+        if not isinstance(act, Offer):
+            raise TypeError(f"not the act of offer: {act}")
+        if message.handoff_id in self.handoffs:
+            return refuse(RefusalCode.ALREADY_EXISTS, "header.handoff_id")
+        parent = self.handoffs.get(act.onward_of) if act.onward_of else None
+        siblings = self.of_ticket.setdefault(ticket.id, {})
+        refusal = self.policy.judge(
+            message, ticket=ticket, parent=parent, siblings=tuple(siblings.values()), now=self.now
+        )
+        if refusal is not None:
+            return refusal
+        change = lifecycle.open_handoff(
+            message,
+            ticket,
+            parallel_duty=rules.opens_parallel_duty(message, self.policy.profiles),
+            parent=parent,
+        )
+        if isinstance(change, Refusal):
+            return change
+        deliveries = [self._delivery(message, message.recipient, message.handoff_id)]
+        opening = self.openings.get(ticket.id)
+        if opening is not None and not self._knows_ticket(message.recipient, ticket, siblings):
+            # The receiver's lane begins with the ticket itself, so that each lane alone gives a
+            # whole copy of what its receiver has to do with.
+            deliveries.insert(0, replace(deliveries[0], message_id=opening))
+        return self._changed(message, ticket, change, tuple(deliveries))
+
+    @staticmethod
+    def _knows_ticket(organisation: str, ticket: Ticket, siblings: dict[str, Handoff]) -> bool:
+        return organisation == ticket.origin or any(
+            organisation in (h.sender, h.receiver) for h in siblings.values()
+        )
+
+    def _advance(self, message: Message, ticket: Ticket) -> Accepted | Refusal:
+        handoff = self.handoffs.get(message.handoff_id)
+        if handoff is None:
+            raise _awaited("hand-off", message.handoff_id)
+        children = tuple(self.children.get(handoff.id, {}).values())
+        refusal = self.policy.judge(message, ticket=ticket, handoff=handoff, now=self.now)
+        # The table's refusal goes first: "not in this state" tells more than a guard's reason.
+        change = lifecycle.advance(
+            handoff,
+            message,
+            known=lambda digest: self._is_known(digest, handoff),
+            children=children,
+        )
+        if isinstance(change, Refusal):
+            return change
+        if refusal is not None:
+            return refusal
+        deliveries: tuple[Delivery, ...] = ()
+        if message.recipient != message.author:
+            deliveries = (self._delivery(message, message.recipient, handoff.id),)
+        return self._changed(message, ticket, change, deliveries)
+
+    def _is_known(self, digest: bytes, handoff: Handoff) -> bool:
+        if any(digest == accepted for accepted, _ in self.accepted.values()):
+            return True
+        earlier = self.writer.digests({handoff.ticket_id}).get(digest)
+        return earlier is not None and earlier.handoff_id == handoff.id
+
+    def _changed(
+        self,
+        message: Message,
+        ticket: Ticket,
+        change: lifecycle.Change,
+        deliveries: tuple[Delivery, ...],
+    ) -> Accepted:
+        handoff = change.handoff
+        changed = [
+            self.policy.standing(one, ticket, message, self.standings.get(one.id), self.now)
+            for one in (handoff, change.opened)
+            if one is not None
+        ]
+        for standing in changed:
+            one = standing.handoff
+            self.standings[one.id] = standing
+            self.handoffs[one.id] = one
+            if one.ticket_id in self.of_ticket:
+                self.of_ticket[one.ticket_id][one.id] = one
+            if one.onward_of in self.children:
+                self.children[one.onward_of][one.id] = one
+        return Accepted(
+            message=message,
+            time=self.now,
+            handoffs=tuple(changed),
+            state=int(handoff.state),
+            answers=changed[0].answers,
+            deliveries=deliveries,
+        )
+
+    @staticmethod
+    def _delivery(message: Message, recipient: str, lane: str) -> Delivery:
+        return Delivery(
+            recipient=recipient, lane=lane, urgency=int(message.urgency), message_id=message.id
+        )
+
+
+def _awaited(what: str, identifier: str) -> PredecessorUnknown:
+    return PredecessorUnknown(_NOT_ARRIVED.fill(what=what, id=identifier), awaited=identifier)
