@@ -23,44 +23,25 @@ from exchange.log import Drain, LeafKind, StoredProof, advance, leaf_bytes
 from exchange.merkle import Frontier
 from exchange.note import LogKey
 from exchange.store import rows
-from exchange.store.drivers import Driver, select_form
+from exchange.store.drivers import Driver
+from exchange.store.mail import Mail
+from exchange.store.reader import Reader
 from exchange.store.records import (
-    Accepted,
-    Content,
     Delivery,
     Entry,
-    Known,
-    MailRow,
     Noted,
     Refused,
-    Standing,
-    StoredReceipt,
     Written,
 )
 from exchange.store.rows import Row
-from exchange.tables import moment_of, stamp
+from exchange.tables import stamp
 from exchange.text import Text
-from exchange.ticket import Handoff, Ticket
 
-_KNOWN = (
-    "SELECT m.id, t.digest, m.leaf_index, t.time, t.kind, t.ticket_id, t.handoff_id, t.author,"
-    " t.recipient FROM message m JOIN trail t ON t.leaf_index = m.leaf_index"
-)
-_TICKETS = select_form(tables.ticket) + " WHERE id {among}"
-_HANDOFF = select_form(tables.handoff)
-_RECEIPTS = (
-    "SELECT message_id, organisation, leaf_index, statement, signature FROM receipt"
-    " WHERE message_id {among}"
-)
 _ADVANCE = (
     "UPDATE log SET size = {}, root = {}, position = {}"
     " WHERE origin = {} AND size = {} AND root = {} AND position = {}"
 )
 _WRITTEN = "DELETE FROM mailbox WHERE recipient = {} AND source {among} AND content = 'message'"
-_MAIL = (
-    "SELECT position, lane, source FROM mailbox"
-    " WHERE recipient = {} AND source {among} AND content = 'message'"
-)
 _RELEASE = "DELETE FROM quarantine WHERE recipient = {} AND source {among}"
 _NOTED = "DELETE FROM mailbox WHERE recipient = {} AND position {among} AND content <> 'message'"
 _RAISE = "UPDATE mailbox SET urgency = {} WHERE recipient = {} AND urgency < {} AND lane {among}"
@@ -80,89 +61,16 @@ class Head:
     position: int
 
 
-class Writer:
-    """
-    The open transaction; made by `Store.writing`.
-
-    Every reader takes a collection of ids and leaves out those that are not there.
-    """
+class Writer(Reader):
+    """The open transaction; made by `Store.writing`."""
 
     def __init__(self, connection: Connection, driver: Driver, key: LogKey, head: Head) -> None:
-        self._connection = connection
-        self._driver = driver
+        super().__init__(connection, driver)
         self._key = key
         #: The head after what was recorded so far.
         self.head = head
         #: The newest checkpoint recorded in this transaction; empty if none.
         self.note = b""
-
-    # -- what is known
-
-    def messages(self, ids: Collection[str]) -> dict[str, Known]:
-        """Return the accepted messages with these *ids*: a repeat is recognised by its digest."""
-        found = self._fetch(f"{_KNOWN} WHERE m.id {{among}}", sorted(ids)) if ids else []
-        return {row[0]: _known(row) for row in found}
-
-    def digests(self, ticket_ids: Collection[str]) -> dict[bytes, Known]:
-        """
-        Return every accepted message of these tickets by its digest.
-
-        A predecessor, position, mark or request that a message names is one of its own ticket's.
-        """
-        found = self._fetch(f"{_KNOWN} WHERE t.ticket_id {{among}}", ticket_ids)
-        return {known.digest: known for known in map(_known, found)}
-
-    def tickets(self, ids: Collection[str]) -> dict[str, Ticket]:
-        """Return the tickets with these *ids*."""
-        return {row[0]: rows.ticket_of(row) for row in self._fetch(_TICKETS, ids)}
-
-    def handoffs(self, ids: Collection[str]) -> dict[str, Handoff]:
-        """Return the hand-offs with these *ids*."""
-        found = self._fetch(f"{_HANDOFF} WHERE id {{among}}", ids)
-        return {row[0]: rows.handoff_of(row) for row in found}
-
-    def standings(self, ids: Collection[str]) -> dict[str, Standing]:
-        """Return the hand-offs with these *ids*, with what stands beside them."""
-        found = self._fetch(f"{_HANDOFF} WHERE id {{among}}", ids)
-        return {row[0]: rows.standing_of(row) for row in found}
-
-    def handoffs_of_tickets(self, ticket_ids: Collection[str]) -> dict[str, list[Handoff]]:
-        """Return the hand-offs of each of these tickets, oldest first."""
-        statement = f"{_HANDOFF} WHERE ticket_id {{among}} ORDER BY offered, id"
-        grouped: dict[str, list[Handoff]] = defaultdict(list)
-        for row in self._fetch(statement, ticket_ids):
-            grouped[row[1]].append(rows.handoff_of(row))
-        return dict(grouped)
-
-    def children(self, handoff_ids: Collection[str]) -> dict[str, list[Handoff]]:
-        """Return the hand-offs that pass on each of these, oldest first."""
-        statement = f"{_HANDOFF} WHERE onward_of {{among}} AND onward_of <> '' ORDER BY offered, id"
-        grouped: dict[str, list[Handoff]] = defaultdict(list)
-        for row in self._fetch(statement, handoff_ids):
-            handoff = rows.handoff_of(row)
-            grouped[handoff.onward_of].append(handoff)
-        return dict(grouped)
-
-    def mail(self, recipient: str, leaf_indexes: Collection[int]) -> list[MailRow]:
-        """Return where these messages wait in *recipient*'s mailbox; one may wait more than once."""
-        if not leaf_indexes:
-            return []
-        found = self._driver.fetch(self._connection, _MAIL, recipient, sorted(leaf_indexes))
-        return [MailRow(position=row[0], lane=row[1], source=row[2]) for row in found]
-
-    def receipts(self, message_ids: Collection[str]) -> dict[str, dict[str, StoredReceipt]]:
-        """Return the written receipts for these messages, by message and organisation."""
-        grouped: dict[str, dict[str, StoredReceipt]] = defaultdict(dict)
-        for row in self._fetch(_RECEIPTS, message_ids):
-            receipt = StoredReceipt(
-                message_id=row[0],
-                organisation=row[1],
-                leaf_index=row[2],
-                statement=bytes(row[3]),
-                signature=bytes(row[4]),
-            )
-            grouped[receipt.message_id][receipt.organisation] = receipt
-        return dict(grouped)
 
     # -- the record
 
@@ -199,7 +107,7 @@ class Writer:
         """
         leaves = [_leaf(entry) for entry in entries]
         drained = advance(self.head.frontier, leaves, self._key) if leaves else None
-        mail = _Mail(self.head.position, self.head.frontier.size)
+        mail = Mail(self.head.position, self.head.frontier.size)
         mail.collect(entries, refusals, deliveries)
         mail.resolve(self.messages(mail.unresolved()))
         self._advance(drained, mail.position)
@@ -214,10 +122,6 @@ class Writer:
         self._raise_lanes(mail.rows)
         self._stop_lanes(refusals, mail.refusals)
         return list(drained.proofs) if drained else []
-
-    def _fetch(self, statement: str, ids: Collection[str]) -> list[Row]:
-        # An empty list has no type on PostgreSQL, and nothing to say anywhere.
-        return self._driver.fetch(self._connection, statement, sorted(ids)) if ids else []
 
     def _execute(self, statement: str, *parameters: Any) -> int:
         return self._driver.execute(self._connection, statement, *parameters)
@@ -321,67 +225,6 @@ class Writer:
                 self._execute(_STOP, row[0], stamp(refused.time), *where)
 
 
-class _Mail:
-    """The numbers and mailbox rows of one drain."""
-
-    def __init__(self, position: int, size: int) -> None:
-        self.position = position
-        self.refusals: list[Row] = []
-        self.rows: list[Row] = []
-        self._next_leaf = size
-        self._leaves: dict[str, int] = {}
-        self._pending: list[tuple[Delivery, Content, int | None]] = []
-
-    def collect(
-        self,
-        entries: Sequence[Entry],
-        refusals: Sequence[Refused],
-        deliveries: Sequence[Delivery],
-    ) -> None:
-        """Take in what is to be delivered, in order."""
-        for index, entry in enumerate(entries, self._next_leaf):
-            if isinstance(entry, Accepted):
-                self._leaves[entry.message.id] = index
-                self._pending += [(d, Content.MESSAGE, None) for d in entry.deliveries]
-            elif entry.deliver is not None:
-                self._pending.append((entry.deliver, Content.WRITTEN, index))
-        for refused in refusals:
-            self.position += 1
-            self.refusals.append(
-                (
-                    self.position,
-                    refused.message_id,
-                    refused.digest,
-                    refused.refused_by,
-                    refused.statement,
-                    refused.signature,
-                    stamp(refused.time),
-                )
-            )
-            if refused.deliver is not None:
-                self._pending.append((refused.deliver, Content.REFUSED, self.position))
-        self._pending += [(d, Content.MESSAGE, None) for d in deliveries]
-
-    def unresolved(self) -> set[str]:
-        """Return the ids of messages to deliver that came in earlier drains."""
-        return {
-            delivery.message_id
-            for delivery, _, source in self._pending
-            if source is None and delivery.message_id not in self._leaves
-        }
-
-    def resolve(self, known: Mapping[str, Known]) -> None:
-        """Make the rows; raises `KeyError` for a message that was never accepted."""
-        leaves = self._leaves | {known_id: one.leaf_index for known_id, one in known.items()}
-        for delivery, content, source in self._pending:
-            self.position += 1
-            where = leaves[delivery.message_id] if source is None else source
-            urgency = int(delivery.urgency)
-            self.rows.append(
-                (self.position, delivery.recipient, delivery.lane, urgency, content.value, where)
-            )
-
-
 def _leaf(entry: Entry) -> bytes:
     if isinstance(entry, Written):
         return leaf_bytes(LeafKind.WRITTEN, entry.digest, entry.time)
@@ -400,17 +243,3 @@ def _trail_row(index: int, entry: Entry) -> Row:
         index, stamp(entry.time), message.ticket_id, message.handoff_id, message.kind.value,
         message.id, message.author, message.recipient, entry.state, entry.answers, message.digest,
     )  # fmt: skip
-
-
-def _known(row: Row) -> Known:
-    return Known(
-        id=row[0],
-        digest=bytes(row[1]),
-        leaf_index=row[2],
-        time=moment_of(row[3]),
-        kind=row[4],
-        ticket_id=row[5],
-        handoff_id=row[6],
-        author=row[7],
-        recipient=row[8],
-    )

@@ -1,0 +1,98 @@
+"""What the read side gives back: frozen data, nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from exchange.log import StoredProof
+from exchange.store import Standing, StoredReceipt
+from exchange.ticket import State, Ticket
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandoffView:
+    """One hand-off as it stands; *updated* is when its state last changed."""
+
+    standing: Standing
+    updated: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TicketView:
+    """One ticket as it stands, without personal data; its hand-offs oldest first."""
+
+    ticket: Ticket
+    #: When anything last happened to it.
+    updated: datetime
+    handoffs: tuple[HandoffView, ...]
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """
+        Everyone who answers for it now; never empty while it is open.
+
+        Where no hand-off has an answerer, it is the ticket's origin.
+        """
+        if self.ticket.closed:
+            return ()
+        answering = {view.standing.answers for view in self.handoffs} - {""}
+        return tuple(sorted(answering)) or (self.ticket.origin,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filters:
+    """
+    Which tickets to list; all conditions given must hold, an empty one holds always.
+
+    *region* is a division (tickets of it or below it), *matter* a catalogue item or category,
+    *organisation* the origin, a sender or a receiver, *answers* who answers now; *overdue_at* asks
+    for a step that was due before that time.
+    """
+
+    state: State | None = None
+    region: str = ""
+    matter: str = ""
+    organisation: str = ""
+    answers: str = ""
+    opened_from: datetime | None = None
+    opened_until: datetime | None = None
+    overdue_at: datetime | None = None
+    open_only: bool = False
+
+
+#: No condition at all.
+EVERYTHING = Filters()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrailEntry:
+    """
+    One thing that happened to a ticket: one leaf of the log, and the receipt for it.
+
+    *proof* is a message's, *receipt* a written receipt's; the other is None.
+    """
+
+    leaf_index: int
+    time: datetime
+    ticket_id: str
+    handoff_id: str
+    kind: str
+    message_id: str
+    author: str
+    recipient: str
+    #: None for ticket kinds.
+    state: State | None
+    answers: str
+    digest: bytes
+    proof: StoredProof | None = None
+    receipt: StoredReceipt | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """How much an organisation answers for now."""
+
+    organisation: str
+    handoffs: int
+    overdue: int

@@ -1,0 +1,70 @@
+"""What one drain delivers: the numbers it gives and the mailbox rows it makes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from exchange.store.records import Accepted, Content, Delivery, Entry, Known, Refused
+from exchange.store.rows import Row
+from exchange.tables import stamp
+
+
+class Mail:
+    """The numbers and mailbox rows of one drain."""
+
+    def __init__(self, position: int, size: int) -> None:
+        self.position = position
+        self.refusals: list[Row] = []
+        self.rows: list[Row] = []
+        self._next_leaf = size
+        self._leaves: dict[str, int] = {}
+        self._pending: list[tuple[Delivery, Content, int | None]] = []
+
+    def collect(
+        self,
+        entries: Sequence[Entry],
+        refusals: Sequence[Refused],
+        deliveries: Sequence[Delivery],
+    ) -> None:
+        """Take in what is to be delivered, in order."""
+        for index, entry in enumerate(entries, self._next_leaf):
+            if isinstance(entry, Accepted):
+                self._leaves[entry.message.id] = index
+                self._pending += [(d, Content.MESSAGE, None) for d in entry.deliveries]
+            elif entry.deliver is not None:
+                self._pending.append((entry.deliver, Content.WRITTEN, index))
+        for refused in refusals:
+            self.position += 1
+            self.refusals.append(
+                (
+                    self.position,
+                    refused.message_id,
+                    refused.digest,
+                    refused.refused_by,
+                    refused.statement,
+                    refused.signature,
+                    stamp(refused.time),
+                )
+            )
+            if refused.deliver is not None:
+                self._pending.append((refused.deliver, Content.REFUSED, self.position))
+        self._pending += [(d, Content.MESSAGE, None) for d in deliveries]
+
+    def unresolved(self) -> set[str]:
+        """Return the ids of messages to deliver that came in earlier drains."""
+        return {
+            delivery.message_id
+            for delivery, _, source in self._pending
+            if source is None and delivery.message_id not in self._leaves
+        }
+
+    def resolve(self, known: Mapping[str, Known]) -> None:
+        """Make the rows; raises `KeyError` for a message that was never accepted."""
+        leaves = self._leaves | {known_id: one.leaf_index for known_id, one in known.items()}
+        for delivery, content, source in self._pending:
+            self.position += 1
+            where = leaves[delivery.message_id] if source is None else source
+            urgency = int(delivery.urgency)
+            self.rows.append(
+                (self.position, delivery.recipient, delivery.lane, urgency, content.value, where)
+            )
