@@ -31,7 +31,8 @@ def package_data(*names: str) -> Traversable:
 def nearest(word: str, known: Iterable[str]) -> Text:
     """Return the sentence part that offers the valid words nearest to *word*."""
     choices = sorted(known)
-    close = get_close_matches(word, choices, n=1, cutoff=0.5)
+    # Of short codes every other one is "near"; there the whole list helps more.
+    close = get_close_matches(word, choices, n=1, cutoff=0.5) if len(word) > 3 else []
     if close:
         return Text(en=f"did you mean '{close[0]}'?", zh=f"是否应为“{close[0]}”？")
     listed = ", ".join(choices[:12]) + (", …" if len(choices) > 12 else "")

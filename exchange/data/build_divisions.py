@@ -23,6 +23,7 @@ from importlib.resources import files
 from pathlib import Path
 
 HERE = Path(__file__).parent
+STATISTICS_YEAR = 2023
 
 _SPAN = re.compile(r"(?:\[(?P<since>\d*)-(?P<until>\d*)\])?(?P<name>[^,\[\]]+)")
 
@@ -72,14 +73,14 @@ def main() -> None:
         if name is not None and spans[-1][1] == "":
             # Both know it: the Bureau's spelling, python-stdnum's years.
             spans[-1] = (spans[-1][0], "", name)
-        elif name is not None:
-            # Abolished there, in use here: the Bureau is the later word, the year is not known.
+        elif name is not None and int(spans[-1][1]) <= STATISTICS_YEAR:
+            # Abolished there, in use here at a later date: the year it came back is not known.
             spans.append(("", "", name))
         rows.extend((code, *span) for span in spans)
     rows.extend((code, "", "", name) for code, name in current.items())
     with (HERE / "divisions.csv").open("w", encoding="utf-8", newline="") as out:
         out.write(note + "code,since,until,name\n")
-        out.writelines(",".join(row) + "\n" for row in sorted(rows))
+        out.writelines(",".join(row) + "\n" for row in sorted(rows, key=lambda row: row[0]))
     with (package / "dist" / "streets.csv").open(encoding="utf-8", newline="") as lines:
         streets = sorted((row["code"], row["name"]) for row in csv.DictReader(lines))
     text = note + "code,name\n" + "".join(f"{code},{name}\n" for code, name in streets)
