@@ -1,0 +1,252 @@
+"""
+The guards that look at words, standing, returns and ratings: one function per rule.
+
+A guard looks at one message and what is known around it and returns a refusal or None; it changes
+nothing and decides no state.  `exchange.rules` numbers the guards, puts them in order and runs
+them, on the first bridge alone: two bridges never judge one message differently.  The guards of
+offers are in `exchange.offering`.
+"""
+
+from __future__ import annotations
+
+from exchange.acts import (
+    Classification,
+    Evaluate,
+    Group,
+    Kind,
+    Offer,
+    OpenTicket,
+    Return,
+    Rule,
+    RulingOutcome,
+)
+from exchange.errors import Refusal, RefusalCode, refuse
+from exchange.facts import Facts, Form, service_of
+from exchange.organisations import Direction, Service
+from exchange.text import Text
+
+# -- the words a message uses
+
+
+def region_valid(facts: Facts) -> Refusal | None:
+    """The ticket's division is in force on the day (R49)."""
+    act = facts.message.act
+    if not isinstance(act, OpenTicket):
+        return None
+    fault = facts.context.site.divisions.problem(act.region, facts.message.created.date())
+    if fault is None:
+        return None
+    return refuse(RefusalCode.REGION_UNKNOWN, "open_ticket.region", "in_force", fault)
+
+
+def organisations_valid(facts: Facts) -> Refusal | None:
+    """Every organisation that a message brings in is well formed and, if a register is kept, in it."""
+    message, act = facts.message, facts.message.act
+    named = [("author", message.author)]
+    if isinstance(act, OpenTicket):
+        named.append(("open_ticket.first_receiver", act.first_receiver))
+    elif isinstance(act, Return):
+        named = [("return.suggested_owner", act.suggested_owner)]
+    else:
+        named.append(("recipient", message.recipient))
+    for path, code in named:
+        fault = facts.context.site.register.problem(code, message.created.date()) if code else None
+        if fault is not None:
+            return refuse(RefusalCode.ORGANISATION_UNKNOWN, path, "registered", fault)
+    return None
+
+
+def matter_known(facts: Facts) -> Refusal | None:
+    """The matter stands in the pinned edition, as the pinned profile uses it (R49)."""
+    act = facts.message.act
+    if isinstance(act, OpenTicket):
+        catalogue = facts.context.site.catalogues.get(act.catalogue_edition)
+    else:
+        catalogue = facts.profile.catalogue if facts.profile is not None else None
+    matter = act.matter if isinstance(act, OpenTicket | Offer) else ""
+    if not matter or catalogue is None or facts.item is not None:
+        return None
+    if catalogue.get(matter) is not None or catalogue.excluded(matter) is not None:
+        return None
+    return refuse(RefusalCode.MATTER_UNKNOWN, f"{facts.message.kind.value}.matter", "listed")
+
+
+def profile_known(facts: Facts) -> Refusal | None:
+    """The profile is installed and holds in the ticket's region."""
+    if facts.offer is None:
+        return None
+    name, ticket = facts.offer.profile, facts.context.ticket
+    if facts.profile is None:
+        if any(known == name for known, _ in facts.context.site.profiles):
+            return None  # another edition is: the next guard says so
+        return refuse(RefusalCode.PROFILE_UNKNOWN, "offer.profile", "installed")
+    if facts.offering is not None and ticket is not None:
+        holds = facts.profile.applies_to(ticket.region)
+        return (
+            None
+            if holds
+            else refuse(RefusalCode.PROFILE_UNKNOWN, "offer.profile", "region", OTHER_REGION)
+        )
+    return None
+
+
+def editions_known(facts: Facts) -> Refusal | None:
+    """The pinned editions of profile and catalogue are installed."""
+    act, offer = facts.message.act, facts.offer
+    if isinstance(act, OpenTicket):
+        if act.matter and act.catalogue_edition not in facts.context.site.catalogues:
+            return refuse(RefusalCode.EDITION_UNKNOWN, "open_ticket.catalogue_edition", "installed")
+    elif offer is not None:
+        if facts.profile is None:
+            return refuse(RefusalCode.EDITION_UNKNOWN, "offer.profile_edition", "installed")
+        if offer.catalogue_edition != facts.profile.catalogue.edition:
+            return refuse(RefusalCode.EDITION_UNKNOWN, "offer.catalogue_edition", "installed")
+    return None
+
+
+def not_secret(facts: Facts) -> Refusal | None:
+    """R02: secret matters and matters in a legal channel do not cross."""
+    if facts.message.classification < Classification.SECRET:
+        return None
+    return refuse(RefusalCode.SECRET, "classification")
+
+
+def not_excluded(facts: Facts) -> Refusal | None:
+    """R02, R03: what the hotline does not take is explained, recorded and not handed to it."""
+    offer, profile = facts.offering, facts.profile
+    if offer is None or profile is None or not offer.matter:
+        return None
+    if profile.catalogue.excluded(offer.matter) is None:
+        return None
+    # An entry that the hotline does not take may well be the police's; a bare exclusion is no
+    # matter of either side.
+    if facts.item is not None and facts.direction is Direction.HOTLINE_TO_POLICE:
+        return None
+    return refuse(RefusalCode.MATTER_EXCLUDED, "offer.matter")
+
+
+# -- where the ticket stands
+
+
+#: What begins something anew; the rest of a hand-off that was taken over may still be wound up.
+BEGINNING = frozenset({Kind.OFFER, Kind.TAKE, Kind.REOPEN, Kind.TAKE_OVER})
+
+
+def ticket_open(facts: Facts) -> Refusal | None:
+    """Nothing begins anew on a concluded ticket."""
+    ticket = facts.context.ticket
+    if ticket is None or not ticket.closed or facts.message.kind not in BEGINNING:
+        return None
+    return refuse(RefusalCode.TICKET_CLOSED, "ticket_id")
+
+
+def marker_same(facts: Facts) -> Refusal | None:
+    """An exercise never touches an actual ticket, nor the other way round."""
+    ticket = facts.context.ticket
+    if ticket is None or facts.message.marker is ticket.marker:
+        return None
+    return refuse(RefusalCode.MARKER_MISMATCH, "marker")
+
+
+# -- after the offer
+
+
+def danger_disposed_of(facts: Facts) -> Refusal | None:
+    """R31: where danger is marked, 110 states its disposal before it returns or is relieved."""
+    message, handoff, profile = facts.message, facts.context.handoff, facts.profile
+    if profile is None or not profile.danger_to_110:
+        return None
+    offer = facts.offering
+    if offer is not None:
+        whole = offer.form not in {Form.JOINT, Form.NOTIFICATION}
+        handing_over = whole and facts.direction is Direction.POLICE_TO_HOTLINE
+        if handing_over and offer.danger and not facts.prior_disposal_stated:
+            return refuse(RefusalCode.DANGER_PRESENT, "offer.danger")
+        return None
+    if handoff is None or not handoff.danger or handoff.disposal_stated:
+        return None
+    if service_of(handoff.receiver, facts.context.site.register) is not Service.POLICE:
+        return None
+    if isinstance(message.act, Rule):
+        relieved = (
+            message.act.outcome is RulingOutcome.FIRST_RECEIVER
+            and handoff.first_receiver == handoff.sender
+        )
+        if not relieved:
+            return None
+    return refuse(RefusalCode.DANGER_PRESENT, message.kind.value)
+
+
+def measures_stated(facts: Facts) -> Refusal | None:
+    """R21, R32: a return states the emergency measures taken."""
+    profile = facts.profile
+    if profile is None or not profile.return_needs_measures or not facts.lacks(Group.MEASURES):
+        return None
+    return refuse(RefusalCode.MEASURES_REQUIRED, "groups", "MEASURES")
+
+
+def ground_new(facts: Facts) -> Refusal | None:
+    """A second return of the same hand-off needs a new ground (DESIGN, from R21 and R30)."""
+    act, handoff = facts.message.act, facts.context.handoff
+    if not isinstance(act, Return) or handoff is None:
+        return None
+    if act.ground in handoff.return_grounds:
+        return refuse(RefusalCode.NEW_GROUND_REQUIRED, "return.ground")
+    return None
+
+
+def first_receiver_keeps(facts: Facts) -> Refusal | None:
+    """S1 R30: who received it first may not return it."""
+    profile, handoff = facts.profile, facts.context.handoff
+    if profile is None or profile.first_receiver_may_return or handoff is None:
+        return None
+    if handoff.first_receiver == handoff.receiver:
+        return refuse(RefusalCode.FIRST_RECEIVER_KEEPS, "return")
+    return None
+
+
+def return_agreed(facts: Facts) -> Refusal | None:
+    """S1 R30: without negotiation, a return to the first receiver can only be agreed."""
+    profile, handoff = facts.profile, facts.context.handoff
+    if profile is None or profile.negotiation or handoff is None:
+        return None
+    if handoff.first_receiver == handoff.sender:
+        return refuse(RefusalCode.NO_NEGOTIATION, "refuse")
+    return None
+
+
+def position_cited(facts: Facts) -> Refusal | None:
+    """R30: "keeps" and "joint" rest on the handler's own agreeing position."""
+    act, handoff = facts.message.act, facts.context.handoff
+    if not isinstance(act, Rule) or handoff is None:
+        return None
+    if act.outcome is RulingOutcome.FIRST_RECEIVER:
+        return None
+    if (act.position_digest, int(act.outcome)) in handoff.positions:
+        return None
+    return refuse(RefusalCode.POSITION_REQUIRED, "rule.position_digest")
+
+
+def assessor_right(facts: Facts) -> Refusal | None:
+    """R51: who assesses follows from the direction and from whose matter it is."""
+    act, profile, item = facts.message.act, facts.profile, facts.item
+    if not isinstance(act, Evaluate) or not act.assessed_by or profile is None or item is None:
+        return None
+    if facts.direction is Direction.WITHIN:
+        return None
+    expected = profile.assessor(facts.direction, item.category.owner)
+    named = service_of(act.assessed_by, facts.context.site.register)
+    if (named is Service.POLICE) is (expected is Service.POLICE):
+        return None
+    text = ASSESSED_BY.fill(service=expected.value)
+    return refuse(RefusalCode.FIELD_INVALID, "evaluate.assessed_by", "assessor", text)
+
+
+OTHER_REGION = Text(
+    en="The profile does not hold in the ticket's region; use the region's own.",
+    zh="该方案不适用于该单所属地区，请使用本地区方案。",
+)
+ASSESSED_BY = Text(
+    en="Hand-offs of this kind are assessed by {service} (R51).",
+    zh="此类移交由 {service} 考核（R51）。",
+)

@@ -1,0 +1,111 @@
+"""The guards of offers: which way a matter may go, and what must be done and said before."""
+
+from __future__ import annotations
+
+from exchange.acts import Group
+from exchange.errors import Refusal, RefusalCode, refuse
+from exchange.facts import Facts, Form, service_of
+from exchange.organisations import HOTLINE_SERVICES, Direction, Service
+
+
+def route_allowed(facts: Facts) -> Refusal | None:
+    """R04: the matter goes the way its entry says, unless danger, level, lead or need says more."""
+    offer, item, profile = facts.offering, facts.item, facts.profile
+    if offer is None or item is None or profile is None or item.may_go(facts.direction):
+        return None  # an unlisted matter is agreed between the desks (R33)
+    high = facts.level in profile.levels_110_first
+    if facts.direction is Direction.HOTLINE_TO_POLICE:
+        allowed = (
+            high  # R40
+            or (offer.danger and profile.danger_to_110)  # R31
+            or (offer.form == Form.LEAD and profile.leads_to_110)  # R22
+            or (offer.form == Form.ESCALATION and bool(profile.escalation_grounds))  # R23
+        )
+    else:
+        allowed = offer.form == Form.JOINT or (high and offer.form == Form.NOTIFICATION)  # R15, R40
+    return None if allowed else refuse(RefusalCode.ROUTE_NOT_ALLOWED, "offer.matter")
+
+
+def county_relayed(facts: Facts) -> Refusal | None:
+    """S0 R05: a county's 110 reaches 12345 through the city's 110."""
+    profile, author = facts.profile, facts.message.author
+    if facts.offering is None or profile is None or not profile.county_relay:
+        return None
+    if facts.direction is not Direction.POLICE_TO_HOTLINE:
+        return None
+    register = facts.context.site.register
+    known = register.get(author)
+    above = register.get(known.parent) if known is not None and known.parent else None
+    if known is not None:
+        county = above is not None and above.service is Service.POLICE
+    else:
+        county = author[4:6] != "00"
+    return refuse(RefusalCode.RELAY_REQUIRED, "recipient") if county else None
+
+
+def reason_given(facts: Facts) -> Refusal | None:
+    """R14, R15: the sender says why; always where no list does (R33)."""
+    offer, profile = facts.offering, facts.profile
+    if offer is None or profile is None or not facts.lacks(Group.GROUNDS):
+        return None
+    unlisted = not offer.matter and facts.direction is not Direction.WITHIN
+    if unlisted or facts.direction in profile.reason_required:
+        return refuse(RefusalCode.REASON_REQUIRED, "groups", "GROUNDS")
+    return None
+
+
+def reviewed(facts: Facts) -> Refusal | None:
+    """S3 R14: the sender's own review comes first."""
+    profile = facts.profile
+    if facts.offering is None or profile is None or not facts.lacks(Group.REVIEW):
+        return None
+    if facts.direction in profile.review_required:
+        return refuse(RefusalCode.REVIEW_REQUIRED, "groups", "REVIEW")
+    return None
+
+
+def disposed_of_first(facts: Facts) -> Refusal | None:
+    """R12, R13, S4 附件四: 110 disposes of it first and says what it did."""
+    offer, profile = facts.offering, facts.profile
+    if offer is None or profile is None or facts.direction is not Direction.POLICE_TO_HOTLINE:
+        return None
+    needed = facts.category in profile.prior_disposal_categories
+    if needed and not facts.prior_disposal_stated:
+        return refuse(RefusalCode.PRIOR_DISPOSAL_REQUIRED, "groups", "PRIOR_DISPOSAL")
+    return None
+
+
+def no_case_opened(facts: Facts) -> Refusal | None:
+    """S3 R13: a dispute that became a case stays with the police."""
+    offer, profile = facts.offering, facts.profile
+    if offer is None or profile is None or facts.direction is not Direction.POLICE_TO_HOTLINE:
+        return None
+    if offer.case_opened and facts.category in profile.no_case_categories:
+        return refuse(RefusalCode.CASE_OPENED, "offer.case_opened")
+    return None
+
+
+def police_first(facts: Facts) -> Refusal | None:
+    """S0 R40: from 较大 on, 110 acts first and 12345 coordinates; nobody else goes before it."""
+    offer, profile, ticket = facts.offering, facts.profile, facts.context.ticket
+    if offer is None or profile is None or ticket is None:
+        return None
+    if facts.level not in profile.levels_110_first:
+        return None
+    register = facts.context.site.register
+    if facts.direction is Direction.POLICE_TO_HOTLINE:
+        # 12345 is told at the same time or asked for its part; the rest goes over after 110 acted.
+        told = offer.form in {Form.JOINT, Form.NOTIFICATION}
+        return (
+            None
+            if told or facts.prior_disposal_stated
+            else refuse(RefusalCode.LEVEL_REQUIRES_110, "offer.form")
+        )
+    if service_of(facts.message.author, register) not in HOTLINE_SERVICES:
+        return None
+    if service_of(facts.message.recipient, register) not in HOTLINE_SERVICES:
+        return None  # 110 itself, or 119, 120, 122 (R41)
+    parties = [ticket.origin, *(h.receiver for h in facts.context.handoffs)]
+    if any(service_of(code, register) is Service.POLICE for code in parties):
+        return None
+    return refuse(RefusalCode.LEVEL_REQUIRES_110, "recipient")

@@ -1,0 +1,205 @@
+"""
+The rules: every guard, numbered, in order of precedence, with what it rests on.
+
+The order is that of the refusal codes: first the words a message uses, then where the ticket
+stands, then what the region's profile and the catalogue ask.  Where several hold, the first is the
+answer.  `judge` runs the guards; `decide` and `decide_ticket` are the whole judgement of the first
+bridge, guards and life cycle together.  Later bridges only advance (`exchange.lifecycle`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from operator import attrgetter
+
+from exchange import guards, offering
+from exchange.acts import TICKET_KINDS, Group, Kind
+from exchange.errors import PredecessorUnknown, Refusal, RefusalCode, Violation
+from exchange.facts import Context, Facts
+from exchange.lifecycle import (
+    AWAITED,
+    Change,
+    advance,
+    may_close,
+    nothing_known,
+    open_handoff,
+)
+from exchange.organisations import Direction
+from exchange.ticket import Message
+
+Guard = Callable[[Facts], Refusal | None]
+
+#: The field groups that a kind cannot be said without, wherever the profile lies.  What a profile
+#: asks besides (GROUNDS, REVIEW, PRIOR_DISPOSAL, MEASURES) are guards of their own.
+GROUPS: dict[Kind, frozenset[Group]] = {
+    Kind.OPEN_TICKET: frozenset({Group.IDENTITY, Group.MATTER, Group.CONTENT}),
+    Kind.RETURN: frozenset({Group.GROUNDS}),
+    Kind.REFUSE: frozenset({Group.GROUNDS}),
+    Kind.RESULT: frozenset({Group.DISPOSAL}),
+    Kind.REOPEN: frozenset({Group.GROUNDS}),
+    Kind.PROGRESS: frozenset({Group.DISPOSAL}),
+    Kind.SUPERVISE: frozenset({Group.SUPERVISION}),
+    Kind.VISIT: frozenset({Group.VISIT}),
+    Kind.EVALUATE: frozenset({Group.EVALUATION}),
+    Kind.CALL: frozenset({Group.CALL}),
+    Kind.REQUEST_EXTENSION: frozenset({Group.EXTENSION}),
+    Kind.MARK_DANGER: frozenset({Group.HAZARD}),
+    Kind.CLEAR_DANGER: frozenset({Group.DISPOSAL}),
+    Kind.EMERGENCY: frozenset({Group.EMERGENCY}),
+}
+
+
+def groups_present(facts: Facts) -> Refusal | None:
+    """Every group the kind needs is bound by the header; a supplement supplements something."""
+    kind = facts.message.kind
+    if kind is Kind.SUPPLEMENT and not facts.message.groups:
+        missing = ["groups"]
+    else:
+        needed = GROUPS.get(kind, frozenset())
+        missing = [f"groups.{g.name}" for g in sorted(needed) if facts.lacks(g)]
+    if not missing:
+        return None
+    text = RefusalCode.GROUP_REQUIRED.text
+    found = tuple(Violation(field=path, rule="required", text=text) for path in missing)
+    return Refusal(code=RefusalCode.GROUP_REQUIRED, violations=found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Numbered:
+    """One rule: its number (order of precedence), what it rests on, and the kinds it looks at."""
+
+    number: int
+    rests_on: str
+    seeds: str
+    kinds: frozenset[Kind]
+    guard: Guard
+
+    @property
+    def text(self) -> str:
+        """The rule in one sentence: its guard's docstring."""
+        return (self.guard.__doc__ or "").strip()
+
+
+def _rule(number: int, rests_on: str, seeds: str, kinds: frozenset[Kind], guard: Guard) -> Numbered:
+    return Numbered(number=number, rests_on=rests_on, seeds=seeds, kinds=kinds, guard=guard)
+
+
+ALL = frozenset(Kind)
+OPEN, OFFER = frozenset({Kind.OPEN_TICKET}), frozenset({Kind.OFFER})
+RETURN, REFUSE, RULE = (frozenset({k}) for k in (Kind.RETURN, Kind.REFUSE, Kind.RULE))
+RELIEVING = frozenset({Kind.RETURN, Kind.AGREE, Kind.RULE, Kind.TAKE_OVER, Kind.RELEASE})
+#: Kinds whose guards ask the pinned profile; the others go on where it is not installed.
+PINNED = OFFER | REFUSE | RELIEVING | frozenset({Kind.EVALUATE})
+
+RULES: tuple[Numbered, ...] = (
+    # -- the fields
+    _rule(1, "R51", "S3 S4", frozenset({Kind.EVALUATE}), guards.assessor_right),
+    # -- the words
+    _rule(2, "R49", "S0 S1 S3 S4", OPEN, guards.region_valid),
+    _rule(3, "R49", "S0 S1 S3 S4", OPEN | OFFER | RETURN, guards.organisations_valid),
+    _rule(4, "R49 R33", "S0 S3 S4", OPEN | OFFER, guards.matter_known),
+    _rule(5, "DESIGN §3", "ours", PINNED, guards.profile_known),
+    _rule(6, "DESIGN §3", "ours", OPEN | PINNED, guards.editions_known),
+    _rule(7, "R02", "S2 S4", ALL, guards.not_secret),
+    _rule(8, "R02 R03", "S0 S1 S2 S3 S4", OFFER, guards.not_excluded),
+    # -- where it stands
+    _rule(9, "DESIGN §3", "ours", guards.BEGINNING, guards.ticket_open),
+    _rule(10, "DESIGN §5", "ours", ALL, guards.marker_same),
+    # -- what profile and catalogue ask
+    _rule(11, "R31", "S0 S1 S4", OFFER | RELIEVING, guards.danger_disposed_of),
+    _rule(12, "R04 R11 R15 R20 R22 R23 R33 R40", "S0 S1 S2 S3 S4", OFFER, offering.route_allowed),
+    _rule(13, "R05", "S0", OFFER, offering.county_relayed),
+    _rule(14, "R14 R15 R33", "S3 S4", OFFER, offering.reason_given),
+    _rule(15, "R14", "S3", OFFER, offering.reviewed),
+    _rule(16, "R12 R13", "S0 S3 S4", OFFER, offering.disposed_of_first),
+    _rule(17, "R13", "S3", OFFER, offering.no_case_opened),
+    _rule(18, "R21 R32", "S2 S4", RETURN, guards.measures_stated),
+    _rule(19, "DESIGN §3", "ours", RETURN, guards.ground_new),
+    _rule(20, "R30", "S1", RETURN, guards.first_receiver_keeps),
+    _rule(21, "R30", "S1", REFUSE, guards.return_agreed),
+    _rule(22, "R30", "S0 S3 S4", RULE, guards.position_cited),
+    _rule(23, "R40", "S0", OFFER, offering.police_first),
+    _rule(24, "DOMAIN §2", "ours", frozenset(GROUPS) | {Kind.SUPPLEMENT}, groups_present),
+)
+
+_OF_KIND: dict[Kind, tuple[Guard, ...]] = {
+    kind: tuple(rule.guard for rule in RULES if kind in rule.kinds) for kind in Kind
+}
+
+
+def judge(message: Message, context: Context) -> Refusal | None:
+    """Return the first refusal among the guards, or None; an ordinary offer takes microseconds."""
+    facts = Facts.of(message, context)
+    for guard in _OF_KIND[message.kind]:
+        refusal = guard(facts)
+        if refusal is not None:
+            return refusal
+    return None
+
+
+def opens_parallel_duty(message: Message, context: Context) -> bool:
+    """
+    Return whether an offer is of an immediate kind, so that the sender's own duty opens with it.
+
+    R24 (S4 附件三): 12345 hands it to 110 at once *and* dispatches the local government itself.
+    """
+    facts = Facts.of(message, context)
+    if facts.offering is None or facts.profile is None:
+        return False
+    to_police = facts.direction is Direction.HOTLINE_TO_POLICE
+    return to_police and facts.category in facts.profile.immediate_categories
+
+
+def decide(
+    message: Message, context: Context, *, known: Callable[[bytes], bool] = nothing_known
+) -> Change | Refusal:
+    """
+    Return what a message about a hand-off does, judged as its first bridge judges.
+
+    Of the refusals of guards and life cycle the one with precedence is given.
+
+    :raises PredecessorUnknown: something it builds on has not arrived; nothing but its own words
+        was judged.
+    """
+    refusal = judge(message, context)
+    if refusal is not None and refusal.code < RefusalCode.NOT_A_PARTY:
+        return refusal
+    outcome: Change | Refusal
+    if message.kind is Kind.OFFER:
+        if context.ticket is None:
+            raise PredecessorUnknown(AWAITED, ticket=message.ticket_id)
+        outcome = open_handoff(
+            message,
+            context.ticket,
+            parallel_duty=opens_parallel_duty(message, context),
+            parent=context.parent,
+        )
+    else:
+        if context.handoff is None:
+            raise PredecessorUnknown(AWAITED, handoff=message.handoff_id)
+        outcome = advance(context.handoff, message, known=known, children=context.children)
+    refusals = [r for r in (outcome, refusal) if isinstance(r, Refusal)]
+    return min(refusals, key=attrgetter("code"), default=None) or outcome
+
+
+def decide_ticket(message: Message, context: Context) -> Refusal | None:
+    """
+    Return why a ticket may not be opened or closed by *message*, or None.
+
+    :raises PredecessorUnknown: the ticket to close has not arrived.
+    """
+    if message.kind not in TICKET_KINDS:
+        raise TypeError(f"not about a ticket: {message.kind}")
+    refusal = judge(message, context)
+    if message.kind is Kind.OPEN_TICKET:
+        return refusal
+    if context.ticket is None:
+        raise PredecessorUnknown(AWAITED, ticket=message.ticket_id)
+    standing = may_close(context.ticket, context.handoffs, message.author)
+    return min((r for r in (refusal, standing) if r), key=attrgetter("code"), default=None)
+
+
+def as_rows() -> list[tuple[str, str, str, str]]:
+    """Return the rules for the documents: number, R-numbers, seeds, sentence."""
+    return [(str(r.number), r.rests_on, r.seeds, r.text) for r in RULES]
