@@ -194,6 +194,9 @@ trail = Table(
     Column("answers", plain(ORGANISATION), nullable=False),
     #: The digest of the message, or of the receipt's statement.
     Column("digest", LargeBinary(32), nullable=False),
+    #: `exchange.store.rows.seal` over this row and the bytes of its message or receipt: the log
+    #: proves what was said, the seal finds a change in what stands around it.
+    Column("seal", LargeBinary(32), nullable=False),
     Index(None, "ticket_id", "leaf_index"),
 )
 
@@ -220,6 +223,8 @@ refusal = Table(
     Column("statement", LargeBinary, nullable=False),
     Column("signature", LargeBinary, nullable=False),
     Column("time", Moment, nullable=False),
+    #: As in `trail`.
+    Column("seal", LargeBinary(32), nullable=False),
 )
 
 #: What waits for an organisation.  A row goes when it is acknowledged; the message stays.
@@ -262,7 +267,6 @@ drain = Table(
     Column("nodes", LargeBinary, nullable=False),
     #: The signed C2SP checkpoint.
     Column("note", LargeBinary, nullable=False),
-    Column("time", Moment, nullable=False),
 )
 
 #: The log's head: one row, advanced by compare-and-set.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from exchange.store.records import Accepted, Content, Delivery, Entry, Known, Refused
-from exchange.store.rows import Row
+from exchange.store.rows import Row, seal
 from exchange.tables import stamp
 
 
@@ -35,17 +35,7 @@ class Mail:
                 self._pending.append((entry.deliver, Content.WRITTEN, index))
         for refused in refusals:
             self.position += 1
-            self.refusals.append(
-                (
-                    self.position,
-                    refused.message_id,
-                    refused.digest,
-                    refused.refused_by,
-                    refused.statement,
-                    refused.signature,
-                    stamp(refused.time),
-                )
-            )
+            self.refusals.append(_refusal_row(self.position, refused))
             if refused.deliver is not None:
                 self._pending.append((refused.deliver, Content.REFUSED, self.position))
         self._pending += [(d, Content.MESSAGE, None) for d in deliveries]
@@ -68,3 +58,13 @@ class Mail:
             self.rows.append(
                 (self.position, delivery.recipient, delivery.lane, urgency, content.value, where)
             )
+
+
+def _refusal_row(number: int, refused: Refused) -> Row:
+    time = stamp(refused.time)
+    said = (refused.digest, refused.statement, refused.signature)
+    sealed = seal((number, refused.message_id, refused.refused_by, time), *said)
+    digest, statement, signature = said
+    return (
+        number, refused.message_id, digest, refused.refused_by, statement, signature, time, sealed,
+    )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime
+from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import Table
@@ -160,6 +161,19 @@ def standing_of(row: Row) -> Standing:
         due=None if row[22] is None else moment_of(row[22]),
         assessed_by=row[18],
     )
+
+
+def seal(row: Row, *contents: bytes) -> bytes:
+    """
+    Return SHA-256 over a row's values and the *contents* that belong to it.
+
+    Texts and numbers are joined by U+001F, which no code, id or time has; every content is
+    preceded by its length (8 bytes, big-endian).
+    """
+    digest = sha256("\x1f".join(map(str, row)).encode())
+    for content in contents:
+        digest.update(len(content).to_bytes(8) + content)
+    return digest.digest()
 
 
 def pack_chain(chain: Sequence[bytes]) -> bytes:

@@ -116,8 +116,8 @@ class Writer(Reader):
         self._entries(entries)
         self._insert(tables.refusal, mail.refusals)
         if drained:
-            nodes = (drained.size_before, drained.nodes, drained.note, stamp(now))
-            self._insert(tables.drain, [(drained.frontier.size, *nodes)])
+            grown = (drained.frontier.size, drained.size_before, drained.nodes, drained.note)
+            self._insert(tables.drain, [grown])
         self._insert(tables.mailbox, mail.rows)
         self._raise_lanes(mail.rows)
         self._stop_lanes(refusals, mail.refusals)
@@ -232,14 +232,18 @@ def _leaf(entry: Entry) -> bytes:
 
 
 def _trail_row(index: int, entry: Entry) -> Row:
+    contents: tuple[bytes, ...]
     if isinstance(entry, Written):
-        of = entry.of
-        return (
+        of, digest, contents = entry.of, entry.digest, (entry.statement, entry.signature)
+        row = (
             index, stamp(entry.time), of.ticket_id, of.handoff_id, rows.WRITTEN, of.id,
-            entry.organisation, of.author, entry.state, entry.answers, entry.digest,
+            entry.organisation, of.author, int(entry.state), entry.answers,
         )  # fmt: skip
-    message = entry.message
-    return (
-        index, stamp(entry.time), message.ticket_id, message.handoff_id, message.kind.value,
-        message.id, message.author, message.recipient, entry.state, entry.answers, message.digest,
-    )  # fmt: skip
+    else:
+        message = entry.message
+        digest, contents = message.digest, (message.envelope,)
+        row = (
+            index, stamp(entry.time), message.ticket_id, message.handoff_id, message.kind.value,
+            message.id, message.author, message.recipient, int(entry.state), entry.answers,
+        )  # fmt: skip
+    return (*row, digest, rows.seal(row, digest, *contents))

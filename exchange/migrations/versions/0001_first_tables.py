@@ -41,7 +41,6 @@ def create_tables() -> None:
         sa.Column("size_before", sa.BigInteger(), nullable=False),
         sa.Column("nodes", sa.LargeBinary(), nullable=False),
         sa.Column("note", sa.LargeBinary(), nullable=False),
-        sa.Column("time", plain(27), nullable=False),
         sa.PrimaryKeyConstraint("size_after", name="pk_drain"),
     )
     op.create_table(
@@ -105,6 +104,7 @@ def create_tables() -> None:
         sa.Column("statement", sa.LargeBinary(), nullable=False),
         sa.Column("signature", sa.LargeBinary(), nullable=False),
         sa.Column("time", plain(27), nullable=False),
+        sa.Column("seal", sa.LargeBinary(length=32), nullable=False),
         sa.PrimaryKeyConstraint("number", name="pk_refusal"),
     )
     op.create_index("ix_refusal_message_id", "refusal", ["message_id"], unique=False)
@@ -139,6 +139,7 @@ def create_tables() -> None:
         sa.Column("state", sa.SmallInteger(), nullable=False),
         sa.Column("answers", plain(18), nullable=False),
         sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("seal", sa.LargeBinary(length=32), nullable=False),
         sa.PrimaryKeyConstraint("leaf_index", name="pk_trail"),
     )
     op.create_index(
