@@ -11,7 +11,7 @@ no seed gives a number).  A region's file states its own rules and takes the res
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -52,7 +52,7 @@ class Profile:
     seed: str
     document: str
 
-    catalogue: Catalog
+    catalogue: Catalog = field(compare=False, repr=False)
     catalogue_lists: frozenset[str]
     catalogue_source: str
     exclusions: frozenset[str]
