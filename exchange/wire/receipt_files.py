@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Literal, TypedDict
 
 from google.protobuf.json_format import MessageToJson, Parse, ParseError
 from google.protobuf.message import DecodeError
@@ -120,26 +120,56 @@ def write_receipt_file(file: ReceiptFile) -> bytes:
     return (MessageToJson(made, preserving_proto_field_name=True, indent=1) + "\n").encode()
 
 
-def envelope_header(raw: bytes) -> tuple[bytes, Signature | None]:
-    """Return the header's bytes and the signature of an envelope; raises `InvalidRequest`."""
+class EnvelopeParts(TypedDict):
+    """What a receipt file takes of an envelope; the keys are `ReceiptFile`'s."""
+
+    message_id: str
+    author: str
+    recipient: str
+    header: bytes
+    signature: Signature | None
+
+
+def envelope_parts(raw: bytes) -> EnvelopeParts:
+    """Return what a receipt file takes of an envelope; raises `InvalidRequest`."""
     try:
         envelope = message_pb.Envelope.FromString(raw)
+        header = message_pb.Header.FromString(envelope.header)
     except DecodeError as error:
         raise _unreadable(str(error)) from error
     signed = envelope.HasField("signature")
-    return envelope.header, signature_from_proto(envelope.signature) if signed else None
+    return EnvelopeParts(
+        message_id=header.message_id,
+        author=header.author,
+        recipient=header.recipient,
+        header=envelope.header,
+        signature=signature_from_proto(envelope.signature) if signed else None,
+    )
 
 
-def stored_proof(receipt: receipt_pb.StoredReceipt) -> StoredProof:
-    """Return what a stored receipt proves."""
-    return _proof(receipt, LeafKind.MESSAGE)
+def signed_statement(
+    kind: Literal["written", "refused"], statement: bytes, signature: bytes
+) -> Statement:
+    """Return a statement stored with its packed signature; raises `InvalidRequest`."""
+    packed = message_pb.Signature.FromString(signature)
+    if kind == "written":
+        return _stated(
+            read_written(receipt_pb.WrittenReceipt(statement=statement, signature=packed))
+        )
+    return _stated(read_refused(receipt_pb.RefusedReceipt(statement=statement, signature=packed)))
 
 
-def statements_of(
-    written: Iterable[receipt_pb.WrittenReceipt],
-) -> tuple[LoggedStatement, ...]:
-    """Return written receipts without their own proofs; raises `InvalidRequest`."""
-    return tuple(LoggedStatement(statement=_stated(read_written(one))) for one in written)
+def read_receipt(raw: bytes) -> StoredProof | Statement:
+    """Return what one serialised `Receipt` holds; raises `InvalidRequest`."""
+    try:
+        receipt = receipt_pb.Receipt.FromString(raw)
+        if receipt.HasField("stored"):
+            return _proof(receipt.stored, LeafKind.MESSAGE)
+    except (DecodeError, ValueError, OverflowError) as error:
+        raise _unreadable(str(error)) from error
+    if receipt.HasField("written"):
+        return _stated(read_written(receipt.written))
+    return _stated(read_refused(receipt.refused))
 
 
 def _logged(logged: pb.LoggedReceipt) -> LoggedStatement:

@@ -1,0 +1,176 @@
+"""``exchange receipt``: prove a receipt from one file, offline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from exchange.cli.grammar import group, json_option, language, option, say
+from exchange.cli.screen import show_json
+from exchange.cli.trust import read_trust, trust_options
+from exchange.text import Text
+
+if TYPE_CHECKING:
+    from exchange.wire.receipt_files import ReceiptFile
+
+receipt = group(
+    "receipt",
+    en="Receipts (回执): who signed what, provable without a bridge.",
+    zh="回执：谁签署了什么，无需网桥即可证明。",
+)
+
+_MARKS = {"holds": "✓", "broken": "✗", "not-shown": "–"}
+_HOLDS = Text(en="The receipts of message {id} hold.", zh="消息 {id} 的回执成立。")
+_BROKEN = Text(
+    en="The receipts of message {id} do not hold: see ✗ above.",
+    zh="消息 {id} 的回执不成立：见上文 ✗ 项。",
+)
+
+
+@receipt.command(
+    "verify",
+    text=Text(
+        en="Prove the receipt FILE offline, each obligation by itself. Exit: 0 holds, 1 does not, "
+        "2 misused.",
+        zh="离线验证回执文件，逐项给出结论。退出码：0 成立，1 不成立，2 用法有误。",
+    ),
+)
+@click.argument("file", type=click.Path(path_type=Path))
+@option(
+    "--message", type=click.Path(path_type=Path),
+    en="The message's envelope, where the receipt file does not hold it.",
+    zh="消息信封文件（回执文件中没有消息时使用）。",
+)  # fmt: skip
+@trust_options
+@json_option
+@click.pass_context
+def verify(
+    context: click.Context,
+    *,
+    file: Path,
+    message: Path | None,
+    roots: tuple[str, ...],
+    logs: tuple[Path, ...],
+    register: Path | None,
+    config: Path | None,
+    as_json: bool,
+) -> None:
+    """Prove one file."""
+    from exchange.proof import prove
+
+    trust = read_trust(roots, logs, register, config)
+    proof = prove(_read(file, message), trust)
+    lang = language()
+    if as_json:
+        show_json(
+            {
+                "holds": proof.holds,
+                "message_id": proof.message_id,
+                "digest": proof.digest.hex(),
+                "obligations": [
+                    {
+                        "number": one.number,
+                        "what": one.what.say(lang),
+                        "verdict": one.verdict.value,
+                        "found": one.found.say(lang),
+                    }
+                    for one in proof.obligations
+                ],
+            }
+        )
+    else:
+        for one in proof.obligations:
+            click.echo(f"{_MARKS[one.verdict.value]} {one.number}. {one.what.say(lang)}")
+            click.echo(f"     {one.found.say(lang)}")
+        say((_HOLDS if proof.holds else _BROKEN).fill(id=proof.message_id))
+    context.exit(0 if proof.holds else 1)
+
+
+@receipt.command(
+    "show",
+    text=Text(
+        en="Show what the receipt FILE says, verifying nothing.",
+        zh="显示回执文件内容，不作验证。",
+    ),
+)
+@click.argument("file", type=click.Path(path_type=Path))
+@json_option
+def show(*, file: Path, as_json: bool) -> None:
+    """Show one file."""
+    data = _data(_read(file, None))
+    if as_json:
+        show_json(data)
+        return
+    lang = language()
+    click.echo(f"{Text(en='message', zh='消息').say(lang)}: {data['message_id']}")
+    if data["author"]:
+        click.echo(f"{Text(en='author', zh='作者').say(lang)}: {data['author']}")
+    if data["stored"]:
+        stored = Text(
+            en="stored: {log}, entry {index}, {time}", zh="已存储：{log} 第 {index} 条，{time}"
+        )
+        say(stored.fill(**data["stored"]))
+    for one in data["written"]:
+        written = Text(
+            en="written: by {organisation}, {time} {local_number}",
+            zh="已写入：{organisation}，{time} {local_number}",
+        )
+        say(written.fill(**one))
+    for one in data["refused"]:
+        refused = Text(
+            en="refused: by {organisation}, {time}, {code}",
+            zh="已拒收：{organisation}，{time}，{code}",
+        )
+        say(refused.fill(**one))
+    say(Text(en="Nothing of this is verified: run exchange receipt verify.",
+             zh="以上内容未经验证：请运行 exchange receipt verify。"))  # fmt: skip
+
+
+def _read(file: Path, message: Path | None) -> ReceiptFile:
+    from dataclasses import replace
+
+    from exchange.wire.receipt_files import envelope_parts, read_receipt_file
+
+    found = read_receipt_file(file.read_bytes())
+    if message is None:
+        return found
+    return replace(found, **envelope_parts(message.read_bytes()))
+
+
+def _data(found: ReceiptFile) -> dict[str, Any]:
+    from exchange.log import Checkpoint, parse_leaf
+    from exchange.note import split_note
+
+    stored: dict[str, Any] = {}
+    if found.stored is not None:
+        head = Checkpoint.parse(split_note(found.stored.note)[0])
+        stored = {
+            "log": head.origin,
+            "index": found.stored.index,
+            "time": parse_leaf(found.stored.leaf).time.isoformat(),
+        }
+    return {
+        "message_id": found.message_id,
+        "author": found.author,
+        "recipient": found.recipient,
+        "stored": stored,
+        "written": [
+            {
+                "organisation": one.statement.organisation,
+                "time": one.statement.time.isoformat(),
+                "local_number": one.statement.local_number,
+                "in_log": one.proof is not None,
+            }
+            for one in found.written
+        ],
+        "refused": [
+            {
+                "organisation": one.organisation,
+                "time": one.time.isoformat(),
+                "code": one.code.name if one.code is not None else "",
+            }
+            for one in found.refused
+        ],
+    }

@@ -1,0 +1,174 @@
+"""The root of the commands: the language, and how every way of ending is said."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import click
+
+from exchange.cli.grammar import LazyGroup, Option, say, usage_text
+from exchange.errors import ConfigurationError, ExchangeError
+from exchange.text import Language, Text
+
+FAILED, MISUSED, INTERRUPTED = 1, 2, 130
+
+_COMMANDS: dict[str, tuple[str, Text]] = {
+    "demo": (
+        "exchange.demo.command:demo",
+        Text(en="Show a city at work: two networks, one bridge", zh="演示：两个网络、一座网桥"),
+    ),
+    "serve": ("exchange.cli.serve:serve", Text(en="Run a bridge", zh="运行网桥")),
+    "migrate": (
+        "exchange.cli.serve:migrate",
+        Text(en="Create the database or bring it up to date", zh="创建或升级数据库"),
+    ),
+    "push": (
+        "exchange.cli.push:push",
+        Text(en="Sign messages and push them to the bridge", zh="签名并向网桥推送消息"),
+    ),
+    "pull": (
+        "exchange.cli.pull:pull",
+        Text(en="Take what waits for your organisation", zh="领取本机构待收的消息"),
+    ),
+    "ticket": (
+        "exchange.cli.ticket:ticket",
+        Text(en="Look at tickets: show, list, trail, export", zh="查单：详情、列表、追溯链、导出"),
+    ),
+    "catalog": (
+        "exchange.cli.catalog:catalog",
+        Text(en="Look up matters: find, show, list", zh="查事项清单：查找、详情、列表"),
+    ),
+    "profile": (
+        "exchange.cli.profile:profile",
+        Text(en="Look at regions' rules: list, show, check", zh="查方案：列表、详情、检查"),
+    ),
+    "receipt": (
+        "exchange.cli.receipt:receipt",
+        Text(en="Prove a receipt offline: show, verify", zh="离线验证回执：查看、验证"),
+    ),
+    "log": (
+        "exchange.cli.log:log",
+        Text(en="Check everything stored against the log", zh="对照日志核验全部存储"),
+    ),
+    "doctor": (
+        "exchange.cli.doctor:doctor",
+        Text(en="Find what is wrong with a setup, and its mend", zh="诊断配置与环境，给出解决办法"),
+    ),
+    "certs": ("certs.cli:main", Text(en="Make and show certificates", zh="制作与查看证书")),
+    "config": (
+        "exchange.cli.config:config",
+        Text(en="Show or check the configuration", zh="查看或检查配置"),
+    ),
+}
+
+_ABOUT = Text(
+    en="The bridge between a city's 12345 hotline and its 110 police desk.",
+    zh="城市 12345 热线与 110 报警服务台之间的对接桥。",
+)
+
+
+@click.group(cls=LazyGroup, name="exchange", lazy=_COMMANDS, text=_ABOUT)
+@click.option(
+    "--lang",
+    cls=Option,
+    type=click.Choice(["en", "zh"]),
+    text=Text(
+        en="Language of the output; else EXCHANGE_LANG, else the locale.",
+        zh="输出语言；默认取 EXCHANGE_LANG，再取区域设置。",
+    ),
+)
+@click.version_option(package_name="hotline-exchange", message="%(version)s")
+def root(lang: str | None) -> None:
+    """Take part in every command line; `spoken` has read the language before this."""
+    del lang
+
+
+def run(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> int:
+    """Run one command line; return its exit code."""
+    lang, rest = spoken(arguments, environment)
+    try:
+        with _pipe():
+            code = root.main(
+                list(rest), prog_name="exchange", standalone_mode=False, obj={"lang": lang}
+            )
+            sys.stdout.flush()
+            return code if isinstance(code, int) else 0
+    except click.UsageError as error:
+        return _end(usage_text(error), lang, MISUSED)
+    except click.ClickException as error:
+        said = error.format_message()
+        return _end(Text(en=said, zh=said), lang, FAILED)
+    except click.Abort:
+        return _end(_INTERRUPTED, lang, INTERRUPTED)
+    except ExchangeError as error:
+        return _end(error.text, lang, MISUSED if isinstance(error, ConfigurationError) else FAILED)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        name, why = os.fsdecode(error.filename), error.strerror or type(error).__name__
+        return _end(_FILE.fill(name=name, why=why), lang, FAILED)
+
+
+def spoken(
+    arguments: Sequence[str], environment: Mapping[str, str]
+) -> tuple[Language, Sequence[str]]:
+    """
+    Return the language of a command line, and the line without a ``--lang`` that names one.
+
+    It is read before everything else, so that ``--lang`` may stand anywhere and ``--help`` and
+    usage errors are in that language too.  Of a wrong value only that much is left, for click to
+    name it.
+    """
+    locale = next(filter(None, map(environment.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), "")
+    wish = environment.get("EXCHANGE_LANG") or locale
+    lang: Language = "zh" if wish.lower().startswith("zh") else "en"
+    rest: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        if word == "--":
+            rest += [word, *words]
+            break
+        name, equals, value = word.partition("=")
+        if name != "--lang":
+            rest.append(word)
+            continue
+        value = value if equals else next(words, "")
+        if value not in ("zh", "en"):
+            return lang, ["--lang", value] if value else ["--lang"]
+        lang = "zh" if value == "zh" else "en"
+    return lang, rest
+
+
+@contextmanager
+def _pipe() -> Iterator[None]:
+    """End quietly when whoever reads our output has read enough."""
+    try:
+        yield
+    except BrokenPipeError:
+        # What is still buffered would be complained about at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
+
+
+@contextmanager
+def telling(progress: Callable[[], Text]) -> Iterator[None]:
+    """On Ctrl-C say what *progress()* (a `Text`) says was and was not done, and end."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say(progress(), err=True)
+        raise click.exceptions.Exit(INTERRUPTED) from None
+
+
+def _end(text: Text, lang: Language, code: int) -> int:
+    click.echo(text.say(lang), err=True)
+    return code
+
+
+_INTERRUPTED = Text(
+    en="Interrupted: this command had changed nothing yet.", zh="已中断：本命令尚未作任何改动。"
+)
+_FILE = Text(en="{name}: {why}.", zh="{name}：{why}。")
