@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from google.protobuf.json_format import Error as JsonError
 from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 from google.protobuf.message import DecodeError
 from google.protobuf.message import Message as Protobuf
@@ -51,6 +52,9 @@ GROUP_TYPES: dict[int, type[Protobuf]] = {
 _UNFIT = Text(
     en="Field group {group} cannot be encoded: {why}.", zh="字段组 {group} 无法编码：{why}。"
 )
+_UNREAD = Text(
+    en="Field group {group} cannot be read: {why}.", zh="字段组 {group} 无法读取：{why}。"
+)
 _NO_GROUP = Text(
     en="There is no field group {group}; use one of: {known}.",
     zh="没有字段组 {group}，可用的有：{known}。",
@@ -89,12 +93,12 @@ def decode_group(number: int, content: bytes) -> dict[str, Any]:
     """
     Return the group's fields; empty for a group this version does not know.
 
-    Raises `InvalidRequest` where the bytes are not that group.
+    Raises `InvalidRequest` where the bytes are not that group, or have no JSON form.
     """
     if number not in GROUP_TYPES:
         return {}
     try:
         message = GROUP_TYPES[number].FromString(content)
-    except DecodeError as error:
-        raise InvalidRequest(_UNFIT.fill(group=group_name(number), why=error)) from error
-    return MessageToDict(message, preserving_proto_field_name=True)
+        return MessageToDict(message, preserving_proto_field_name=True)
+    except (DecodeError, JsonError, ValueError) as error:
+        raise InvalidRequest(_UNREAD.fill(group=group_name(number), why=error)) from error

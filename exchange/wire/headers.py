@@ -9,9 +9,9 @@ Rule 3: unknown fields and unknown descriptive values pass untouched; only an un
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
@@ -26,8 +26,10 @@ from exchange.errors import InvalidRequest, Refusal, RefusalCode, Violation, ref
 from exchange.submission import Received
 from exchange.text import Text
 from exchange.ticket import Message
-from exchange.wire.content import GROUP_TYPES, encode_group, group_name
-from exchange.wire.fields import field_violations
+from exchange.wire.checks import quick_check
+from exchange.wire.content import encode_group
+from exchange.wire.fields import MAX_VIOLATIONS, field_violations
+from exchange.wire.groups import entry_violations, read_groups
 
 #: Bytes of one serialised envelope at most.
 MAX_ENVELOPE = 65_536
@@ -36,7 +38,11 @@ _KINDS = {kind.value: kind for kind in Kind}
 
 
 def read_envelope(raw: bytes) -> Received:
-    """Take one envelope apart and check its size, shape, field rules and group digests."""
+    """
+    Take one envelope apart and check its size, shape, field rules and group digests.
+
+    Of several faults the first code in order of precedence is given, with every field at fault.
+    """
     if len(raw) > MAX_ENVELOPE:
         text = _TOO_LARGE.fill(size=len(raw), limit=MAX_ENVELOPE)
         refusal = refuse(RefusalCode.TOO_LARGE, "envelope", "max_bytes", text)
@@ -47,115 +53,94 @@ def read_envelope(raw: bytes) -> Received:
     except DecodeError:
         return Received(digest=message_digest(raw), refusal=Refusal(code=RefusalCode.MALFORMED))
     digest = message_digest(envelope.header)
-    found = Received(digest=digest, message_id=header.message_id[:36].replace("\0", ""))
-    kind = header.WhichOneof("act")
-    if kind is None:
-        refusal = refuse(RefusalCode.UNKNOWN_KIND, "header.act")
-        return _refused(found, refusal)
-    violations = (
-        *field_violations(envelope, b"", "envelope."),
-        *field_violations(header, envelope.header, "header."),
-        *_shape_violations(header, _KINDS[kind]),
-    )
-    if violations:
-        return _refused(found, Refusal(code=RefusalCode.FIELD_INVALID, violations=violations))
-    refusal_or_digests = _check_groups(envelope, header)
-    if isinstance(refusal_or_digests, Refusal):
-        return _refused(found, refusal_or_digests)
-    signature = _signature(envelope.signature) if envelope.HasField("signature") else None
-    try:
-        message = _message(header, raw, envelope.header, digest, refusal_or_digests)
-    except (ValueError, OverflowError):
-        refusal = refuse(RefusalCode.FIELD_INVALID, "header", "timestamp.range", _BAD_TIME)
-        return _refused(found, refusal)
+    message_id = header.message_id
+    word = header.WhichOneof("act")
+    if word is None:
+        return _refused(digest, message_id, refuse(RefusalCode.UNKNOWN_KIND, "header.act"))
+    kind = _KINDS[word]
+    groups = read_groups(envelope, header)
+    if isinstance(groups, Refusal):
+        return _refused(digest, message_id, groups)
+    shape = bool(header.handoff_id), bool(header.recipient), len(header.previous)
+    if not (
+        groups.sound
+        and not groups.violations
+        and shape == _SHAPES[kind]
+        and _sound_envelope(envelope)
+        and _sound_header(header)
+    ):
+        violations = (
+            *field_violations(envelope, "envelope."),
+            *field_violations(header, "header."),
+            *_shape_violations(header, kind),
+            *entry_violations(envelope, header),
+            *groups.violations,
+        )
+        if violations:
+            some = violations[:MAX_VIOLATIONS]
+            refusal = Refusal(code=RefusalCode.FIELD_INVALID, violations=some)
+            return _refused(digest, message_id, refusal)
+    if groups.unfit:
+        refusal = Refusal(code=RefusalCode.GROUP_DIGEST_MISMATCH, violations=tuple(groups.unfit))
+        return _refused(digest, message_id, refusal)
     return Received(
         digest=digest,
-        message_id=header.message_id,
-        message=message,
-        signature=signature,
-        hops=tuple(hop.by for hop in envelope.hops),
+        message_id=message_id,
+        message=_message(
+            header,
+            kind,
+            raw=raw,
+            header_bytes=envelope.header,
+            digest=digest,
+            groups=groups.digests,
+        ),
+        signature=_signature(envelope.signature) if envelope.HasField("signature") else None,
+        hops=tuple([hop.by for hop in envelope.hops]),
     )
 
 
-def _refused(found: Received, refusal: Refusal) -> Received:
-    return Received(digest=found.digest, message_id=found.message_id, refusal=refusal)
+def _refused(digest: bytes, message_id: str, refusal: Refusal) -> Received:
+    # Nothing proves that this is an id; what is recorded of it fits the column and the database.
+    return Received(digest=digest, message_id=message_id[:36].replace("\0", ""), refusal=refusal)
 
 
 _TOO_LARGE = Text(
     en="The envelope has {size} bytes; the limit is {limit}.",
     zh="信封大小为 {size} 字节，上限为 {limit} 字节。",
 )
-_BAD_TIME = Text(
-    en="A time of the header lies outside the years 1 to 9999.",
-    zh="报头中的时间超出公元 1 至 9999 年。",
-)
-_REQUIRED = Text(en="{field} is required for {kind}.", zh="{kind} 必须填写 {field}。")
-_FORBIDDEN = Text(en="{field} must be empty for {kind}.", zh="{kind} 的 {field} 必须为空。")
+_REQUIRED = Text(en="{field} is required for {kind}.", zh="{kind} 消息必须填写 {field}。")
+_FORBIDDEN = Text(en="{field} must be empty for {kind}.", zh="{kind} 消息的 {field} 必须为空。")
 _LENGTH = Text(en="{field} must have 32 bytes.", zh="{field} 必须为 32 字节。")
 
+#: For each kind, whether ``handoff_id`` and ``recipient`` are given, and the bytes of ``previous``.
+_SHAPES: dict[Kind, tuple[bool, bool, int]] = {
+    kind: (
+        kind not in acts.TICKET_KINDS,
+        kind not in acts.TICKET_KINDS,
+        32 if kind in acts.MOVING_KINDS and kind is not Kind.OFFER else 0,
+    )
+    for kind in Kind
+}
 
-def _shape_violations(header: pb.Header, kind: Kind) -> Iterable[Violation]:
-    """Yield what the kind asks of ``handoff_id``, ``recipient`` and ``previous``."""
-    on_ticket = kind in acts.TICKET_KINDS
-    follows = kind in acts.MOVING_KINDS and kind is not Kind.OFFER
-    for name, wanted in (
-        ("handoff_id", not on_ticket),
-        ("recipient", not on_ticket),
-        ("previous", follows),
+# The entries of ``groups`` are checked where they are read.
+_sound_envelope = quick_check(pb.Envelope.DESCRIPTOR, entries_apart="groups")
+_sound_header = quick_check(pb.Header.DESCRIPTOR, entries_apart="groups")
+
+
+def _shape_violations(header: pb.Header, kind: Kind) -> list[Violation]:
+    """Return what the kind asks of ``handoff_id``, ``recipient`` and ``previous`` in vain."""
+    found: list[Violation] = []
+    given = (header.handoff_id, header.recipient, header.previous)
+    for name, value, wanted in zip(
+        ("handoff_id", "recipient", "previous"), given, _SHAPES[kind], strict=True
     ):
-        given = bool(getattr(header, name))
-        if given == wanted:
-            continue
-        text = (_REQUIRED if wanted else _FORBIDDEN).fill(field=name, kind=kind.value)
-        yield Violation(field=f"header.{name}", rule="header.shape", text=text)
-    if follows and len(header.previous) not in (0, 32):
-        yield Violation(
-            field="header.previous", rule="bytes.len", text=_LENGTH.fill(field="previous")
-        )
-
-
-_UNBOUND = Text(
-    en="Group {group} is not bound by the header.", zh="字段组 {group} 未在报头中登记摘要。"
-)
-_TWICE = Text(en="Group {group} occurs twice.", zh="字段组 {group} 重复出现。")
-_BROKEN_GROUP = Text(
-    en="Group {group} is not a message of its type.", zh="字段组 {group} 的内容不是该类型的消息。"
-)
-
-
-def _check_groups(envelope: pb.Envelope, header: pb.Header) -> Refusal | dict[int, bytes]:
-    """Return the header's digests by group, or the refusal of the first thing wrong."""
-    digests: dict[int, bytes] = {}
-    for bound in header.groups:
-        if bound.group in digests:
-            return _group_refusal(RefusalCode.FIELD_INVALID, bound.group, _TWICE)
-        digests[bound.group] = bound.digest
-    seen: set[int] = set()
-    violations: list[Violation] = []
-    for salted in envelope.groups:
-        number, content = salted.group, salted.content
-        if number in seen:
-            return _group_refusal(RefusalCode.FIELD_INVALID, number, _TWICE)
-        seen.add(number)
-        if digests.get(number) != group_digest(number, salted.salt, content):
-            code = RefusalCode.GROUP_DIGEST_MISMATCH
-            return _group_refusal(code, number, code.text if number in digests else _UNBOUND)
-        group_type = GROUP_TYPES.get(number)
-        if group_type is None:
-            continue
-        try:
-            group = group_type.FromString(content)
-        except DecodeError:
-            return _group_refusal(RefusalCode.MALFORMED, number, _BROKEN_GROUP)
-        violations += field_violations(group, content, f"{group_name(number)}.")
-    if violations:
-        return Refusal(code=RefusalCode.FIELD_INVALID, violations=tuple(violations))
-    return digests
-
-
-def _group_refusal(code: RefusalCode, group: int, text: Text) -> Refusal:
-    name = group_name(group)
-    return refuse(code, f"groups.{name}", code.name.lower(), text.fill(group=name))
+        if bool(value) != bool(wanted):
+            text = (_REQUIRED if wanted else _FORBIDDEN).fill(field=name, kind=kind.value)
+            found.append(Violation(field=f"header.{name}", rule="header.shape", text=text))
+    if len(header.previous) not in (0, 32):
+        text = _LENGTH.fill(field="previous")
+        found.append(Violation(field="header.previous", rule="bytes.len", text=text))
+    return found
 
 
 def _signature(signature: pb.Signature) -> Signature:
@@ -184,9 +169,16 @@ def signature_to_proto(signature: Signature) -> pb.Signature:
     )
 
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
 def time_from_proto(stamp: Timestamp) -> datetime:
-    """Return *stamp* as an aware UTC time, cut to whole microseconds."""
-    return datetime.fromtimestamp(stamp.seconds, UTC).replace(microsecond=stamp.nanos // 1000)
+    """
+    Return *stamp*, whose field rules were checked, as an aware UTC time in whole microseconds.
+
+    The rest of the nanoseconds is cut off.
+    """
+    return _EPOCH + timedelta(seconds=stamp.seconds, microseconds=stamp.nanos // 1000)
 
 
 def time_to_proto(time: datetime) -> Timestamp:
@@ -252,10 +244,20 @@ _ACTS: dict[Kind, Callable[[Any], Act]] = {
 }
 
 
+_MARKERS = {int(marker): marker for marker in Marker}
+_CLASSIFICATIONS = {int(classification): classification for classification in Classification}
+_URGENCIES = {int(urgency): urgency for urgency in Urgency}
+
+
 def _message(
-    header: pb.Header, raw: bytes, header_bytes: bytes, digest: bytes, groups: dict[int, bytes]
+    header: pb.Header,
+    kind: Kind,
+    *,
+    raw: bytes,
+    header_bytes: bytes,
+    digest: bytes,
+    groups: dict[int, bytes],
 ) -> Message:
-    kind = _KINDS[header.WhichOneof("act") or ""]
     convert = _ACTS.get(kind)
     return Message(
         id=header.message_id,
@@ -266,9 +268,9 @@ def _message(
         recipient=header.recipient,
         previous=header.previous,
         created=time_from_proto(header.create_time),
-        marker=Marker(header.marker),
-        classification=Classification(header.classification),
-        urgency=Urgency(header.urgency),
+        marker=_MARKERS[header.marker],
+        classification=_CLASSIFICATIONS[header.classification],
+        urgency=_URGENCIES[header.urgency],
         act=convert(getattr(header, kind.value)) if convert else acts.PLAIN,
         groups=groups,
         digest=digest,

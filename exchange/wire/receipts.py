@@ -12,7 +12,7 @@ from exchange._proto.v1 import common_pb2 as common_pb
 from exchange._proto.v1 import exchange_service_pb2 as service_pb
 from exchange._proto.v1 import receipt_pb2 as pb
 from exchange.envelope import Signature
-from exchange.errors import ExchangeError, Refusal, RefusalCode, Violation, refuse
+from exchange.errors import ExchangeError, InvalidRequest, Refusal, RefusalCode, Violation, refuse
 from exchange.log import StoredProof, parse_leaf
 from exchange.submission import Statement
 from exchange.text import Text
@@ -22,6 +22,15 @@ from exchange.wire.headers import (
     signature_to_proto,
     time_from_proto,
     time_to_proto,
+)
+
+#: Bytes of a serialised `RefusedStatement`, and violations in it, at most; the contract's rules.
+MAX_STATEMENT = 16_384
+MAX_LISTED = 64
+
+_UNKNOWN_CODE = Text(
+    en="Field {field} holds the refusal code {code}, which is not known here; update this program.",
+    zh="字段 {field} 的拒收代码 {code} 在此无法识别，请升级本程序。",
 )
 
 
@@ -58,15 +67,22 @@ def violations_from_proto(
 def refused_statement(
     message_id: str, digest: bytes, refused_by: str, refusal: Refusal, time: datetime
 ) -> bytes:
-    """Return the serialised `RefusedStatement`, ready to be signed."""
-    return pb.RefusedStatement(
+    """
+    Return the serialised `RefusedStatement`, ready to be signed.
+
+    As many violations are listed, first ones first, as a `RefusedReceipt` may carry.
+    """
+    statement = pb.RefusedStatement(
         message_id=message_id,
         message_digest=digest,
         refused_by=refused_by,
         code=int(refusal.code),  # type: ignore[arg-type]
-        violations=_violations_to_proto(refusal.violations),
+        violations=_violations_to_proto(refusal.violations[:MAX_LISTED]),
         refuse_time=time_to_proto(time),
-    ).SerializeToString(deterministic=True)
+    )
+    while statement.ByteSize() > MAX_STATEMENT:
+        del statement.violations[-1]
+    return statement.SerializeToString(deterministic=True)
 
 
 def written_statement(
@@ -113,25 +129,19 @@ def retry_outcome(error: ExchangeError, delay: float) -> service_pb.Retry:
 
 
 def read_written(receipt: pb.WrittenReceipt) -> Statement | Refusal:
-    """Take a written receipt apart; a `Refusal` where it is malformed."""
+    """Take a written receipt apart; a `Refusal` naming every field at fault where it is unfit."""
     try:
         statement = pb.WrittenStatement.FromString(receipt.statement)
-        time = time_from_proto(statement.write_time)
-    except (DecodeError, ValueError, OverflowError):
+    except DecodeError:
         return Refusal(code=RefusalCode.MALFORMED)
-    if not receipt.HasField("signature"):
-        return refuse(RefusalCode.UNSIGNED, "written.signature")
-    violations = (
-        *field_violations(receipt, b"", "written."),
-        *field_violations(statement, receipt.statement, "written.statement."),
-    )
-    if violations:
-        return Refusal(code=RefusalCode.FIELD_INVALID, violations=violations)
+    refusal = _unfit_receipt(receipt, statement, "written")
+    if refusal is not None:
+        return refusal
     return Statement(
         message_id=statement.message_id,
         message_digest=statement.message_digest,
         organisation=statement.organisation,
-        time=time,
+        time=time_from_proto(statement.write_time),
         local_number=statement.local_number,
         statement=receipt.statement,
         signature=signature_from_proto(receipt.signature),
@@ -139,35 +149,61 @@ def read_written(receipt: pb.WrittenReceipt) -> Statement | Refusal:
 
 
 def read_refused(receipt: pb.RefusedReceipt) -> Statement | Refusal:
-    """Take a refused receipt apart; a `Refusal` where it is malformed."""
+    """Take a refused receipt apart; a `Refusal` naming every field at fault where it is unfit."""
     try:
         statement = pb.RefusedStatement.FromString(receipt.statement)
-        time = time_from_proto(statement.refuse_time)
-        code = RefusalCode(statement.code)
-    except (DecodeError, ValueError, OverflowError):
+    except DecodeError:
         return Refusal(code=RefusalCode.MALFORMED)
-    if not receipt.HasField("signature"):
-        return refuse(RefusalCode.UNSIGNED, "refused.signature")
-    violations = (
-        *field_violations(receipt, b"", "refused."),
-        *field_violations(statement, receipt.statement, "refused.statement."),
-    )
-    if violations:
-        return Refusal(code=RefusalCode.FIELD_INVALID, violations=violations)
+    refusal = _unfit_receipt(receipt, statement, "refused")
+    if refusal is not None:
+        return refusal
+    code = _CODES.get(statement.code)
+    if code is None:
+        path = "refused.statement.code"
+        text = _UNKNOWN_CODE.fill(field=path, code=statement.code)
+        return refuse(RefusalCode.FIELD_INVALID, path, "enum.defined_only", text)
     return Statement(
         message_id=statement.message_id,
         message_digest=statement.message_digest,
         organisation=statement.refused_by,
-        time=time,
+        time=time_from_proto(statement.refuse_time),
         code=code,
         statement=receipt.statement,
         signature=signature_from_proto(receipt.signature),
     )
 
 
-def refusal_of(receipt: pb.RefusedReceipt) -> Refusal:
-    """Return the refusal that a refused receipt states; the signature is not looked at."""
-    statement = pb.RefusedStatement.FromString(receipt.statement)
-    return Refusal(
-        code=RefusalCode(statement.code), violations=violations_from_proto(statement.violations)
+_CODES = {int(code): code for code in RefusalCode}
+
+
+def _unfit_receipt(
+    receipt: pb.WrittenReceipt | pb.RefusedReceipt,
+    statement: pb.WrittenStatement | pb.RefusedStatement,
+    name: str,
+) -> Refusal | None:
+    violations = (
+        *field_violations(receipt, f"{name}."),
+        *field_violations(statement, f"{name}.statement."),
     )
+    if violations:
+        return Refusal(code=RefusalCode.FIELD_INVALID, violations=violations)
+    if not receipt.HasField("signature"):
+        return refuse(RefusalCode.UNSIGNED, f"{name}.signature")
+    return None
+
+
+def refusal_of(receipt: pb.RefusedReceipt) -> Refusal:
+    """
+    Return the refusal that a refused receipt states; the signature is not looked at.
+
+    Raises `InvalidRequest` where the bytes state none, or one with a code not known here.
+    """
+    try:
+        statement = pb.RefusedStatement.FromString(receipt.statement)
+    except DecodeError as error:
+        raise InvalidRequest(RefusalCode.MALFORMED.text) from error
+    code = _CODES.get(statement.code)
+    if code is None:
+        text = _UNKNOWN_CODE.fill(field="refused.statement.code", code=statement.code)
+        raise InvalidRequest(text)
+    return Refusal(code=code, violations=violations_from_proto(statement.violations))

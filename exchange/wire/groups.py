@@ -1,0 +1,120 @@
+"""
+The field groups beside a header: each read, checked and held against the digest that binds it.
+
+A group that the header binds may be absent (withheld); a group that is there must be bound.  A
+group of a number that is not known here is held against its digest and carried untouched.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from google.protobuf.message import DecodeError
+
+from exchange._proto.v1 import message_pb2 as pb
+from exchange.envelope import MIN_SALT, group_digest
+from exchange.errors import Refusal, RefusalCode, Violation
+from exchange.merkle import HASH_SIZE
+from exchange.text import Text
+from exchange.wire.checks import quick_check
+from exchange.wire.content import GROUP_TYPES, group_name
+from exchange.wire.fields import field_violations
+
+#: Bytes of one serialised field group at most, and of its salt; the contract's field rules.
+MAX_GROUP = 49_152
+MAX_GROUP_SALT = 32
+
+_UNBOUND = Text(
+    en="Group {group} is not bound by the header.", zh="字段组 {group} 未在报头中登记摘要。"
+)
+_UNSTATED = Text(en="{field} does not name a field group.", zh="{field} 未指明有效的字段组。")
+_TWICE = Text(en="Group {group} occurs twice.", zh="字段组 {group} 重复出现。")
+_BROKEN_GROUP = Text(
+    en="Group {group} is not a message of its type.", zh="字段组 {group} 的内容不是该类型的消息。"
+)
+
+
+@dataclass(slots=True)
+class Groups:
+    """What the field groups of one envelope come to."""
+
+    #: The digests that the header binds, by group.
+    digests: dict[int, bytes] = field(default_factory=dict)
+    #: Whether every entry names a group once and keeps the rules for its bytes.
+    sound: bool = True
+    #: Fields of the groups themselves that break a rule.
+    violations: list[Violation] = field(default_factory=list)
+    #: The groups that do not fit the header.
+    unfit: list[Violation] = field(default_factory=list)
+
+
+def read_groups(envelope: pb.Envelope, header: pb.Header) -> Groups | Refusal:
+    """Return the groups' digests and faults, or the refusal of bytes that are no group."""
+    found = Groups()
+    digests = found.digests
+    for bound in header.groups:
+        number, digest = bound.group, bound.digest
+        if number <= 0 or number in digests or len(digest) != HASH_SIZE:
+            found.sound = False
+        digests[number] = digest
+    seen: set[int] = set()
+    for salted in envelope.groups:
+        number, salt, content = salted.group, salted.salt, salted.content
+        if (
+            number <= 0
+            or number in seen
+            or not MIN_SALT <= len(salt) <= MAX_GROUP_SALT
+            or len(content) > MAX_GROUP
+        ):
+            found.sound = False
+            continue
+        seen.add(number)
+        known = _GROUPS.get(number)
+        if known is not None:
+            parse, holds = known
+            try:
+                group = parse(content)
+            except DecodeError:
+                return Refusal(code=RefusalCode.MALFORMED, violations=(_broken_group(number),))
+            if not holds(group):
+                found.violations += field_violations(group, f"{group_name(number)}.")
+        if digests.get(number) != group_digest(number, salt, content):
+            found.unfit.append(_unfit_group(number, number in digests))
+    return found
+
+
+#: How each group is read and quickly checked.
+_GROUPS = {
+    number: (group_type.FromString, quick_check(group_type.DESCRIPTOR))
+    for number, group_type in GROUP_TYPES.items()
+}
+
+
+def entry_violations(envelope: pb.Envelope, header: pb.Header) -> list[Violation]:
+    """Return the entries that name no group or one that was named before."""
+    found: list[Violation] = []
+    for part, numbers in (
+        ("envelope", [salted.group for salted in envelope.groups]),
+        ("header", [bound.group for bound in header.groups]),
+    ):
+        for place, number in enumerate(numbers):
+            path = f"{part}.groups[{place}].group"
+            if number <= 0:
+                text = _UNSTATED.fill(field=path)
+                found.append(Violation(field=path, rule="group.stated", text=text))
+            elif number in numbers[:place]:
+                text = _TWICE.fill(group=group_name(number))
+                found.append(Violation(field=path, rule="group.unique", text=text))
+    return found
+
+
+def _broken_group(group: int) -> Violation:
+    name = group_name(group)
+    return Violation(field=name, rule="malformed", text=_BROKEN_GROUP.fill(group=name))
+
+
+def _unfit_group(group: int, bound: bool) -> Violation:
+    name = group_name(group)
+    code = RefusalCode.GROUP_DIGEST_MISMATCH
+    text = code.text if bound else _UNBOUND.fill(group=name)
+    return Violation(field=name, rule="group.digest" if bound else "group.bound", text=text)
