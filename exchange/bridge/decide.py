@@ -12,8 +12,7 @@ The checks of a pushed message, in order; the first that fails is the answer:
 4. its id was not accepted before: the same content gets the stored receipt again, other content
    is refused;
 5. what it refers to has arrived (else: retry);
-6. the numbered guards of profile and catalogue (`exchange.rules`);
-7. the life cycle's table (`exchange.lifecycle`).
+6. the numbered guards of profile and catalogue, and the life cycle's table (`exchange.rules`).
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from exchange import lifecycle, rules
+from exchange import rules
 from exchange.acts import Kind, Offer, OpenTicket
 from exchange.bridge.policy import Policy
 from exchange.envelope import MESSAGE_TYPE, P256_SHA256, Verifier
@@ -34,6 +33,8 @@ from exchange.errors import (
     VerificationError,
     refuse,
 )
+from exchange.facts import Context
+from exchange.lifecycle import Change
 from exchange.store import Accepted, Delivery, Known, Standing, Writer
 from exchange.submission import Pushed
 from exchange.text import Text
@@ -218,7 +219,7 @@ class Working:
             level=act.level,
             cites_ticket_id=act.cites_ticket_id,
         )
-        refusal = self.policy.judge(message, ticket=ticket, now=self.now)
+        refusal = rules.decide_ticket(message, self._context(ticket))
         if refusal is not None:
             return refusal
         self.tickets[ticket.id] = ticket
@@ -228,9 +229,7 @@ class Working:
 
     def _close_ticket(self, message: Message, ticket: Ticket) -> Accepted | Refusal:
         handoffs = list(self.of_ticket.get(ticket.id, {}).values())
-        refusal = self.policy.judge(message, ticket=ticket, now=self.now) or lifecycle.may_close(
-            ticket, handoffs, message.author
-        )
+        refusal = rules.decide_ticket(message, self._context(ticket, handoffs=handoffs))
         if refusal is not None:
             return refusal
         closed = replace(ticket, closed=True)
@@ -255,19 +254,13 @@ class Working:
             raise TypeError(f"not the act of offer: {act}")
         if message.handoff_id in self.handoffs:
             return refuse(RefusalCode.ALREADY_EXISTS, "header.handoff_id")
-        parent = self.handoffs.get(act.onward_of) if act.onward_of else None
         siblings = self.of_ticket.setdefault(ticket.id, {})
-        refusal = self.policy.judge(
-            message, ticket=ticket, parent=parent, siblings=tuple(siblings.values()), now=self.now
-        )
-        if refusal is not None:
-            return refusal
-        change = lifecycle.open_handoff(
-            message,
+        context = self._context(
             ticket,
-            parallel_duty=rules.opens_parallel_duty(message, self.policy.profiles),
-            parent=parent,
+            parent=self.handoffs.get(act.onward_of) if act.onward_of else None,
+            handoffs=tuple(siblings.values()),
         )
+        change = rules.decide(message, context)
         if isinstance(change, Refusal):
             return change
         deliveries = [self._delivery(message, message.recipient, message.handoff_id)]
@@ -288,23 +281,37 @@ class Working:
         handoff = self.handoffs.get(message.handoff_id)
         if handoff is None:
             raise _awaited("hand-off", message.handoff_id)
-        children = tuple(self.children.get(handoff.id, {}).values())
-        refusal = self.policy.judge(message, ticket=ticket, handoff=handoff, now=self.now)
-        # The table's refusal goes first: "not in this state" tells more than a guard's reason.
-        change = lifecycle.advance(
-            handoff,
-            message,
-            known=lambda digest: self._is_known(digest, handoff),
-            children=children,
+        context = self._context(
+            ticket, handoff=handoff, children=tuple(self.children.get(handoff.id, {}).values())
+        )
+        change = rules.decide(
+            message, context, known=lambda digest: self._is_known(digest, handoff)
         )
         if isinstance(change, Refusal):
             return change
-        if refusal is not None:
-            return refusal
         deliveries: tuple[Delivery, ...] = ()
         if message.recipient != message.author:
             deliveries = (self._delivery(message, message.recipient, handoff.id),)
         return self._changed(message, ticket, change, deliveries)
+
+    def _context(
+        self,
+        ticket: Ticket,
+        *,
+        handoff: Handoff | None = None,
+        parent: Handoff | None = None,
+        children: Sequence[Handoff] = (),
+        handoffs: Sequence[Handoff] = (),
+    ) -> Context:
+        return Context(
+            site=self.policy.site,
+            now=self.now,
+            ticket=ticket,
+            handoff=handoff,
+            parent=parent,
+            children=children,
+            handoffs=handoffs,
+        )
 
     def _is_known(self, digest: bytes, handoff: Handoff) -> bool:
         if any(digest == accepted for accepted, _ in self.accepted.values()):
@@ -316,7 +323,7 @@ class Working:
         self,
         message: Message,
         ticket: Ticket,
-        change: lifecycle.Change,
+        change: Change,
         deliveries: tuple[Delivery, ...],
     ) -> Accepted:
         handoff = change.handoff
