@@ -1,0 +1,119 @@
+"""What the bridge presents, and to whom it listens at all: TLS 1.3 with client certificates."""
+
+from __future__ import annotations
+
+import os
+import socket
+from datetime import datetime
+from typing import Any
+
+import grpc
+
+from exchange.config import Limits, Tls
+from exchange.envelope import P256_SHA256, SigningKey, read_file, read_private_file
+from exchange.errors import ConfigurationError
+from exchange.identity import TLS13_ONLY
+from exchange.text import Text
+from exchange.trust import TrustStore
+
+_KEY_KIND = Text(
+    en="The key {file} is of another kind than P-256; issue the bridge's certificate anew.",
+    zh="密钥 {file} 不是 P-256，请重新签发网桥证书。",
+)
+_VALIDITY = Text(
+    en="The bridge's certificate {file} is valid from {begin} to {end} only. Renew it, or set the "
+    "clock right.",
+    zh="网桥证书 {file} 的有效期为 {begin} 至 {end}，请更新证书或校准时钟。",
+)
+_PORT = Text(
+    en="The bridge cannot listen on {address}: {why}. Stop what uses it, or set 'listen' to another "
+    "address.",
+    zh="网桥无法监听 {address}：{why}。请停止占用者，或在 listen 中改用其他地址。",
+)
+_ADDRESS = Text(
+    en="'{address}' is no address to listen on; write host:port, such as 0.0.0.0:5110.",
+    zh="“{address}”不是监听地址，应写作 主机:端口，例如 0.0.0.0:5110。",
+)
+
+
+def server_credentials(tls: Tls, trust: TrustStore, now: datetime) -> grpc.ServerCredentials:
+    """
+    Return credentials of the bridge's certificate; a caller must present one too.
+
+    TLS asks only whether some root vouches for it; whose it is, `exchange.identity` asks.  A key
+    that is not P-256 is refused, because with RSA TLS 1.2 would be on offer (`TLS13_ONLY`).
+
+    Raises `ConfigurationError`.
+    """
+    os.environ.update(TLS13_ONLY)  # read by grpc when the process makes its first credential
+    key = SigningKey.load(tls.key, tls.certificate)
+    if key.public.suite != P256_SHA256:
+        raise ConfigurationError(_KEY_KIND.fill(file=tls.key), file=str(tls.key))
+    leaf = key.chain[0]
+    begin, end = leaf.not_valid_before_utc, leaf.not_valid_after_utc
+    if not begin <= now <= end:
+        raise ConfigurationError(
+            _VALIDITY.fill(file=tls.certificate, begin=begin.isoformat(), end=end.isoformat()),
+            file=str(tls.certificate),
+        )
+    configuration = grpc.ssl_server_certificate_configuration(
+        [(read_private_file(tls.key), read_file(tls.certificate))], root_certificates=trust.pem()
+    )
+    # Asked on every connection; None means that nothing has changed.
+    unchanged: Any = lambda: None  # noqa: E731
+    return grpc.dynamic_ssl_server_credentials(
+        configuration, unchanged, require_client_authentication=True
+    )
+
+
+def server_options(limits: Limits) -> list[tuple[str, Any]]:
+    """Return grpc's options: what it shall refuse before any of our code runs."""
+    return [
+        ("grpc.so_reuseport", 0),  # else another process can take part in the port unnoticed
+        # The guard's own limits answer with their reason; these are the walls behind them.
+        ("grpc.max_receive_message_length", 2 * limits.request_bytes),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.max_metadata_size", 2 * limits.metadata_bytes),
+        ("grpc.absolute_max_metadata_size", 2 * limits.metadata_bytes),
+        ("grpc.max_concurrent_streams", 64),
+        ("grpc.max_allowed_incoming_connections", limits.connections),
+        # A connection is as old as its certificate was when it was made: renew it now and then.
+        ("grpc.max_connection_age_ms", 30 * 60_000),
+        ("grpc.max_connection_age_grace_ms", 70_000),  # longer than the longest pull waits
+        ("grpc.max_connection_idle_ms", 5 * 60_000),
+        ("grpc.server_handshake_timeout_ms", 10_000),
+        ("grpc.keepalive_time_ms", 60_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 30_000),
+        ("grpc.http2.min_ping_interval_without_data_ms", 30_000),
+    ]
+
+
+def listen(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials) -> int:
+    """Bind *server* to *address* (``host:port``) and return the port; or `ConfigurationError`."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise ConfigurationError(_ADDRESS.fill(address=address), address=address)
+    try:
+        bound = server.add_secure_port(address, credentials)
+    except RuntimeError as error:
+        why = _why_not(host.strip("[]"), int(port))
+        raise ConfigurationError(_PORT.fill(address=address, why=why), address=address) from error
+    if not bound:
+        raise ConfigurationError(
+            _PORT.fill(address=address, why=_why_not(host.strip("[]"), int(port))), address=address
+        )
+    return bound
+
+
+def _why_not(host: str, port: int) -> str:
+    """Ask the operating system, because grpc does not say."""
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.bind(place)
+    except OSError as error:
+        return error.strerror or str(error)
+    return "grpc gave no reason"

@@ -1,0 +1,344 @@
+"""The exchange service: push, pull, acknowledge, reconcile, between bytes and the bridge."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from concurrent.futures import Executor, Future
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from exchange._proto.v1 import exchange_service_pb2 as pb
+from exchange._proto.v1 import receipt_pb2 as receipt_pb
+from exchange.bridge import Bridge, Finding, Head
+from exchange.errors import PredecessorUnknown, Refusal, RefusalCode, refuse
+from exchange.server.bells import Bells
+from exchange.server.failures import retry_after
+from exchange.server.guard import Call
+from exchange.server.keyring import Chain, Keyring
+from exchange.server.limits import Allowances
+from exchange.server.writer import Writer
+from exchange.submission import (
+    Acknowledged,
+    Delivered,
+    Outcome,
+    Pushed,
+    Received,
+    Recorded,
+    Refused,
+    Retry,
+    Statement,
+    Stored,
+)
+from exchange.wire.calls import envelope_key_id, unpack_signature
+from exchange.wire.headers import read_envelope, time_to_proto
+from exchange.wire.receipts import (
+    read_refused,
+    read_written,
+    refused_receipt,
+    retry_outcome,
+    stored_receipt,
+    written_receipt,
+)
+
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
+
+#: Envelopes taken apart between two looks at what else waits: half a millisecond.
+SLICE = 8
+#: Deliveries of one pull where the request says 0.
+PULL_USUAL = 128
+#: A lease's end is looked at a little later, so that it has surely ended.
+_AFTER_LEASE = timedelta(milliseconds=20)
+#: Seconds after which a message whose predecessor is missing may be pushed again.
+_PREDECESSOR_DELAY = 1.0
+
+
+class ExchangeService:
+    """
+    Answers the four calls of the contract's ``ExchangeService``.
+
+    *puller* has one thread: the bridge's leases are its own.  *reader* reads the store.
+    """
+
+    def __init__(
+        self,
+        *,
+        bridge: Bridge,
+        writer: Writer,
+        keyring: Keyring,
+        bells: Bells,
+        allowances: Allowances,
+        puller: Executor,
+        reader: Executor,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._bridge = bridge
+        self._writer = writer
+        self._keyring = keyring
+        self._bells = bells
+        self._allowances = allowances
+        self._puller = puller
+        self._reader = reader
+        self._clock = clock
+        self._carried: set[asyncio.Task[Any]] = set()
+
+    # -- push
+
+    async def push(self, request: pb.PushMessagesRequest, call: Call) -> pb.PushMessagesResponse:
+        """Accept messages; once every outcome is durable, return them in request order."""
+        self._allowances.spend_messages(call.organisation, len(request.envelopes))
+        return await self._carry(self._push(request, call))
+
+    async def _push(self, request: pb.PushMessagesRequest, call: Call) -> pb.PushMessagesResponse:
+        with self._allowances.carrying(call.organisation, len(request.envelopes)):
+            received: list[Received] = await _in_slices(read_envelope, request.envelopes)
+            offered = _chains(request.certificates)
+            authors = await self._authors(
+                {r.signature.key_id for r in received if r.signature is not None}, offered
+            )
+            outcomes = await self._writer.submit(
+                [
+                    Pushed(
+                        received=r,
+                        caller=call.organisation,
+                        author=authors.get(r.signature.key_id) if r.signature else None,
+                    )
+                    for r in received
+                ]
+            )
+            return pb.PushMessagesResponse(outcomes=await _in_slices(_push_outcome, outcomes))
+
+    # -- acknowledge
+
+    async def acknowledge(
+        self, request: pb.AcknowledgeMessagesRequest, call: Call
+    ) -> pb.AcknowledgeMessagesResponse:
+        """Accept what receivers say of their deliveries; return the outcomes in request order."""
+        self._allowances.spend_messages(call.organisation, len(request.acknowledgements))
+        return await self._carry(self._acknowledge(request, call))
+
+    async def _acknowledge(
+        self, request: pb.AcknowledgeMessagesRequest, call: Call
+    ) -> pb.AcknowledgeMessagesResponse:
+        organisation = call.organisation
+        with self._allowances.carrying(organisation, len(request.acknowledgements)):
+            said = await _in_slices(_read_acknowledgement, request.acknowledgements)
+            offered = _chains(request.certificates)
+            authors = await self._authors(
+                {s.signature.key_id for s in said if isinstance(s, Statement)}, offered
+            )
+            work = [
+                Acknowledged(
+                    caller=organisation,
+                    statement=s if isinstance(s, Statement) else None,
+                    author=authors.get(s.signature.key_id) if isinstance(s, Statement) else None,
+                    receipt_position=s if isinstance(s, int) else None,
+                    refusal=s if isinstance(s, Refusal) else None,
+                )
+                for s in said
+            ]
+            outcomes = await self._writer.submit(work)
+            # Its lanes are free again: another of its pulls may be waiting for the next in one.
+            self._bells.ring((organisation,))
+            return pb.AcknowledgeMessagesResponse(
+                outcomes=await _in_slices(_acknowledge_outcome, outcomes)
+            )
+
+    # -- pull
+
+    async def pull(self, request: pb.PullMessagesRequest, call: Call) -> pb.PullMessagesResponse:
+        """Lease what waits for the caller; wait for it as long as the request allows."""
+        with self._allowances.pulling(call.organisation):
+            delivered = await self._wait(request, call)
+        key_ids = [key_id for key_id in map(_signer_of, delivered) if key_id]
+        chains = await self._known_chains(key_ids)
+        return pb.PullMessagesResponse(
+            deliveries=await _in_slices(_delivery, delivered),
+            certificates=[pb.CertificateChain(certificates=chain) for chain in chains],
+            checkpoint=self._bridge.checkpoint().decode(),
+        )
+
+    async def _wait(self, request: pb.PullMessagesRequest, call: Call) -> list[Delivered]:
+        loop = asyncio.get_running_loop()
+        # A connection outlives its certificate, a wait does not.
+        waits = min(request.wait.ToTimedelta(), max(call.caller.not_after - call.time, timedelta()))
+        ends = loop.time() + waits.total_seconds()
+        limit = request.max_deliveries or PULL_USUAL
+        while True:
+            with self._bells.listening(call.organisation) as bell:
+                now = self._clock()
+                delivered, lease_ends = await self._look(call.organisation, limit, now)
+                left = ends - loop.time()
+                if delivered or left <= 0 or self._bells.closed:
+                    return delivered
+                if lease_ends is not None:
+                    left = min(left, max((lease_ends + _AFTER_LEASE - now).total_seconds(), 0))
+                await asyncio.wait([bell], timeout=left)
+
+    async def _look(
+        self, organisation: str, limit: int, now: datetime
+    ) -> tuple[list[Delivered], datetime | None]:
+        """Return what was leased, and when the first lease of *organisation* ends."""
+
+        def look() -> tuple[list[Delivered], datetime | None]:
+            delivered = self._bridge.pull(organisation, limit, now)
+            return delivered, self._bridge.leases.next_expiry(organisation)
+
+        job = self._puller.submit(look)
+        try:
+            return await asyncio.wrap_future(job)
+        except asyncio.CancelledError:
+            # Nobody is there to take what it leased.
+            self._puller.submit(self._give_back, organisation, job)
+            raise
+
+    def _give_back(
+        self, organisation: str, job: Future[tuple[list[Delivered], datetime | None]]
+    ) -> None:
+        if not job.cancelled() and job.exception() is None:
+            positions = [delivery.position for delivery in job.result()[0]]
+            self._bridge.leases.release(organisation, positions)
+
+    # -- reconcile
+
+    async def reconcile(
+        self, request: pb.ReconcileHandoffsRequest, call: Call
+    ) -> pb.ReconcileHandoffsResponse:
+        """Compare the caller's hand-offs with the bridge's; put back what the caller is missing."""
+        self._allowances.spend_messages(call.organisation, len(request.heads))
+        heads = [
+            Head(
+                handoff_id=head.handoff_id,
+                digest=head.digest,
+                message_ids=frozenset(head.message_ids),
+            )
+            for head in request.heads
+        ]
+        findings = await self._writer.alone(
+            lambda: self._bridge.reconcile(call.organisation, heads, self._clock())
+        )
+        self._bells.ring((call.organisation,))
+        return pb.ReconcileHandoffsResponse(findings=[_finding(found) for found in findings])
+
+    # -- shared
+
+    async def _authors(self, key_ids: set[bytes], offered: Sequence[Chain]) -> Any:
+        await self._fetch(self._keyring.unknown(key_ids, offered))
+        return self._keyring.authors(key_ids, offered, self._clock())
+
+    async def _known_chains(self, key_ids: Iterable[bytes]) -> list[Chain]:
+        wanted = dict.fromkeys(key_ids)
+        await self._fetch(self._keyring.unknown(wanted, ()))
+        return self._keyring.chains(wanted)
+
+    async def _fetch(self, key_ids: set[bytes]) -> None:
+        if key_ids:
+            loop = asyncio.get_running_loop()
+            fetched = await loop.run_in_executor(self._reader, self._keyring.fetch, key_ids)
+            self._keyring.keep(fetched)
+
+    async def _carry(self, work: Coroutine[Any, Any, _Out]) -> _Out:
+        """Do *work* to its end even if its call is given up: what is queued will be stored."""
+        task = asyncio.create_task(work)
+        self._carried.add(task)
+        task.add_done_callback(self._carried.discard)
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return await asyncio.shield(task)
+
+
+async def _in_slices(function: Callable[[_In], _Out], items: Iterable[_In]) -> list[_Out]:
+    """Return *function* of each item, letting others of the event loop in between slices."""
+    done: list[_Out] = []
+    for place, item in enumerate(items, 1):
+        done.append(function(item))
+        if place % SLICE == 0:
+            await asyncio.sleep(0)
+    return done
+
+
+def _chains(offered: Iterable[pb.CertificateChain]) -> list[Chain]:
+    return [tuple(chain.certificates) for chain in offered]
+
+
+def _retry(retry: Retry) -> pb.Retry:
+    error = retry.error
+    delay = _PREDECESSOR_DELAY if isinstance(error, PredecessorUnknown) else retry_after(error)
+    return retry_outcome(error, delay)
+
+
+def _push_outcome(outcome: Outcome) -> pb.PushOutcome:
+    match outcome:
+        case Stored():
+            return pb.PushOutcome(stored=stored_receipt(outcome.message_id, outcome.proof))
+        case Refused():
+            return pb.PushOutcome(refused=refused_receipt(outcome.statement, outcome.signature))
+        case Retry():
+            return pb.PushOutcome(retry=_retry(outcome))
+        case Recorded():
+            raise TypeError(outcome)
+
+
+def _acknowledge_outcome(outcome: Outcome) -> pb.AcknowledgeOutcome:
+    match outcome:
+        case Recorded():
+            return pb.AcknowledgeOutcome(recorded=pb.Recorded(leaf_index=outcome.leaf_index))
+        case Refused():
+            refused = refused_receipt(outcome.statement, outcome.signature)
+            return pb.AcknowledgeOutcome(refused=refused)
+        case Retry():
+            return pb.AcknowledgeOutcome(retry=_retry(outcome))
+        case Stored():
+            raise TypeError(outcome)
+
+
+def _read_acknowledgement(said: pb.Acknowledgement) -> Statement | Refusal | int:
+    match said.WhichOneof("acknowledgement"):
+        case "written":
+            return read_written(said.written)
+        case "refused":
+            return read_refused(said.refused)
+        case "receipt_position":
+            return said.receipt_position
+        case _:
+            return refuse(RefusalCode.MALFORMED, "acknowledgement")
+
+
+def _signer_of(delivered: Delivered) -> bytes:
+    for receipt in (delivered.written, delivered.refused):
+        if receipt is not None:
+            return unpack_signature(receipt[1]).key_id
+    return envelope_key_id(delivered.envelope)
+
+
+def _delivery(delivered: Delivered) -> pb.Delivery:
+    made = pb.Delivery(
+        lane=delivered.lane,
+        position=delivered.position,
+        attempt=delivered.attempt,
+        lease_expire_time=time_to_proto(delivered.lease_expires),
+    )
+    if delivered.written is not None:
+        statement, signature = delivered.written
+        receipt = receipt_pb.Receipt(
+            written=written_receipt(statement, unpack_signature(signature))
+        )
+        made.receipt.CopyFrom(receipt)
+    elif delivered.refused is not None:
+        statement, signature = delivered.refused
+        receipt = receipt_pb.Receipt(
+            refused=refused_receipt(statement, unpack_signature(signature))
+        )
+        made.receipt.CopyFrom(receipt)
+    else:
+        made.envelope = delivered.envelope
+    return made
+
+
+def _finding(found: Finding) -> pb.HandoffFinding:
+    return pb.HandoffFinding(
+        handoff_id=found.handoff_id,
+        agreement=found.agreement.value,  # type: ignore[arg-type]  # the contract's numbers
+        bridge_digest=found.digest,
+        redelivered_message_ids=found.redelivered,
+    )

@@ -1,0 +1,89 @@
+"""
+Whose key a signature names.
+
+A signer's certificate chain comes with a request or was stored from an earlier one; either way it
+is verified against its network's own roots, and its party must be registered: the authority of one
+network can issue any organisation's code under its own network's name.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from hashlib import sha256
+
+from exchange.errors import VerificationError
+from exchange.identity import Party, verify_signer
+from exchange.submission import Author
+from exchange.trust import TrustStore
+
+Chain = tuple[bytes, ...]
+
+#: Chains kept in memory; a city has some hundred signers.
+_MOST_KEPT = 4096
+
+
+class Keyring:
+    """
+    From key ids to authors.
+
+    *stored* returns a chain (DER, leaf first) by key id, empty if there is none; it is the store's
+    and may block.
+    """
+
+    def __init__(
+        self, trust: TrustStore, registered: Collection[Party], stored: Callable[[bytes], Chain]
+    ) -> None:
+        self._trust = trust
+        self._registered = registered
+        self._stored = stored
+        self._kept: OrderedDict[bytes, Chain] = OrderedDict()
+
+    def unknown(self, key_ids: Iterable[bytes], offered: Sequence[Chain]) -> set[bytes]:
+        """Return the key ids whose chains only the store can have: ask `fetch` for them first."""
+        here = {sha256(chain[0]).digest() for chain in offered}
+        return {key_id for key_id in key_ids if key_id not in here and key_id not in self._kept}
+
+    def fetch(self, key_ids: Iterable[bytes]) -> dict[bytes, Chain]:
+        """Return what the store has of *key_ids*; blocks, so it is called on a reading thread."""
+        return {key_id: chain for key_id in key_ids if (chain := self._stored(key_id))}
+
+    def keep(self, chains: Mapping[bytes, Chain]) -> None:
+        """Remember fetched *chains*; they are verified whenever they are asked for."""
+        for key_id, chain in chains.items():
+            self._keep(key_id, chain)
+
+    def authors(
+        self, key_ids: Iterable[bytes], offered: Sequence[Chain], now: datetime
+    ) -> Mapping[bytes, Author]:
+        """Return who signs with each key; a key that is not trusted at *now* is left out."""
+        here = {sha256(chain[0]).digest(): chain for chain in offered}
+        found: dict[bytes, Author] = {}
+        for key_id in key_ids:
+            for chain in (here.get(key_id), self._kept.get(key_id)):
+                author = self._author(chain, now) if chain else None
+                if author is not None:
+                    found[key_id] = author
+                    break
+        return found
+
+    def chains(self, key_ids: Iterable[bytes]) -> list[Chain]:
+        """Return the chains that are known by now of *key_ids*."""
+        return [self._kept[key_id] for key_id in key_ids if key_id in self._kept]
+
+    def _author(self, chain: Chain, now: datetime) -> Author | None:
+        try:
+            signer = verify_signer(chain, self._trust, now)
+        except VerificationError:
+            return None  # the answer is the refusal SIGNER_NOT_TRUSTED, given with the message
+        if signer.party not in self._registered:
+            return None
+        self._keep(signer.fingerprint, chain)
+        return Author(organisation=signer.organisation, key=signer.key, chain=chain)
+
+    def _keep(self, key_id: bytes, chain: Chain) -> None:
+        self._kept[key_id] = chain
+        self._kept.move_to_end(key_id)
+        if len(self._kept) > _MOST_KEPT:
+            self._kept.popitem(last=False)

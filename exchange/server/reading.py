@@ -1,0 +1,245 @@
+"""
+The two reading services: tickets by the caller's own scope, and the directory.
+
+Every answer is made on a reading thread, never on the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from datetime import date
+from functools import partial
+from itertools import islice
+from typing import TypeVar
+
+from exchange._proto.v1 import directory_service_pb2 as directory_pb
+from exchange._proto.v1 import ticket_service_pb2 as ticket_pb
+from exchange.catalog import Catalog
+from exchange.divisions import COUNTRY, Division, Divisions, divisions, is_within, trim
+from exchange.errors import InvalidRequest, NotFound
+from exchange.matters import Item
+from exchange.organisations import Register
+from exchange.profile import Profile
+from exchange.query import Query
+from exchange.server.guard import Call
+from exchange.text import Text
+from exchange.wire import directory, tickets
+
+_Request = TypeVar("_Request")
+_Response = TypeVar("_Response")
+_Item = TypeVar("_Item")
+
+TICKETS_USUAL = 50
+TRAIL_USUAL = 100
+DIRECTORY_USUAL = 200
+
+_STRANGE_TOKEN = Text(
+    en="The page token is not one that this bridge gave; begin with an empty one.",
+    zh="分页标记不是本网桥给出的，请从空标记开始。",
+)
+_NO_PROFILE = Text(
+    en="The profile {name} is not installed here; installed are: {known}.",
+    zh="本网桥未安装方案 {name}，已安装：{known}。",
+)
+
+
+class TicketService:
+    """Answers the contract's ``TicketService``; an organisation sees what it is a party to."""
+
+    def __init__(self, query: Query, register: Register, reader: Executor) -> None:
+        self._query = query
+        self._register = register
+        self._reader = reader
+
+    async def get_ticket(
+        self, request: ticket_pb.GetTicketRequest, call: Call
+    ) -> ticket_pb.GetTicketResponse:
+        """Return one ticket and the envelopes of its content."""
+        return await _on(self._reader, self._get, request, call)
+
+    async def list_tickets(
+        self, request: ticket_pb.ListTicketsRequest, call: Call
+    ) -> ticket_pb.ListTicketsResponse:
+        """Return a page of tickets."""
+        return await _on(self._reader, self._list, request, call)
+
+    async def get_trail(
+        self, request: ticket_pb.GetTrailRequest, call: Call
+    ) -> ticket_pb.GetTrailResponse:
+        """Return a page of a ticket's trail."""
+        return await _on(self._reader, self._trail, request, call)
+
+    def _get(self, request: ticket_pb.GetTicketRequest, call: Call) -> ticket_pb.GetTicketResponse:
+        view = self._query.ticket(request.ticket_id, call.organisation)
+        return ticket_pb.GetTicketResponse(
+            ticket=tickets.ticket_to_proto(view, self._register),
+            envelopes=self._query.envelopes(request.ticket_id, call.organisation),
+        )
+
+    def _list(
+        self, request: ticket_pb.ListTicketsRequest, call: Call
+    ) -> ticket_pb.ListTicketsResponse:
+        found, token = self._query.tickets(
+            call.organisation,
+            tickets.filters_from_proto(request, call.time),
+            limit=request.page_size or TICKETS_USUAL,
+            page_token=request.page_token,
+        )
+        return ticket_pb.ListTicketsResponse(
+            tickets=[tickets.ticket_to_proto(view, self._register) for view in found],
+            next_page_token=token,
+        )
+
+    def _trail(self, request: ticket_pb.GetTrailRequest, call: Call) -> ticket_pb.GetTrailResponse:
+        found, token = self._query.trail(
+            request.ticket_id,
+            call.organisation,
+            limit=request.page_size or TRAIL_USUAL,
+            page_token=request.page_token,
+        )
+        return ticket_pb.GetTrailResponse(
+            entries=[tickets.trail_entry_to_proto(entry, self._register) for entry in found],
+            next_page_token=token,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Directory:
+    """
+    What holds at this bridge.
+
+    *profiles* are the installed ones by name, *sources* their TOML texts; *profile* names the one
+    that holds by default.
+    """
+
+    register: Register
+    catalog: Catalog
+    profiles: Mapping[str, Profile]
+    sources: Mapping[str, str]
+    profile: str
+
+
+class DirectoryService:
+    """Answers the contract's ``DirectoryService``; everybody registered sees all of it."""
+
+    def __init__(self, known: Directory, reader: Executor) -> None:
+        self._known = known
+        self._reader = reader
+
+    async def list_organisations(
+        self, request: directory_pb.ListOrganisationsRequest, call: Call
+    ) -> directory_pb.ListOrganisationsResponse:
+        """Return a page of the site register, by code."""
+        return await _on(self._reader, self._organisations, request, call)
+
+    async def list_regions(
+        self, request: directory_pb.ListRegionsRequest, call: Call
+    ) -> directory_pb.ListRegionsResponse:
+        """Return a page of the divisions directly below one."""
+        return await _on(self._reader, self._regions, request, call)
+
+    async def list_matters(
+        self, request: directory_pb.ListMattersRequest, call: Call
+    ) -> directory_pb.ListMattersResponse:
+        """Return a page of the catalogue, or of what fits some words."""
+        return await _on(self._reader, self._matters, request, call)
+
+    async def get_profile(
+        self, request: directory_pb.GetProfileRequest, call: Call
+    ) -> directory_pb.GetProfileResponse:
+        """Return one profile."""
+        return await _on(self._reader, self._profile, request, call)
+
+    def _organisations(
+        self, request: directory_pb.ListOrganisationsRequest, _: Call
+    ) -> directory_pb.ListOrganisationsResponse:
+        region = request.region or COUNTRY
+        known = sorted(
+            (found for found in self._known.register if is_within(found.region, trim(region))),
+            key=lambda found: found.code,
+        )
+        page, token = _page(known, request.page_token, request.page_size)
+        return directory_pb.ListOrganisationsResponse(
+            organisations=[directory.organisation_to_proto(found) for found in page],
+            next_page_token=token,
+        )
+
+    def _regions(
+        self, request: directory_pb.ListRegionsRequest, call: Call
+    ) -> directory_pb.ListRegionsResponse:
+        below = children(divisions(), request.parent or COUNTRY, call.time.date())
+        page, token = _page(below, request.page_token, request.page_size)
+        return directory_pb.ListRegionsResponse(
+            regions=[directory.division_to_proto(found) for found in page], next_page_token=token
+        )
+
+    def _matters(
+        self, request: directory_pb.ListMattersRequest, _: Call
+    ) -> directory_pb.ListMattersResponse:
+        catalog = self._known.catalog
+        found: list[tuple[Item, Text | None]]
+        if request.words:
+            finding = catalog.find(request.words, limit=1000)
+            found = [
+                (match.item, finding.reason if match.item is finding.chosen else None)
+                for match in finding.matches
+            ]
+        else:
+            found = [(item, None) for _, item in sorted(catalog.items.items())]
+        page, token = _page(found, request.page_token, request.page_size)
+        return directory_pb.ListMattersResponse(
+            matters=[directory.matter_to_proto(item, reason) for item, reason in page],
+            next_page_token=token,
+            catalogue_edition=catalog.edition,
+        )
+
+    def _profile(
+        self, request: directory_pb.GetProfileRequest, _: Call
+    ) -> directory_pb.GetProfileResponse:
+        name = request.name or self._known.profile
+        profile = self._known.profiles.get(name)
+        if profile is None:
+            known = ", ".join(sorted(self._known.profiles))
+            raise NotFound(_NO_PROFILE.fill(name=name, known=known), profile=name)
+        return directory.profile_to_proto(profile, self._known.sources.get(name, ""))
+
+
+def children(table: Divisions, parent: str, on: date) -> Iterator[Division]:
+    """Yield the divisions directly below *parent* that are in force *on* that day, by code."""
+    code = trim(parent)
+    if len(code) >= 12:
+        return
+    if len(code) == 9 or (len(code) == 6 and not code.endswith("00")):
+        below: Iterable[str] = (f"{code}{number:03}" for number in range(1000))
+    elif code == COUNTRY:
+        below = (f"{number:02}0000" for number in range(10, 100))
+    elif code.endswith("0000"):
+        below = (f"{code[:2]}{number:02}00" for number in range(1, 100))
+    else:
+        below = (f"{code[:4]}{number:02}" for number in range(1, 100))
+    for candidate in below:
+        found = table.find(candidate)
+        if found is not None and found.listed and found.valid_on(on):
+            yield found
+
+
+def _page(items: Iterable[_Item], token: str, size: int) -> tuple[Sequence[_Item], str]:
+    """Return the page that *token* (a place in the list) begins, and the next one's token."""
+    if token and not (token.isascii() and token.isdecimal() and len(token) < 10):
+        raise InvalidRequest(_STRANGE_TOKEN, rule="page-token")
+    begin = int(token or "0")
+    size = size or DIRECTORY_USUAL
+    found = list(islice(items, begin, begin + size + 1))
+    return found[:size], str(begin + size) if len(found) > size else ""
+
+
+async def _on(
+    reader: Executor,
+    answer: Callable[[_Request, Call], _Response],
+    request: _Request,
+    call: Call,
+) -> _Response:
+    return await asyncio.get_running_loop().run_in_executor(reader, partial(answer, request, call))

@@ -1,0 +1,63 @@
+"""Whole calls: taking a request apart once it is known who sends it, and the failures it can have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from google.protobuf.message import DecodeError
+from google.protobuf.message import Message as Protobuf
+
+from exchange._proto.v1 import message_pb2 as pb
+from exchange.envelope import Signature
+from exchange.errors import InvalidRequest
+from exchange.text import Text
+from exchange.wire.fields import field_violations
+from exchange.wire.headers import signature_from_proto, signature_to_proto
+
+_Request = TypeVar("_Request", bound=Protobuf)
+
+_MALFORMED = Text(
+    en="The bytes of the request are not a {name} of this contract; use the published schema.",
+    zh="请求字节不是本接口的 {name}，请按公布的协议编码。",
+)
+
+
+def read_request(parse: Callable[[bytes], _Request], raw: bytes) -> _Request:
+    """
+    Return the request that *raw* is; *parse* is its type's ``FromString``.
+
+    Raises `InvalidRequest`: with rule ``malformed`` for other bytes, else naming each field that
+    breaks a rule of the contract (``field`` and ``rule`` facts: the first; the text: all).
+    """
+    try:
+        request = parse(raw)
+    except DecodeError as error:
+        name = getattr(getattr(parse, "__self__", None), "__name__", "message")
+        raise InvalidRequest(_MALFORMED.fill(name=name), rule="malformed") from error
+    violations = field_violations(request)
+    if violations:
+        raise InvalidRequest(
+            Text(
+                en=" ".join(violation.text.en for violation in violations),
+                zh="".join(violation.text.zh for violation in violations),
+            ),
+            rule=violations[0].rule,
+            field=violations[0].field,
+        )
+    return request
+
+
+def envelope_key_id(envelope: bytes) -> bytes:
+    """Return the key id that an accepted *envelope*'s signature names."""
+    return pb.Envelope.FromString(envelope).signature.key_id
+
+
+def pack_signature(signature: Signature) -> bytes:
+    """Return *signature* as the store keeps it."""
+    return signature_to_proto(signature).SerializeToString(deterministic=True)
+
+
+def unpack_signature(packed: bytes) -> Signature:
+    """Return the signature that `pack_signature` packed."""
+    return signature_from_proto(pb.Signature.FromString(packed))

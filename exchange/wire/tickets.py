@@ -1,0 +1,122 @@
+"""Tickets, hand-offs and trails as the read side gives them, in the contract's form."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from exchange._proto.v1 import common_pb2 as common_pb
+from exchange._proto.v1 import receipt_pb2 as receipt_pb
+from exchange._proto.v1 import ticket_service_pb2 as pb
+from exchange.divisions import divisions
+from exchange.organisations import Register
+from exchange.query import Filters, HandoffView, TicketView, TrailEntry
+from exchange.ticket import State
+from exchange.wire.calls import unpack_signature
+from exchange.wire.headers import time_from_proto, time_to_proto
+from exchange.wire.receipts import stored_receipt, written_receipt
+
+
+def filters_from_proto(request: pb.ListTicketsRequest, now: datetime) -> Filters:
+    """Return the conditions of *request*; overdue means due before *now*."""
+    return Filters(
+        state=State(request.state) if request.state else None,
+        region=request.region,
+        matter=request.matter,
+        organisation=request.organisation,
+        answers=request.answers,
+        opened_from=(
+            time_from_proto(request.open_time_from) if request.HasField("open_time_from") else None
+        ),
+        opened_until=(
+            time_from_proto(request.open_time_until)
+            if request.HasField("open_time_until")
+            else None
+        ),
+        overdue_at=now if request.overdue else None,
+        open_only=request.open_only,
+    )
+
+
+def organisation_ref(code: str, register: Register) -> common_pb.OrganisationRef:
+    """Return *code* with the register's Chinese name, where it has one."""
+    known = register.get(code)
+    return common_pb.OrganisationRef(code=code, name=known.name.zh[:128] if known else "")
+
+
+def region_ref(code: str) -> common_pb.RegionRef:
+    """Return the division *code* with its full name."""
+    return common_pb.RegionRef(code=code, name=divisions().full_name(code)[:128])
+
+
+def handoff_to_proto(view: HandoffView, register: Register) -> pb.Handoff:
+    """Return one hand-off."""
+    standing, handoff = view.standing, view.standing.handoff
+    offer = handoff.offer
+    return pb.Handoff(
+        handoff_id=handoff.id,
+        ticket_id=handoff.ticket_id,
+        sender=organisation_ref(handoff.sender, register),
+        receiver=organisation_ref(handoff.receiver, register),
+        state=handoff.state.value,  # type: ignore[arg-type]  # the contract's numbers
+        answers=standing.answers,
+        decides=standing.decides,
+        own_duty=handoff.own_duty,
+        taken_over=handoff.taken_over,
+        danger=handoff.danger,
+        form=offer.form,  # type: ignore[arg-type]
+        matter=offer.matter,
+        profile=offer.profile,
+        profile_edition=offer.profile_edition,
+        catalogue_edition=offer.catalogue_edition,
+        onward_of=offer.onward_of,
+        offer_time=time_to_proto(handoff.offered),
+        update_time=time_to_proto(view.updated),
+        due_time=time_to_proto(standing.due) if standing.due is not None else None,
+        assessed_by=standing.assessed_by,
+        head_digest=handoff.head,
+    )
+
+
+def ticket_to_proto(view: TicketView, register: Register) -> pb.TicketSummary:
+    """Return one ticket with its hand-offs."""
+    ticket = view.ticket
+    return pb.TicketSummary(
+        ticket_id=ticket.id,
+        kind=ticket.kind.value,  # type: ignore[arg-type]  # the contract's numbers, here and below
+        origin=organisation_ref(ticket.origin, register),
+        first_receiver=ticket.first_receiver,
+        region=region_ref(ticket.region),
+        matter=ticket.matter,
+        marker=ticket.marker.value,  # type: ignore[arg-type]
+        classification=ticket.classification.value,  # type: ignore[arg-type]
+        urgency=ticket.urgency.value,  # type: ignore[arg-type]
+        closed=ticket.closed,
+        open_time=time_to_proto(ticket.opened),
+        update_time=time_to_proto(view.updated),
+        answers=view.answers,
+        handoffs=[handoff_to_proto(handoff, register) for handoff in view.handoffs],
+    )
+
+
+def trail_entry_to_proto(entry: TrailEntry, register: Register) -> pb.TrailEntry:
+    """Return one entry of a trail, with its receipt."""
+    receipt = None
+    if entry.proof is not None:
+        receipt = receipt_pb.Receipt(stored=stored_receipt(entry.message_id, entry.proof))
+    elif entry.receipt is not None:
+        signature = unpack_signature(entry.receipt.signature)
+        written = written_receipt(entry.receipt.statement, signature)
+        receipt = receipt_pb.Receipt(written=written)
+    return pb.TrailEntry(
+        leaf_index=entry.leaf_index,
+        time=time_to_proto(entry.time),
+        handoff_id=entry.handoff_id,
+        kind=entry.kind,
+        message_id=entry.message_id,
+        author=organisation_ref(entry.author, register),
+        recipient=organisation_ref(entry.recipient, register) if entry.recipient else None,
+        state=entry.state.value if entry.state is not None else 0,  # type: ignore[arg-type]
+        answers=entry.answers,
+        digest=entry.digest,
+        receipt=receipt,
+    )
