@@ -7,11 +7,12 @@ Every call of the contract is safe to repeat, so a call that ran out of time is 
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import grpc
 from tenacity import (
@@ -23,7 +24,8 @@ from tenacity import (
 )
 
 from exchange.client.channel import as_error
-from exchange.errors import ExchangeError
+from exchange.errors import BridgeUnavailable, ExchangeError
+from exchange.text import Text
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -55,6 +57,14 @@ class Calls:
     def __init__(self, target: str, patience: Patience) -> None:
         self.target = target
         self.patience = patience
+        self._interrupted = threading.Event()
+        self._waiting: set[grpc.Future[Any]] = set()
+
+    def interrupt(self) -> None:
+        """End the waiting calls, and let no other one wait: the program is about to stop."""
+        self._interrupted.set()
+        for call in tuple(self._waiting):
+            call.cancel()
 
     def __call__(
         self,
@@ -64,7 +74,8 @@ class Calls:
         longer: timedelta = timedelta(0),
     ) -> Response:
         """
-        Return the answer to *request*; *longer* is added to the deadline, as for a long poll.
+        Return the answer to *request*; *longer* is added to the deadline, as for a long poll,
+        which `interrupt` ends.
 
         Raises the `ExchangeError` that the bridge's status means, after the tries that could help.
         """
@@ -72,6 +83,8 @@ class Calls:
 
         def once() -> Response:
             try:
+                if longer:
+                    return self._wait_for(method, request, timeout)
                 return method(request, timeout=timeout)
             except grpc.RpcError as failed:
                 error, delay = as_error(failed, self.target)
@@ -88,6 +101,23 @@ class Calls:
             return retrying(once)
         except _Failed as failed:
             raise failed.error from failed.__cause__
+
+    def _wait_for(
+        self,
+        method: grpc.UnaryUnaryMultiCallable[Request, Response],
+        request: Request,
+        timeout: float,
+    ) -> Response:
+        call = method.future(request, timeout=timeout)
+        self._waiting.add(call)
+        try:
+            if self._interrupted.is_set():
+                call.cancel()  # type: ignore[no-untyped-call]
+            return call.result()
+        except grpc.FutureCancelledError as cancelled:
+            raise _Failed(BridgeUnavailable(_INTERRUPTED), timedelta(0), last=True) from cancelled
+        finally:
+            self._waiting.discard(call)
 
     def _wait(self, state: RetryCallState) -> float:
         """Wait as long as the bridge asked, or exponentially longer; always with jitter."""
@@ -107,11 +137,14 @@ class Calls:
 class _Failed(Exception):
     """One try failed; *delay* is what the bridge asked to wait."""
 
-    def __init__(self, error: ExchangeError, delay: timedelta) -> None:
+    def __init__(self, error: ExchangeError, delay: timedelta, *, last: bool = False) -> None:
         super().__init__(str(error))
         self.error = error
         self.delay = delay
+        self.again = error.retryable and not last
 
-    @property
-    def again(self) -> bool:
-        return self.error.retryable
+
+_INTERRUPTED = Text(
+    en="The call was ended because this program stops.",
+    zh="程序停止，调用已结束。",
+)

@@ -68,6 +68,9 @@ _BY_STATUS: dict[grpc.StatusCode, type[ExchangeError]] = {
     grpc.StatusCode.UNAVAILABLE: errors.BridgeUnavailable,
     grpc.StatusCode.DEADLINE_EXCEEDED: errors.BridgeUnavailable,
     grpc.StatusCode.CANCELLED: errors.BridgeUnavailable,
+    # Failed inside: the next try may meet a mended bridge, and nothing was decided.
+    grpc.StatusCode.INTERNAL: errors.BridgeUnavailable,
+    grpc.StatusCode.UNKNOWN: errors.BridgeUnavailable,
     grpc.StatusCode.ABORTED: errors.StoreUnavailable,
     grpc.StatusCode.RESOURCE_EXHAUSTED: errors.LimitExceeded,
     grpc.StatusCode.UNAUTHENTICATED: errors.NotAuthenticated,
@@ -99,18 +102,18 @@ def as_error(failed: grpc.RpcError, target: str) -> tuple[ExchangeError, timedel
         raise failed
     code, detail = failed.code(), failed.details() or ""
     info, delay, localized = _details(failed)
-    facts = dict(info.metadata) if info else {}
-    if info and info.reason in _BY_REASON:
-        text = Text(en=localized.get("en", detail), zh=localized.get("zh", detail))
-        return _BY_REASON[info.reason](text, **facts), delay
     kind = _BY_STATUS.get(code, errors.InvalidRequest)
+    if info is not None:  # the bridge itself spoke
+        kind = _BY_REASON.get(info.reason, kind)
+        text = Text(en=localized.get("en", detail), zh=localized.get("zh", detail))
+        return kind(text, **dict(info.metadata)), delay
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         text = _TOO_LATE.fill(target=target)
     elif kind is errors.BridgeUnavailable:
         text = _UNREACHED.fill(target=target, detail=detail)
     else:
         text = _OTHER.fill(target=target, code=code.name, detail=detail)
-    return kind(text, **facts), delay
+    return kind(text), delay
 
 
 def _details(failed: grpc.Call) -> tuple[ErrorInfo | None, timedelta, dict[str, str]]:

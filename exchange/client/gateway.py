@@ -172,6 +172,10 @@ class ExchangeClient:
         """Hang up; calls under way fail as `BridgeUnavailable`."""
         self._channel.close()
 
+    def interrupt(self) -> None:
+        """End a waiting `pull`, and let none wait any more; pushes and acknowledgements go on."""
+        self._call.interrupt()
+
     # -- push
 
     def push(self, messages: Sequence[OutgoingMessage]) -> list[PushResult]:

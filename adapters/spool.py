@@ -1,0 +1,382 @@
+"""
+The spool: what a platform has said and the bridge has not yet answered for, on this side's disk.
+
+Rule 1: a message is in the spool, signed, before anybody is told that it will be sent; it survives
+a dead link, a dead bridge and a killed process, and is repeated as the same bytes.
+Rule 2: the messages of one hand-off leave in the order in which they came; those about the ticket
+as a whole leave alone.  Urgent tickets leave first.
+Rule 3: a refusal is final only where nothing before it in the same ticket is still undecided.
+Rule 4: a receipt is kept before the platform hears of it, and it hears of it until it has listened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+
+from adapters.spool_file import SpoolFile
+from adapters.spool_records import (
+    COLUMNS,
+    Decision,
+    KnownHandoff,
+    SpoolStatus,
+    refusal_json,
+    refusal_of,
+    sealed,
+)
+from exchange.acts import MOVING_KINDS, Kind, Urgency
+from exchange.client import (
+    Declined,
+    IncomingMessage,
+    IncomingReceipt,
+    PushResult,
+    SealedMessage,
+    Written,
+)
+from exchange.errors import Refusal
+from exchange.ticket import own_duty_id
+
+# How long a lane waits after a failure that names no time.
+_PAUSE = timedelta(seconds=1)
+
+#: The kinds that may open the author's own duty in the same act.
+_OPENS_DUTY = frozenset({Kind.OFFER, Kind.AGREE, Kind.RULE, Kind.TAKE_OVER})
+
+
+class Spool(SpoolFile):
+    """
+    The spool of one organisation's adapter, a single SQLite file that nobody else may read.
+
+    Every method is one transaction, durable when it returns, and may be called from any thread.
+    Raises `StoreUnavailable` where the disk is full or fails, `StoreMismatch` for another version's
+    file.
+    """
+
+    # -- outgoing
+
+    def holds(self, message_id: str) -> bool:
+        """Return whether the message is here and not refused: it need not be put again."""
+        row = self._one("SELECT state FROM outgoing WHERE message_id = ?", message_id)
+        return row is not None and row[0] in {"waiting", "stored"}
+
+    def put(self, messages: Sequence[SealedMessage], now: datetime) -> None:
+        """
+        Keep *messages*, in their order, durably.
+
+        One that is here already stays as it was first; one that was refused is tried afresh.
+        """
+        with self._transaction():
+            self.require_room()
+            for message in messages:
+                if not self.holds(message.message_id):
+                    self._put(message, now)
+
+    def _put(self, message: SealedMessage, now: datetime) -> None:
+        self._db.execute("DELETE FROM outgoing WHERE message_id = ?", (message.message_id,))
+        self._db.execute(
+            f"INSERT INTO outgoing ({COLUMNS}, state, queued) "  # noqa: S608 - our own names
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting', ?)",
+            (
+                message.message_id,
+                message.kind.value,
+                message.ticket_id,
+                message.handoff_id,
+                message.recipient,
+                int(message.urgency),
+                message.previous,
+                message.digest,
+                message.envelope,
+                now.isoformat(),
+            ),
+        )
+        if message.urgency > Urgency.ROUTINE:
+            # What waits before an urgent message of the same ticket is as urgent.
+            self._db.execute(
+                "UPDATE outgoing SET urgency = max(urgency, ?) "
+                "WHERE state = 'waiting' AND ticket_id = ?",
+                (int(message.urgency), message.ticket_id),
+            )
+        if message.kind in MOVING_KINDS:
+            self._know(message.handoff_id, message.ticket_id, message.recipient, message.digest)
+        if message.kind in _OPENS_DUTY:
+            duty = own_duty_id(message.handoff_id, message.digest)
+            self._know(duty, message.ticket_id, self.organisation, message.digest)
+
+    def batch(self, now: datetime, limit: int = 128) -> list[SealedMessage]:
+        """Return what may be pushed now, in order: urgent tickets first, then oldest."""
+        rows = self._all(
+            f"SELECT {COLUMNS} FROM outgoing AS o WHERE state = 'waiting' AND NOT EXISTS ("  # noqa: S608
+            "  SELECT 1 FROM held AS h WHERE h.until > ? AND ("
+            "    h.lane IN (o.handoff_id, o.ticket_id)"
+            "    OR (o.handoff_id = '' AND h.ticket_id = o.ticket_id)))"
+            " ORDER BY urgency DESC, seq LIMIT ?",
+            now.isoformat(),
+            limit,
+        )
+        return [sealed(row) for row in rows]
+
+    def next_due(self, now: datetime) -> datetime | None:
+        """Return when the first lane that is held may go on; None where none is held."""
+        row = self._one("SELECT min(until) FROM held WHERE until > ?", now.isoformat())
+        return datetime.fromisoformat(row[0]) if row and row[0] else None
+
+    def settle(
+        self, pushed: Sequence[SealedMessage], results: Sequence[PushResult], now: datetime
+    ) -> None:
+        """Record what the bridge answered to *pushed*."""
+        with self._transaction():
+            undecided: set[str] = set()
+            for message, result in zip(pushed, results, strict=True):
+                lane = message.handoff_id or message.ticket_id
+                if result.stored is not None:
+                    self._decide(message, "stored", now, receipt=result.receipt)
+                    self._db.execute("DELETE FROM held WHERE lane = ?", (lane,))
+                elif result.refusal is not None and message.ticket_id not in undecided:
+                    self._refuse(message, result.refusal, now, result.receipt)
+                else:
+                    undecided.add(message.ticket_id)
+                    until = now + max(result.delay, _PAUSE)
+                    self._db.execute(
+                        "INSERT OR REPLACE INTO held (lane, ticket_id, until) VALUES (?, ?, ?)",
+                        (lane, message.ticket_id, until.isoformat()),
+                    )
+            self._db.execute("DELETE FROM held WHERE until <= ?", (now.isoformat(),))
+
+    def _decide(
+        self,
+        message: SealedMessage,
+        state: str,
+        now: datetime,
+        *,
+        receipt: bytes = b"",
+        refusal: Refusal | None = None,
+    ) -> None:
+        self._db.execute(
+            "UPDATE outgoing SET state = ?, decided = ?, receipt = ?, refusal = ?, told = 0 "
+            "WHERE message_id = ? AND state = 'waiting'",
+            (state, now.isoformat(), receipt, refusal_json(refusal), message.message_id),
+        )
+
+    def _refuse(
+        self, message: SealedMessage, refusal: Refusal, now: datetime, receipt: bytes
+    ) -> None:
+        """Record a refusal, and drop what waits and builds on the refused message."""
+        self._decide(message, "refused", now, receipt=receipt, refusal=refusal)
+        self._step_back(message, message.previous)
+        for follower in self._followers(message):
+            self._decide(follower, "dropped", now, refusal=refusal)
+            self._step_back(follower, message.previous)
+
+    def _step_back(self, undone: SealedMessage, head: bytes) -> None:
+        """Undo what `put` concluded from a message that will never be."""
+        opened = []
+        if undone.kind in _OPENS_DUTY:
+            opened.append(own_duty_id(undone.handoff_id, undone.digest))
+        if undone.kind is Kind.OFFER:
+            opened.append(undone.handoff_id)
+        for handoff_id in opened:
+            self._db.execute("DELETE FROM handoff WHERE handoff_id = ?", (handoff_id,))
+        self._db.execute(
+            "UPDATE handoff SET head = ? WHERE handoff_id = ? AND head = ?",
+            (head, undone.handoff_id, undone.digest),
+        )
+
+    def _followers(self, refused: SealedMessage) -> Iterator[SealedMessage]:
+        """Yield what waits and cannot be accepted without *refused*; decide each as it comes."""
+        chained = [refused]
+        while chained:
+            before = chained.pop()
+            if before.kind is Kind.OPEN_TICKET:
+                after = self._waiting("ticket_id = ?", before.ticket_id)
+            elif before.kind is Kind.OFFER:
+                lane, digest = before.handoff_id, before.digest
+                after = self._waiting("(handoff_id = ? OR previous = ?)", lane, digest)
+            else:
+                after = self._waiting("previous = ?", before.digest)
+            yield from after
+            chained += after
+
+    def _waiting(self, where: str, *values: object) -> list[SealedMessage]:
+        query = f"SELECT {COLUMNS} FROM outgoing WHERE state = 'waiting' AND {where} ORDER BY seq"  # noqa: S608
+        return [sealed(row) for row in self._all(query, *values)]
+
+    def decisions(self, limit: int = 256) -> list[Decision]:
+        """Return the decisions that the platform has not yet listened to, oldest first."""
+        rows = self._all(
+            "SELECT message_id, kind, ticket_id, handoff_id, digest, state, receipt, refusal "
+            "FROM outgoing WHERE told = 0 ORDER BY decided, seq LIMIT ?",
+            limit,
+        )
+        return [
+            Decision(
+                message_id=row[0],
+                kind=Kind(row[1]),
+                ticket_id=row[2],
+                handoff_id=row[3],
+                digest=row[4],
+                refusal=refusal_of(row[7]),
+                dropped=row[5] == "dropped",
+                receipt=row[6] or b"",
+            )
+            for row in rows
+        ]
+
+    def told(self, message_ids: Sequence[str]) -> None:
+        """Note that the platform has listened to these decisions."""
+        with self._transaction():
+            self._db.executemany(
+                "UPDATE outgoing SET told = 1 WHERE message_id = ?", [(i,) for i in message_ids]
+            )
+
+    def push_again(self, handoff_id: str, now: datetime) -> int:
+        """Let everything said on a hand-off and its ticket wait once more: a bridge has lost it."""
+        with self._transaction():
+            row = self._one("SELECT ticket_id FROM handoff WHERE handoff_id = ?", handoff_id)
+            done = self._db.execute(
+                "UPDATE outgoing SET state = 'waiting', queued = ?, told = NULL "
+                "WHERE state = 'stored' AND (handoff_id = ? OR (ticket_id = ? AND handoff_id = ''))",
+                (now.isoformat(), handoff_id, row[0] if row else ""),
+            )
+            return done.rowcount
+
+    # -- incoming
+
+    def has_incoming(self, message_id: str) -> bool:
+        """Return whether the message was handed over or declined before."""
+        return self._one("SELECT 1 FROM incoming WHERE message_id = ?", message_id) is not None
+
+    def handed_over(self, item: IncomingMessage, local_number: str, now: datetime) -> Written:
+        """Record that the platform has written *item*; return the statement to acknowledge with."""
+        message = item.message
+        with self._transaction():
+            new = self._keep_incoming(message.id, item.digest, local_number, None, now)
+            if new and message.kind in MOVING_KINDS:
+                self._know(message.handoff_id, message.ticket_id, message.author, item.digest)
+        return Written(
+            message_id=message.id, digest=item.digest, local_number=local_number, time=now
+        )
+
+    def declined(self, message_id: str, digest: bytes, refusal: Refusal, now: datetime) -> Declined:
+        """Record that *message_id* is in quarantine; return the statement to acknowledge with."""
+        with self._transaction():
+            self._keep_incoming(message_id, digest, "", refusal, now)
+        return Declined(message_id=message_id, digest=digest, refusal=refusal, time=now)
+
+    def _keep_incoming(
+        self,
+        message_id: str,
+        digest: bytes,
+        local_number: str,
+        refusal: Refusal | None,
+        now: datetime,
+    ) -> bool:
+        new = not self.has_incoming(message_id)
+        self._db.execute(
+            "INSERT OR REPLACE INTO incoming "
+            "(message_id, digest, local_number, refusal, time, acknowledged) "
+            "VALUES (?, ?, ?, ?, ?, 0)",
+            (message_id, digest, local_number, refusal_json(refusal), now.isoformat()),
+        )
+        return new
+
+    def unacknowledged(self, limit: int = 128) -> list[Written | Declined]:
+        """Return the statements that no bridge has recorded yet, oldest first."""
+        rows = self._all(
+            "SELECT message_id, digest, local_number, refusal, time FROM incoming "
+            "WHERE acknowledged = 0 ORDER BY rowid LIMIT ?",
+            limit,
+        )
+        found: list[Written | Declined] = []
+        for message_id, digest, local_number, stored, stamp in rows:
+            time, refusal = datetime.fromisoformat(stamp), refusal_of(stored)
+            if refusal is None:
+                written = Written(
+                    message_id=message_id, digest=digest, local_number=local_number, time=time
+                )
+                found.append(written)
+            else:
+                found.append(
+                    Declined(message_id=message_id, digest=digest, refusal=refusal, time=time)
+                )
+        return found
+
+    def acknowledged(self, message_ids: Sequence[str]) -> None:
+        """Note that the bridge has these statements, or has refused them for good."""
+        with self._transaction():
+            self._db.executemany(
+                "UPDATE incoming SET acknowledged = 1 WHERE message_id = ?",
+                [(message_id,) for message_id in message_ids],
+            )
+
+    def answered(self, receipt: IncomingReceipt) -> None:
+        """Keep the other side's receipt beside the message it is for."""
+        with self._transaction():
+            self._db.execute(
+                "UPDATE outgoing SET written = ? WHERE message_id = ?",
+                (receipt.receipt, receipt.message_id),
+            )
+
+    # -- what is known of hand-offs
+
+    def handoff(self, handoff_id: str) -> KnownHandoff | None:
+        """Return what must be known to say something on a hand-off; None where it is unknown."""
+        row = self._one(
+            "SELECT handoff_id, ticket_id, peer, head FROM handoff WHERE handoff_id = ?",
+            handoff_id,
+        )
+        if row is None:
+            return None
+        return KnownHandoff(handoff_id=row[0], ticket_id=row[1], peer=row[2], head=row[3])
+
+    def heads(self) -> dict[str, bytes]:
+        """Return the newest state-moving message of every hand-off, for reconciling."""
+        return dict(self._all("SELECT handoff_id, head FROM handoff"))
+
+    def _know(self, handoff_id: str, ticket_id: str, peer: str, head: bytes) -> None:
+        self._db.execute(
+            "INSERT INTO handoff (handoff_id, ticket_id, peer, head) VALUES (?, ?, ?, ?) "
+            "ON CONFLICT (handoff_id) DO UPDATE SET head = excluded.head",
+            (handoff_id, ticket_id, peer, head),
+        )
+
+    # -- keeping house
+
+    def note(self, **facts: str) -> None:
+        """Note facts for `status`; an empty one is forgotten."""
+        with self._transaction():
+            for name, fact in facts.items():
+                self._db.execute("DELETE FROM note WHERE name = ?", (name,))
+                if fact:
+                    self._db.execute("INSERT INTO note (name, fact) VALUES (?, ?)", (name, fact))
+
+    def noted(self, name: str) -> str:
+        """Return a fact that was noted; empty where there is none."""
+        row = self._one("SELECT fact FROM note WHERE name = ?", name)
+        return str(row[0]) if row else ""
+
+    def status(self) -> SpoolStatus:
+        """Return how the spool stands."""
+        waiting, oldest = self._all(
+            "SELECT count(*), min(queued) FROM outgoing WHERE state = 'waiting'"
+        )[0]
+        refused = self._all("SELECT count(*) FROM outgoing WHERE state IN ('refused', 'dropped')")
+        incoming = self._all(
+            "SELECT count(*) FILTER (WHERE refusal IS NOT NULL), "
+            "count(*) FILTER (WHERE acknowledged = 0) FROM incoming"
+        )[0]
+        return SpoolStatus(
+            waiting=waiting,
+            oldest_waiting=datetime.fromisoformat(oldest) if oldest else None,
+            refused=refused[0][0],
+            quarantined=incoming[0],
+            unacknowledged=incoming[1],
+            notes=dict(self._all("SELECT name, fact FROM note")),
+        )
+
+    def prune(self, before: datetime) -> int:
+        """Forget messages decided before *before* that the platform has listened to; return how many."""
+        with self._transaction():
+            done = self._db.execute(
+                "DELETE FROM outgoing WHERE decided < ? AND told = 1", (before.isoformat(),)
+            )
+            return done.rowcount

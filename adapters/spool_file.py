@@ -1,0 +1,175 @@
+"""The file a spool is: durable, private, of one version, and what it says when the disk is full."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from exchange.errors import StoreMismatch, StoreUnavailable
+from exchange.text import Text
+
+#: Bytes a spool may take: a week of a large city's messages, far below any server's disk.
+LIMIT = 2 * 1024**3
+
+VERSION = 1
+
+SCHEMA = (
+    """
+    CREATE TABLE outgoing (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        message_id TEXT NOT NULL UNIQUE,
+        kind TEXT NOT NULL,
+        ticket_id TEXT NOT NULL,
+        handoff_id TEXT NOT NULL,
+        recipient TEXT NOT NULL,
+        urgency INTEGER NOT NULL,
+        previous BLOB NOT NULL,
+        digest BLOB NOT NULL,
+        envelope BLOB NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('waiting', 'stored', 'refused', 'dropped')),
+        queued TEXT NOT NULL,
+        decided TEXT,
+        receipt BLOB,
+        refusal TEXT,
+        told INTEGER, -- null while nothing is decided
+        written BLOB -- the receiver's receipt
+    )
+    """,
+    "CREATE INDEX outgoing_waiting ON outgoing (urgency DESC, seq) WHERE state = 'waiting'",
+    "CREATE INDEX outgoing_ticket ON outgoing (ticket_id) WHERE state = 'waiting'",
+    "CREATE INDEX outgoing_previous ON outgoing (previous) WHERE state = 'waiting'",
+    "CREATE INDEX outgoing_untold ON outgoing (decided, seq) WHERE told = 0",
+    "CREATE TABLE held (lane TEXT PRIMARY KEY, ticket_id TEXT NOT NULL, until TEXT NOT NULL)",
+    """
+    CREATE TABLE handoff (
+        handoff_id TEXT PRIMARY KEY,
+        ticket_id TEXT NOT NULL,
+        peer TEXT NOT NULL,
+        head BLOB NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE incoming (
+        message_id TEXT PRIMARY KEY,
+        digest BLOB NOT NULL,
+        local_number TEXT NOT NULL,
+        refusal TEXT,
+        time TEXT NOT NULL,
+        acknowledged INTEGER NOT NULL
+    )
+    """,
+    "CREATE INDEX incoming_open ON incoming (acknowledged) WHERE acknowledged = 0",
+    "CREATE TABLE note (name TEXT PRIMARY KEY, fact TEXT NOT NULL)",
+)
+
+_FULL = Text(
+    en="The spool {path} has reached its limit of {limit} bytes. Nothing of this was kept. See why "
+    "the bridge does not answer (`exchange doctor`), prune old receipts, or raise the limit.",
+    zh="暂存库 {path} 已达上限 {limit} 字节，本次未保存。请检查网桥为何未应答（exchange doctor）、"
+    "清理旧回执或调高上限。",
+)
+_BROKEN = Text(
+    en="The spool {path} cannot be used: {why}. Nothing of this was kept. Check the disk's space, "
+    "its health and the file's owner, then try again.",
+    zh="暂存库 {path} 不可用：{why}，本次未保存。请检查磁盘空间、磁盘状态及文件属主后重试。",
+)
+_VERSION = Text(
+    en="The spool {path} is of version {found}, this program's is {own}. Start the program that "
+    "belongs to it, or let it empty the spool first.",
+    zh="暂存库 {path} 的版本为 {found}，本程序为 {own}。请使用对应版本的程序，或先由其清空暂存库。",
+)
+
+
+class SpoolFile:
+    """
+    One SQLite file, used by one adapter.
+
+    Raises `StoreUnavailable` where the disk is full or fails, `StoreMismatch` for another version's
+    file.
+    """
+
+    def __init__(self, path: Path, organisation: str, *, limit: int = LIMIT) -> None:
+        self.path = path
+        self.organisation = organisation
+        self._limit = limit
+        self._lock = threading.RLock()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # The envelopes hold personal data.
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        except OSError as error:
+            raise StoreUnavailable(_BROKEN.fill(path=path, why=error.strerror)) from error
+        with self._failures():
+            self._db = sqlite3.connect(
+                path, isolation_level=None, check_same_thread=False, timeout=30.0
+            )
+            self._open()
+
+    def _open(self) -> None:
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=FULL")
+        with self._transaction():
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+            if version == 0:
+                for statement in SCHEMA:
+                    self._db.execute(statement)
+                self._db.execute(f"PRAGMA user_version={VERSION}")
+            elif version != VERSION:
+                raise StoreMismatch(_VERSION.fill(path=self.path, found=version, own=VERSION))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; what was said to be durable is."""
+        with self._lock:
+            self._db.close()
+
+    def require_room(self) -> None:
+        """Raise `StoreUnavailable` where the spool has reached its limit."""
+        pages = self._db.execute("PRAGMA page_count").fetchone()[0]
+        free = self._db.execute("PRAGMA freelist_count").fetchone()[0]
+        size = self._db.execute("PRAGMA page_size").fetchone()[0]
+        if (pages - free) * size >= self._limit:
+            raise StoreUnavailable(_FULL.fill(path=self.path, limit=self._limit))
+
+    def _one(self, query: str, *values: object) -> tuple[Any, ...] | None:
+        rows = self._all(query, *values)
+        return rows[0] if rows else None
+
+    def _all(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        with self._lock, self._failures():
+            return self._db.execute(query, values).fetchall()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._lock, self._failures():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                if self._db.in_transaction:  # SQLite ends it by itself when the disk is full
+                    self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise StoreUnavailable(_BROKEN.fill(path=self.path, why=error)) from error

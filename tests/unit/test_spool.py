@@ -1,0 +1,283 @@
+"""The spool: durable, in order, and honest about what it could not keep."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from adapters.spool import Spool
+from exchange.acts import Kind, Urgency
+from exchange.client import PushResult, SealedMessage
+from exchange.errors import LimitExceeded, Refusal, RefusalCode, StoreMismatch, StoreUnavailable
+from exchange.log import StoredProof
+from exchange.text import Text
+from exchange.ticket import derived_id, own_duty_id
+
+ORGANISATION = "11140400MB1X00010Y"
+PEER = "140400000000"
+NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
+PROOF = StoredProof(leaf=b"leaf", index=0, path=(), note=b"note")
+
+
+def message(
+    kind: Kind,
+    name: str,
+    *,
+    handoff: str = "h",
+    ticket: str = "t",
+    previous: bytes = b"",
+    urgency: Urgency = Urgency.ROUTINE,
+) -> SealedMessage:
+    """Return a message called *name*; the spool never looks into the envelope."""
+    return SealedMessage(
+        message_id=derived_id(name),
+        kind=kind,
+        ticket_id=ticket,
+        handoff_id="" if kind in {Kind.OPEN_TICKET, Kind.CLOSE_TICKET} else handoff,
+        recipient="" if kind in {Kind.OPEN_TICKET, Kind.CLOSE_TICKET} else PEER,
+        urgency=urgency,
+        previous=previous,
+        digest=name.encode(),
+        envelope=b"envelope of " + name.encode(),
+    )
+
+
+def stored(sent: SealedMessage) -> PushResult:
+    """Return the result of a message that the bridge stored."""
+    return PushResult(
+        message_id=sent.message_id, digest=sent.digest, stored=PROOF, receipt=b"receipt"
+    )
+
+
+def refused(sent: SealedMessage, code: RefusalCode = RefusalCode.WRONG_STATE) -> PushResult:
+    """Return the result of a message that the bridge refused."""
+    return PushResult(
+        message_id=sent.message_id, digest=sent.digest, refusal=Refusal(code=code), receipt=b"no"
+    )
+
+
+def failed(sent: SealedMessage, delay: timedelta = timedelta(seconds=5)) -> PushResult:
+    """Return the result of a message that the bridge could not decide."""
+    failure = LimitExceeded(Text(en="busy", zh="繁忙"))
+    return PushResult(message_id=sent.message_id, digest=sent.digest, failure=failure, delay=delay)
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Iterator[Spool]:
+    """Yield an empty spool."""
+    with Spool(tmp_path / "spool.db", ORGANISATION) as opened:
+        yield opened
+
+
+def test_what_was_put_comes_out_in_order_as_the_same_bytes(spool: Spool) -> None:
+    """A batch is what was put, oldest first, byte for byte."""
+    sent = [message(Kind.OPEN_TICKET, "open"), message(Kind.OFFER, "offer")]
+    spool.put(sent, NOW)
+
+    assert sent == spool.batch(NOW)
+
+
+def test_a_repeat_keeps_the_first_bytes(spool: Spool) -> None:
+    """A platform that says something again does not change what was signed first."""
+    first = message(Kind.OFFER, "offer")
+    spool.put([first], NOW)
+    again = SealedMessage(
+        **{name: getattr(first, name) for name in SealedMessage.__slots__}
+        | {"envelope": b"other salts", "digest": b"other"}
+    )
+    spool.put([again], NOW)
+
+    assert [first] == spool.batch(NOW)
+
+
+def test_an_urgent_ticket_overtakes_but_keeps_its_own_order(spool: Spool) -> None:
+    """What waits before an urgent message of the same ticket leaves before it."""
+    routine = message(Kind.OFFER, "routine", handoff="r", ticket="quiet")
+    opened = message(Kind.OPEN_TICKET, "open", ticket="loud")
+    urgent = message(Kind.OFFER, "urgent", handoff="u", ticket="loud", urgency=Urgency.IMMEDIATE)
+    spool.put([routine, opened, urgent], NOW)
+
+    names = [found.digest for found in spool.batch(NOW)]
+
+    assert [b"open", b"urgent", b"routine"] == names
+
+
+def test_a_lane_that_failed_waits_and_others_go_on(spool: Spool) -> None:
+    """After a failure the same hand-off and the ticket's closing wait; another hand-off does not."""
+    take = message(Kind.TAKE, "take", handoff="a")
+    result = message(Kind.RESULT, "result", handoff="a", previous=b"take")
+    other = message(Kind.TAKE, "other", handoff="b")
+    close = message(Kind.CLOSE_TICKET, "close")
+    spool.put([take], NOW)
+    spool.settle([take], [failed(take)], NOW)
+    spool.put([result, other, close], NOW)
+
+    assert [b"other"] == [found.digest for found in spool.batch(NOW)]
+    assert NOW + timedelta(seconds=5) == spool.next_due(NOW)
+    later = NOW + timedelta(seconds=5)
+    assert [b"take", b"result", b"other", b"close"] == [m.digest for m in spool.batch(later)]
+
+
+def test_a_refusal_after_something_undecided_is_asked_again(spool: Spool) -> None:
+    """The bridge refused a result only because the take before it failed: that refusal is no answer."""
+    take = message(Kind.TAKE, "take")
+    result = message(Kind.RESULT, "result", previous=b"take")
+    spool.put([take, result], NOW)
+    spool.settle([take, result], [failed(take), refused(result)], NOW)
+
+    later = NOW + timedelta(minutes=1)
+
+    assert [] == spool.decisions()
+    assert [take, result] == spool.batch(later)
+
+
+def test_what_builds_on_a_refused_message_is_dropped_with_its_reason(spool: Spool) -> None:
+    """Nothing waits for ever for a predecessor that will never be; the head goes back."""
+    offer = message(Kind.OFFER, "offer")
+    spool.put([offer], NOW)
+    spool.settle([offer], [stored(offer)], NOW)
+    agree = message(Kind.AGREE, "agree", previous=b"offer")
+    duty = own_duty_id("h", b"agree")
+    result = message(Kind.RESULT, "result", handoff=duty, previous=b"agree")
+    note = message(Kind.PROGRESS, "note")
+    spool.put([agree, result, note], NOW)
+
+    spool.settle([agree], [refused(agree)], NOW)
+
+    decided = {d.digest: (d.dropped, d.refusal is None) for d in spool.decisions()}
+    assert {b"offer": (False, True), b"agree": (False, False), b"result": (True, False)} == decided
+    assert [note] == spool.batch(NOW)
+    known = spool.handoff("h")
+    assert known is not None
+    assert b"offer" == known.head
+
+
+def test_a_refused_ticket_takes_everything_of_it_along(spool: Spool) -> None:
+    """When opening is refused, the offer behind it is not pushed."""
+    opened = message(Kind.OPEN_TICKET, "open")
+    offer = message(Kind.OFFER, "offer")
+    spool.put([opened, offer], NOW)
+
+    spool.settle([opened], [refused(opened, RefusalCode.REGION_UNKNOWN)], NOW)
+
+    assert [] == spool.batch(NOW)
+    assert [False, True] == [decision.dropped for decision in spool.decisions()]
+    assert spool.handoff("h") is None
+
+
+def test_a_refused_message_may_be_said_again(spool: Spool) -> None:
+    """A refused id that the platform mends is tried afresh."""
+    offer = message(Kind.OFFER, "offer")
+    spool.put([offer], NOW)
+    spool.settle([offer], [refused(offer)], NOW)
+    spool.told([offer.message_id])
+
+    spool.put([offer], NOW)
+
+    assert [offer] == spool.batch(NOW)
+
+
+def test_a_decision_is_told_until_it_was_heard(spool: Spool) -> None:
+    """A crash between the bridge's answer and the platform's listening loses no receipt."""
+    offer = message(Kind.OFFER, "offer")
+    spool.put([offer], NOW)
+    spool.settle([offer], [stored(offer)], NOW)
+
+    assert [b"receipt"] == [decision.receipt for decision in spool.decisions()]
+    assert spool.decisions() == spool.decisions()
+    spool.told([offer.message_id])
+    assert [] == spool.decisions()
+
+
+def test_nothing_put_is_lost_by_a_kill(tmp_path: Path) -> None:
+    """A process killed with SIGKILL right after `put` returned has kept everything."""
+    path = tmp_path / "spool.db"
+    child = subprocess.Popen(
+        [sys.executable, "-c", _PUTS_UNTIL_KILLED, str(path)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout is not None
+    with child.stdout:
+        promised = [child.stdout.readline().strip() for _ in range(20)]
+        os.kill(child.pid, signal.SIGKILL)
+        promised += child.stdout.read().split("\n")[:-1]
+    child.wait()
+
+    with Spool(path, ORGANISATION) as spool:
+        kept = {found.message_id for found in spool.batch(NOW, limit=100_000)}
+    assert set(promised) <= kept
+
+
+_PUTS_UNTIL_KILLED = """
+import sys
+from pathlib import Path
+from adapters.spool import Spool
+from exchange.acts import Kind
+from tests.unit.test_spool import NOW, ORGANISATION, message
+
+spool = Spool(Path(sys.argv[1]), ORGANISATION)
+for number in range(100_000):
+    sent = message(Kind.PROGRESS, str(number))
+    spool.put([sent], NOW)
+    print(sent.message_id, flush=True)
+"""
+
+
+def test_a_full_disk_is_named_and_breaks_nothing(spool: Spool, tmp_path: Path) -> None:
+    """What does not fit raises with the path and the mend; what was there stays."""
+    kept = message(Kind.OFFER, "kept")
+    spool.put([kept], NOW)
+    pages = spool._db.execute("PRAGMA page_count").fetchone()[0]
+    spool._db.execute(f"PRAGMA max_page_count={pages}")
+    large = [message(Kind.PROGRESS, f"{n}" * 900, handoff="other") for n in range(50)]
+
+    with pytest.raises(StoreUnavailable, match=r"spool\.db.*full.*disk's space"):
+        spool.put(large, NOW)
+
+    assert [kept] == spool.batch(NOW)
+    spool._db.execute("PRAGMA max_page_count=1000000")
+    spool.put(large, NOW)
+    assert 51 == len(spool.batch(NOW))
+
+
+def test_the_limit_is_named(tmp_path: Path) -> None:
+    """A spool at its limit takes nothing more and says what to do."""
+    with Spool(tmp_path / "spool.db", ORGANISATION, limit=4096) as spool:
+        with pytest.raises(StoreUnavailable, match="limit of 4096 bytes"):
+            spool.put([message(Kind.OFFER, "offer")], NOW)
+
+        assert [] == spool.batch(NOW)
+
+
+def test_another_versions_file_is_left_alone(tmp_path: Path) -> None:
+    """A spool of an unknown version is refused by name."""
+    path = tmp_path / "spool.db"
+    with Spool(path, ORGANISATION) as spool:
+        spool._db.execute("PRAGMA user_version=99")
+
+    with pytest.raises(StoreMismatch, match="version 99"):
+        Spool(path, ORGANISATION)
+
+
+def test_the_file_is_private(spool: Spool) -> None:
+    """Nobody else on the machine may read what citizens said."""
+    assert 0o600 == spool.path.stat().st_mode & 0o777
+
+
+def test_status_says_how_long_the_oldest_waits(spool: Spool) -> None:
+    """Lag, counts and notes can be read while the adapter runs."""
+    spool.put([message(Kind.OFFER, "offer")], NOW)
+    spool.note(push_error="BRIDGE_UNAVAILABLE")
+
+    status = spool.status()
+
+    assert (1, timedelta(minutes=2)) == (status.waiting, status.lag(NOW + timedelta(minutes=2)))
+    assert {"push_error": "BRIDGE_UNAVAILABLE"} == status.notes
