@@ -14,7 +14,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from chinese_calendar.constants import Holiday, holidays, workdays
+from chinese_calendar.constants import (  # type: ignore[import-not-found,import-untyped,unused-ignore]
+    Holiday,
+    holidays,
+    workdays,
+)
 
 FIRST_YEAR = 2018
 

@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
+import yaml  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
 EDITION = "2026.1"
 SEEDS = {"000": "S0", "001": "S1", "002": "S2", "003": "S3", "004": "S4"}

@@ -67,7 +67,7 @@ def main() -> None:
         " and python-stdnum (LGPL-2.1-or-later; validity in years); made by build_divisions.py\n"
     )
     current = statistics_counties(package / "dist")
-    rows = []
+    rows: list[tuple[str, str, str, str]] = []
     for code, spans in stdnum_counties():
         name = current.pop(code, None)
         if name is not None and spans[-1][1] == "":
