@@ -110,11 +110,11 @@ def entry_violations(envelope: pb.Envelope, header: pb.Header) -> list[Violation
 
 def _broken_group(group: int) -> Violation:
     name = group_name(group)
-    return Violation(field=name, rule="malformed", text=_BROKEN_GROUP.fill(group=name))
+    return Violation(field=f"groups.{name}", rule="malformed", text=_BROKEN_GROUP.fill(group=name))
 
 
 def _unfit_group(group: int, bound: bool) -> Violation:
     name = group_name(group)
     code = RefusalCode.GROUP_DIGEST_MISMATCH
     text = code.text if bound else _UNBOUND.fill(group=name)
-    return Violation(field=name, rule="group.digest" if bound else "group.bound", text=text)
+    return Violation(field=f"groups.{name}", rule="group.digest" if bound else "group.bound", text=text)
