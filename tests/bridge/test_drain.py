@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -136,7 +137,7 @@ class TestPush:
 class TestAuthor:
     """Who says it."""
 
-    def push_one(self, world: World, matter: Matter, **changed: object) -> RefusalCode:
+    def push_one(self, world: World, matter: Matter, **changed: Any) -> RefusalCode:
         """Push an opening as the hotline, with parts of the submission *changed*."""
         party = world.parties[HOTLINE]
         (pushed,) = party.pushes(party.seal(world.opening(matter)))
