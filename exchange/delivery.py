@@ -8,7 +8,6 @@ kept in memory on purpose: losing one, as at a restart, costs a redelivery and n
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -35,51 +34,46 @@ class _Mailbox:
 
 
 class Leases:
-    """The leases of one bridge process, by recipient and lane; safe to use from several threads."""
+    """The leases of one bridge process, by recipient and lane; its owner takes care of threads."""
 
     def __init__(self, length: timedelta = LEASE) -> None:
         self.length = length
         self._mailboxes: dict[str, _Mailbox] = {}
-        self._lock = threading.Lock()
 
     def held(self, recipient: str, now: datetime) -> frozenset[str]:
         """Return the lanes of *recipient* that are out; forget those whose lease has ended."""
-        with self._lock:
-            lanes = self._mailbox(recipient).lanes
-            for lane in [name for name, lease in lanes.items() if lease.expires <= now]:
-                del lanes[lane]
-            return frozenset(lanes)
+        lanes = self._mailbox(recipient).lanes
+        for lane in [name for name, lease in lanes.items() if lease.expires <= now]:
+            del lanes[lane]
+        return frozenset(lanes)
 
     def take(self, recipient: str, lane: str, position: int, now: datetime) -> tuple[int, datetime]:
         """Lease one delivery; return how often it was tried, this time included, and the end."""
-        with self._lock:
-            mailbox = self._mailbox(recipient)
-            lease = mailbox.lanes.setdefault(lane, _Lane(now + self.length))
-            lease.positions.add(position)
-            if len(mailbox.tried) >= MAX_ATTEMPTS_KEPT:
-                mailbox.tried.clear()
-            attempt = mailbox.tried.get(position, (lane, 0))[1] + 1
-            mailbox.tried[position] = (lane, attempt)
-            return attempt, lease.expires
+        mailbox = self._mailbox(recipient)
+        lease = mailbox.lanes.setdefault(lane, _Lane(now + self.length))
+        lease.positions.add(position)
+        if len(mailbox.tried) >= MAX_ATTEMPTS_KEPT:
+            mailbox.tried.clear()
+        attempt = mailbox.tried.get(position, (lane, 0))[1] + 1
+        mailbox.tried[position] = (lane, attempt)
+        return attempt, lease.expires
 
     def release(self, recipient: str, positions: Iterable[int]) -> None:
         """Forget acknowledged deliveries; a lane with none left out may be handed out again."""
-        with self._lock:
-            mailbox = self._mailbox(recipient)
-            for position in positions:
-                lane, _ = mailbox.tried.pop(position, ("", 0))
-                lease = mailbox.lanes.get(lane)
-                if lease is None:
-                    continue
-                lease.positions.discard(position)
-                if not lease.positions:
-                    del mailbox.lanes[lane]
+        mailbox = self._mailbox(recipient)
+        for position in positions:
+            lane, _ = mailbox.tried.pop(position, ("", 0))
+            lease = mailbox.lanes.get(lane)
+            if lease is None:
+                continue
+            lease.positions.discard(position)
+            if not lease.positions:
+                del mailbox.lanes[lane]
 
     def next_expiry(self, recipient: str) -> datetime | None:
         """Return when the first lease of *recipient* ends; None if nothing is out."""
-        with self._lock:
-            lanes = self._mailbox(recipient).lanes
-            return min((lease.expires for lease in lanes.values()), default=None)
+        lanes = self._mailbox(recipient).lanes
+        return min((lease.expires for lease in lanes.values()), default=None)
 
     def _mailbox(self, recipient: str) -> _Mailbox:
         return self._mailboxes.setdefault(recipient, _Mailbox())

@@ -22,11 +22,11 @@ ROOT = Path(__file__).resolve().parent.parent
 ORDER: dict[str, tuple[str, ...]] = {
     "words": (
         "data", "text", "errors", "reading", "divisions", "organisations", "coded", "matching",
-        "catalog", "profile",
+        "matters", "catalog", "workdays", "provisions", "profile",
     ),
     "domain": (
-        "acts", "ticket", "states", "lifecycle", "deadlines", "rules", "delivery", "merkle",
-        "envelope", "note", "log", "receipt", "submission",
+        "acts", "ticket", "states", "lifecycle", "facts", "offering", "guards", "rules", "deadlines",
+        "delivery", "merkle", "envelope", "note", "log", "submission",
     ),
     "keeping": ("tables", "migrations", "store", "query"),
     "doing": ("bridge",),

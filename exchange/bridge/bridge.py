@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -37,7 +38,7 @@ class Bridge:
     One bridge over one store.
 
     `drain` and `reconcile` write and must be called by one thread at a time; `pull` may be called
-    by another, and by one thread at a time too (the leases are its own).
+    by another, and by one thread at a time too.
     """
 
     def __init__(
@@ -54,7 +55,8 @@ class Bridge:
         self.store = store
         self.policy = policy
         self.origin = origin
-        self.leases = leases or Leases()
+        self._leases = leases or Leases()
+        self._leasing = threading.Lock()
         self._encode_signature = encode_signature
         self._notary = Notary(key, origin, encode_refusal, encode_signature)
 
@@ -123,17 +125,21 @@ class Bridge:
         for piece, outcome in zip(work, outcomes, strict=True):
             if isinstance(piece, Acknowledged) and isinstance(outcome, Recorded):
                 settled.setdefault(piece.caller, []).extend(done.positions(piece))
-        for recipient, positions in settled.items():
-            self.leases.release(recipient, positions)
+        with self._leasing:
+            for recipient, positions in settled.items():
+                self._leases.release(recipient, positions)
 
     # -- pull
 
     def pull(self, organisation: str, limit: int, now: datetime) -> list[Delivered]:
         """Lease up to *limit* of what waits for *organisation*: urgent lanes first, then oldest."""
-        held = self.leases.held(organisation, now)
+        with self._leasing:
+            held = self._leases.held(organisation, now)
+        rows = self.store.waiting(organisation, limit, skip_lanes=held)
+        with self._leasing:
+            taken = [self._leases.take(organisation, r.lane, r.position, now) for r in rows]
         delivered = []
-        for row in self.store.waiting(organisation, limit, skip_lanes=held):
-            attempt, expires = self.leases.take(organisation, row.lane, row.position, now)
+        for row, (attempt, expires) in zip(rows, taken, strict=True):
             delivered.append(
                 Delivered(
                     position=row.position,
@@ -151,6 +157,16 @@ class Bridge:
                 )
             )
         return delivered
+
+    def give_back(self, organisation: str, positions: Iterable[int]) -> None:
+        """End the leases of deliveries that nobody took."""
+        with self._leasing:
+            self._leases.release(organisation, positions)
+
+    def next_expiry(self, organisation: str) -> datetime | None:
+        """Return when the first lease of *organisation* ends; None if nothing is out."""
+        with self._leasing:
+            return self._leases.next_expiry(organisation)
 
     def checkpoint(self) -> bytes:
         """Return the newest signed checkpoint of the log; empty before the first drain."""

@@ -183,7 +183,7 @@ class ExchangeService:
 
         def look() -> tuple[list[Delivered], datetime | None]:
             delivered = self._bridge.pull(organisation, limit, now)
-            return delivered, self._bridge.leases.next_expiry(organisation)
+            return delivered, self._bridge.next_expiry(organisation)
 
         job = self._puller.submit(look)
         try:
@@ -198,7 +198,7 @@ class ExchangeService:
     ) -> None:
         if not job.cancelled() and job.exception() is None:
             positions = [delivery.position for delivery in job.result()[0]]
-            self._bridge.leases.release(organisation, positions)
+            self._bridge.give_back(organisation, positions)
 
     # -- reconcile
 
