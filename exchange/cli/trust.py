@@ -63,7 +63,7 @@ def read_trust(
     from exchange.trust import TrustStore
 
     files = _root_files(roots)
-    verifiers = [_verifier(path) for path in logs]
+    verifiers = [read_verifier(path) for path in logs]
     if config is not None and not (files and verifiers):
         configured, keys = _configured(config)
         files = files or configured
@@ -88,7 +88,8 @@ def _root_files(roots: tuple[str, ...]) -> Mapping[str, Path]:
     return files
 
 
-def _verifier(path: Path) -> NoteVerifier:
+def read_verifier(path: Path) -> NoteVerifier:
+    """Return the log verifier key in *path*; raises `ConfigurationError`."""
     from exchange.envelope import read_file
     from exchange.note import NoteVerifier
 
@@ -101,7 +102,7 @@ def _configured(config: Path) -> tuple[Mapping[str, Path], list[NoteVerifier]]:
 
     if is_gateway(config):
         files = read_gateway(config)
-        return files.trust, [_verifier(path) for path in files.log_verifiers]
+        return files.trust, [read_verifier(path) for path in files.log_verifiers]
     import os
 
     from exchange.config import load_settings

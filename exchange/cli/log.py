@@ -1,0 +1,184 @@
+"""``exchange log``: everything stored, checked against the signed log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from exchange.cli.gateway import config_option
+from exchange.cli.grammar import Misused, group, json_option, language, option, say
+from exchange.cli.root import telling
+from exchange.cli.screen import show_json
+from exchange.text import Text
+
+if TYPE_CHECKING:
+    from exchange.note import NoteVerifier
+    from exchange.query.evidence import EvidenceRoom
+    from exchange.ticket import Message
+
+log = group(
+    "log",
+    en="The bridge's append-only log (RFC 9162), and all that must agree with it.",
+    zh="网桥的只增日志（RFC 9162）及须与之一致的全部存储。",
+)
+
+_HOLDS = Text(
+    en="Everything stored agrees with the log {origin}: {size} entries.",
+    zh="全部存储与日志 {origin} 一致：共 {size} 条。",
+)
+_CHANGED = Text(
+    en="{count} findings: the stored history was changed.", zh="发现 {count} 处：存储的历史被改动。"
+)
+_NO_KEY = Text(
+    en="Which log? Name its verifier key with --log FILE.vkey, or the bridge's configuration.",
+    zh="请用 --log 文件.vkey 给出日志验证公钥，或指明网桥配置。",
+)
+_database_option = option(
+    "--database", metavar="URL", en="This database; else the configured one.",
+    zh="数据库 URL；默认取配置。",
+)  # fmt: skip
+
+
+@log.command(
+    "verify",
+    text=Text(
+        en="Check everything: every checkpoint, leaf, message, receipt, refusal, certificate and "
+        "state. Each changed row is named. Exit: 0 nothing was changed, 1 something was.",
+        zh="核验全部：检查点、日志条目、消息、回执、拒绝、证书与状态，逐行指出改动。"
+        "退出码：0 无改动，1 有改动。",
+    ),
+)
+@option(
+    "--log", "verifier_file", type=click.Path(path_type=Path), metavar="FILE.vkey",
+    en="The log's verifier key; else that of the configured log key.",
+    zh="日志验证公钥；默认取配置中的日志密钥。",
+)  # fmt: skip
+@_database_option
+@config_option
+@json_option
+@click.pass_context
+def verify(
+    context: click.Context,
+    *,
+    verifier_file: Path | None,
+    database: str | None,
+    config: Path,
+    as_json: bool,
+) -> None:
+    """Check everything that is stored."""
+    from exchange.cli.tickets import database_of
+    from exchange.query.evidence import EvidenceRoom
+    from exchange.store.audit import audit
+    from exchange.store.engines import connect
+
+    verifier = _verifier(verifier_file, database, config)
+    url = database_of(database, config)
+    findings: list[Text] = []
+
+    def progress() -> Text:
+        return Text(
+            en="Interrupted: not everything was checked; {count} findings so far. Nothing is ever "
+            "changed by checking.",
+            zh="已中断：尚未全部核验，至此发现 {count} 处。核验不作任何改动。",
+        ).fill(count=len(findings))
+
+    room, engines = EvidenceRoom.open(url), connect(url)
+    try:
+        with telling(progress):
+            for found in audit(engines, verifier, _parser(room)):
+                findings.append(found)
+                if not as_json:
+                    click.echo(f"✗ {found.say(language())}")
+        size = room.size()
+    finally:
+        room.close()
+        engines.close()
+    if as_json:
+        show_json(
+            {
+                "holds": not findings,
+                "origin": verifier.name,
+                "size": size,
+                "findings": [{"en": text.en, "zh": text.zh} for text in findings],
+            }
+        )
+    elif findings:
+        say(_CHANGED.fill(count=len(findings)))
+    else:
+        say(_HOLDS.fill(origin=verifier.name, size=size))
+    context.exit(1 if findings else 0)
+
+
+@log.command(
+    "checkpoint",
+    text=Text(
+        en="Print the newest signed checkpoint (a C2SP note), to be kept elsewhere.",
+        zh="打印最新的签名检查点（C2SP 格式），供异地留存。",
+    ),
+)
+@_database_option
+@config_option
+def checkpoint(*, database: str | None, config: Path) -> None:
+    """Print the newest checkpoint."""
+    from exchange.cli.tickets import database_of
+    from exchange.query.evidence import EvidenceRoom
+
+    room = EvidenceRoom.open(database_of(database, config))
+    try:
+        note = room.checkpoint()
+    finally:
+        room.close()
+    click.echo(note.decode(), nl=False)
+
+
+def _verifier(given: Path | None, database: str | None, config: Path) -> NoteVerifier:
+    import os
+
+    from exchange.note import LogKey
+
+    if given is not None:
+        from exchange.cli.trust import read_verifier
+
+        return read_verifier(given)
+    if database is not None and not config.exists():
+        raise Misused(_NO_KEY, click.get_current_context(silent=True))
+    from exchange.config import load_settings
+
+    return LogKey.load(load_settings(config, os.environ).log_key).verifier
+
+
+def _parser(room: EvidenceRoom) -> Callable[[bytes], Message]:
+    """Return what takes a stored envelope apart and checks its author's signature."""
+    from exchange.certificates import RuleBroken, read_der
+    from exchange.envelope import MESSAGE_TYPE, SUITES, Verifier, VerifyingKey
+    from exchange.errors import VerificationError
+    from exchange.wire.headers import read_envelope
+
+    keys: dict[bytes, VerifyingKey] = {}
+    verifier = Verifier()
+
+    def key_of(key_id: bytes) -> VerifyingKey:
+        if key_id not in keys:
+            try:
+                keys[key_id] = VerifyingKey.from_certificate(read_der(room.certificate(key_id))[0])
+            except RuleBroken as broken:
+                raise VerificationError(broken.text) from broken
+        return keys[key_id]
+
+    def parse(envelope: bytes) -> Message:
+        received = read_envelope(envelope)
+        message, signature = received.message, received.signature
+        if message is None or signature is None:
+            text = received.refusal.text if received.refusal else _UNSIGNED
+            raise VerificationError(text)
+        key = key_of(signature.key_id)
+        verifier.verify(MESSAGE_TYPE, message.header, signature, key, allowed=SUITES)
+        return message
+
+    return parse
+
+
+_UNSIGNED = Text(en="The message carries no signature.", zh="消息没有签名。")

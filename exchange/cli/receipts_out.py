@@ -1,0 +1,107 @@
+"""Writing receipt files: what is kept of what was answered."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from exchange.query.evidence import Evidence, EvidenceRoom
+    from exchange.wire.receipt_files import ReceiptFile
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Write *content* so that after a crash *path* holds all of it or is not there."""
+    draft = path.with_name(f".{path.name}.part")
+    with draft.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def write_receipts(folder: Path, files: Sequence[ReceiptFile]) -> list[Path]:
+    """Write each as ``<message id>.receipt.json`` into *folder*; return the paths."""
+    from exchange.wire.receipt_files import write_receipt_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for file in files:
+        path = folder / f"{safe_name(file.message_id)}.receipt.json"
+        write_durably(path, write_receipt_file(file))
+        written.append(path)
+    return written
+
+
+def from_evidence(evidence: Evidence, room: EvidenceRoom) -> ReceiptFile:
+    """Return the receipt file of a stored message, complete with every signer's certificates."""
+    from exchange.wire.receipt_files import (
+        LoggedStatement,
+        ReceiptFile,
+        envelope_parts,
+        signed_statement,
+    )
+
+    parts = envelope_parts(evidence.envelope)
+    written = tuple(
+        LoggedStatement(
+            statement=signed_statement("written", one.statement, one.signature), proof=proof
+        )
+        for one, proof in evidence.written
+    )
+    refused = tuple(signed_statement("refused", *one) for one in evidence.refused)
+    signatures = [one.statement.signature for one in written] + [one.signature for one in refused]
+    if parts["signature"] is not None:
+        signatures.insert(0, parts["signature"])
+    chains = [room.certificate(key_id) for key_id in dict.fromkeys(s.key_id for s in signatures)]
+    return ReceiptFile(
+        **parts,
+        stored=evidence.proof,
+        written=written,
+        refused=refused,
+        chains=tuple(filter(None, chains)),
+    )
+
+
+def from_answers(
+    message_id: str, receipts: Sequence[bytes], envelope: bytes = b"", chain: tuple[bytes, ...] = ()
+) -> ReceiptFile:
+    """
+    Return the receipt file of what a bridge answered: serialised ``Receipt``s of one message.
+
+    *envelope* and the author's *chain* where the message is our own.
+    """
+    from dataclasses import replace
+
+    from exchange.log import StoredProof
+    from exchange.wire.receipt_files import (
+        LoggedStatement,
+        ReceiptFile,
+        envelope_parts,
+        read_receipt,
+    )
+
+    file = ReceiptFile(message_id=message_id, chains=(chain,) if chain else ())
+    if envelope:
+        file = replace(file, **envelope_parts(envelope))
+    for raw in receipts:
+        found = read_receipt(raw)
+        if isinstance(found, StoredProof):
+            file = replace(file, stored=found)
+        elif found.code is None:
+            file = replace(file, written=(*file.written, LoggedStatement(statement=found)))
+        else:
+            file = replace(file, refused=(*file.refused, found))
+    return file
+
+
+def safe_name(message_id: str) -> str:
+    """Return *message_id* as a file name; what a bridge says must not choose the folder."""
+    return "".join(letter if letter.isalnum() or letter == "-" else "_" for letter in message_id)

@@ -1,0 +1,114 @@
+"""``exchange serve`` and ``exchange migrate``: run a bridge, prepare its database."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from exchange.cli.gateway import config_option
+from exchange.cli.grammar import command, json_option, option, say
+from exchange.cli.screen import show_json
+from exchange.text import Text
+
+if TYPE_CHECKING:
+    from exchange.config import Settings
+
+_CREATED = Text(en="The database was created, version {after}.", zh="数据库已创建，版本 {after}。")
+_UPGRADED = Text(
+    en="The database was brought from version {before} to {after}.",
+    zh="数据库已由版本 {before} 升级到 {after}。",
+)
+_NEWEST = Text(
+    en="The database already has version {after}; nothing was changed.",
+    zh="数据库已是版本 {after}，未作改动。",
+)
+_LISTENS = Text(
+    en="The bridge {origin} listens on {host}:{port}. Ctrl-C stops it without losing anything.",
+    zh="网桥 {origin} 正在监听 {host}:{port}。按 Ctrl-C 可安全停止，不丢失任何内容。",
+)
+_STOPPED = Text(
+    en="The bridge has stopped: every call inside was answered, everything accepted is stored.",
+    zh="网桥已停止：在途调用均已应答，已接受的内容均已存储。",
+)
+
+
+@command(
+    "serve",
+    en="Run a bridge until Ctrl-C or SIGTERM. Its journal goes to standard error.",
+    zh="运行网桥，直到 Ctrl-C 或 SIGTERM。运行日志写到标准错误。",
+)
+@option(
+    "--migrate", "upgrade", is_flag=True, en="First create the database or bring it up to date.",
+    zh="先创建或升级数据库。",
+)  # fmt: skip
+@config_option
+def serve(*, upgrade: bool, config: Path) -> None:
+    """Run a bridge."""
+    import asyncio
+
+    from exchange.config import load_settings
+
+    settings = load_settings(config, os.environ)
+    if upgrade:
+        from exchange.store import migrate as upgrade_database
+
+        say(_outcome(*upgrade_database(settings.database)), err=True)
+    asyncio.run(_serve(settings))
+    say(_STOPPED)
+
+
+@command(
+    "migrate",
+    en="Create the bridge's database, or bring it up to date, in one transaction.",
+    zh="在一个事务内创建或升级网桥数据库。",
+)
+@option(
+    "--database",
+    metavar="URL",
+    en="This database; else the configured one.",
+    zh="数据库 URL；默认取配置。",
+)
+@config_option
+@json_option
+def migrate(*, database: str | None, config: Path, as_json: bool) -> None:
+    """Bring the database to the program's version."""
+    from exchange.cli.tickets import database_of
+    from exchange.store import migrate as upgrade_database
+
+    before, after = upgrade_database(database_of(database, config))
+    if as_json:
+        show_json({"before": before, "after": after})
+    else:
+        say(_outcome(before, after))
+
+
+def _outcome(before: str | None, after: str) -> Text:
+    if before is None:
+        return _CREATED.fill(after=after)
+    return (_NEWEST if before == after else _UPGRADED).fill(before=before, after=after)
+
+
+async def _serve(settings: Settings) -> None:
+    import sys
+
+    from exchange.server.credentials import server_credentials
+    from exchange.server.journal import open_journal, take_over_logging
+    from exchange.server.opening import open_server
+    from exchange.server.serving import utc_now
+    from exchange.trust import TrustStore
+
+    journal = open_journal(sys.stderr, level=settings.journal)
+    take_over_logging(journal)
+    trust = TrustStore.load(settings.networks)
+    credentials = server_credentials(settings.tls, trust, utc_now())
+    server = open_server(settings, trust=trust, journal=journal)
+    try:
+        port = await server.start(settings.listen, credentials)
+    except BaseException:
+        await server.stop()
+        raise
+    host = settings.listen.rpartition(":")[0]
+    say(_LISTENS.fill(origin=settings.origin, host=host, port=port))
+    sys.stdout.flush()
+    await server.run_until_signal()

@@ -1,0 +1,351 @@
+"""``exchange ticket``: what stands where, who answers for it, and everything that happened."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from exchange.cli.gateway import config_option, is_gateway
+from exchange.cli.grammar import Misused, group, json_option, language, option, say
+from exchange.cli.root import telling
+from exchange.cli.screen import show_json, show_table
+from exchange.cli.tickets import Wanted, open_source
+from exchange.text import Text
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+ticket = group(
+    "ticket",
+    en="Tickets (单): seen as your organisation, or with --database as the bridge's operator.",
+    zh="单：以本机构身份查看；网桥运营方可用 --database 直接查看数据库。",
+)
+
+_STATES = ("offered", "taken", "returning", "disputed", "resolved", "returned", "closed")
+
+
+def _source_options(function: _F) -> _F:
+    declare = option(
+        "--database", metavar="URL", en="Read this database directly, as the operator.",
+        zh="以运营方身份直接读取该数据库。",
+    )  # fmt: skip
+    return config_option(declare(function))
+
+
+def _filter_options(function: _F) -> _F:
+    for declare in (
+        option("--open", "open_only", is_flag=True, en="Only open tickets.", zh="仅未结案的单。"),
+        option("--overdue", is_flag=True, en="Only with a step overdue now.", zh="仅有逾期步骤的单。"),
+        option(
+            "--until", "opened_until", metavar="TIME",
+            en="Opened before this time, 2026-03-01 or 2026-03-01T08:00+08:00.",
+            zh="开单时间早于此（如 2026-03-01 或 2026-03-01T08:00+08:00）。",
+        ),
+        option("--from", "opened_from", metavar="TIME", en="Opened at or after.", zh="开单时间不早于此。"),
+        option(
+            "--organisation", default="", metavar="CODE", en="Origin, sender or receiver.",
+            zh="开单、移交或受理机构。",
+        ),
+        option("--matter", default="", metavar="ID", en="Matter or category.", zh="事项或类别编号。"),
+        option("--region", default="", metavar="CODE", en="Division or above.", zh="行政区划及其下级。"),
+        option("--state", type=click.Choice(_STATES), en="With a hand-off in it.", zh="移交状态。"),
+        option(
+            "--answers", default="", metavar="CODE", en="Those this organisation answers for now.",
+            zh="当前由该机构负责的单。",
+        ),
+    ):  # fmt: skip
+        function = declare(function)
+    return function
+
+
+@ticket.command(
+    "list",
+    text=Text(
+        en="List tickets, newest first: state, who answers, who decides next.",
+        zh="列出单（最新在前）：状态、当前负责机构、下一步机构。",
+    ),
+)
+@_filter_options
+@option(
+    "--limit", type=click.IntRange(1), default=50, show_default=True, en="At most.", zh="最多条数。"
+)
+@_source_options
+@json_option
+def list_(
+    *, database: str | None, config: Path, limit: int, as_json: bool, **conditions: Any
+) -> None:
+    """List tickets."""
+    from itertools import islice
+
+    with open_source(database, config) as source:
+        found = list(islice(source.list(_wanted(**conditions)), limit + 1))
+    rows, more = found[:limit], len(found) > limit
+    if as_json:
+        show_json({"tickets": rows, "more": more})
+        return
+    heads = Text(
+        en="ticket|opened|matter|state|answers|decides next|due",
+        zh="单编号|开单时间|事项|状态|负责机构|下一步机构|时限",
+    )
+    show_table(heads.say(language()).split("|"), [line for row in rows for line in _lines(row)])
+    if more:
+        say(
+            Text(
+                en="There are more: raise --limit, or use exchange ticket export.",
+                zh="还有更多：请增大 --limit，或使用 exchange ticket export。",
+            ),
+            err=True,
+        )
+
+
+@ticket.command(
+    "show", text=Text(en="Show one ticket and its hand-offs.", zh="显示一张单及其各次移交。")
+)
+@click.argument("ticket_id")
+@_source_options
+@json_option
+def show(*, ticket_id: str, database: str | None, config: Path, as_json: bool) -> None:
+    """Show one ticket."""
+    with open_source(database, config) as source:
+        row = source.get(ticket_id)
+    if as_json:
+        show_json(row)
+        return
+    facts = Text(
+        en="Ticket {ticket_id}, opened {opened} by {by}; region {place}; matter {matter}.",
+        zh="单 {ticket_id}，{by} 于 {opened} 开单；行政区划 {place}；事项 {matter}。",
+    )
+    say(
+        facts.fill(
+            **row, by=_name(row["origin"]), place=row["region"]["name"] or row["region"]["code"]
+        )
+    )
+    if row["closed"]:
+        say(Text(en="It is closed.", zh="已结案。"))
+    else:
+        say(
+            Text(en="{who} answers for it now.", zh="当前由 {who} 负责。").fill(
+                who=", ".join(row["answers"])
+            )
+        )
+    click.echo()
+    heads = Text(
+        en="hand-off|from|to|state|answers|decides next|due",
+        zh="移交编号|移交方|受理方|状态|负责机构|下一步机构|时限",
+    )
+    show_table(
+        heads.say(language()).split("|"),
+        [
+            (
+                one["handoff_id"],
+                _name(one["sender"]),
+                _name(one["receiver"]),
+                _state(one),
+                one["answers"],
+                one["decides"],
+                one["due"],
+            )
+            for one in row["handoffs"]
+        ],
+    )
+
+
+@ticket.command(
+    "trail",
+    text=Text(
+        en="Show everything that ever happened to a ticket, in order (追溯链).",
+        zh="按顺序显示一张单的全部经过（追溯链）。",
+    ),
+)
+@click.argument("ticket_id")
+@option(
+    "--receipts", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+    en="Write a receipt file of each message there; with --database they prove everything.",
+    zh="将每条消息的回执文件写入该文件夹；配合 --database 时可完整证明。",
+)  # fmt: skip
+@_source_options
+@json_option
+def trail(
+    *, ticket_id: str, receipts: Path | None, database: str | None, config: Path, as_json: bool
+) -> None:
+    """Show a trail."""
+    with open_source(database, config) as source:
+        rows = list(source.trail(ticket_id))
+    if as_json:
+        shown = [{key: value for key, value in row.items() if key != "receipt"} for row in rows]
+        show_json({"ticket_id": ticket_id, "entries": shown})
+    else:
+        heads = Text(
+            en="entry|time|what|by|to|state|answers", zh="条目|时间|事件|由|至|状态|负责机构"
+        )
+        show_table(
+            heads.say(language()).split("|"),
+            [
+                (
+                    str(row["leaf_index"]),
+                    row["time"],
+                    _kind(row["kind"]),
+                    _name(row["author"]),
+                    _name(row["recipient"]),
+                    _state(row),
+                    row["answers"],
+                )
+                for row in rows
+            ],
+        )
+    if receipts is not None:
+        paths = _write_receipts(receipts, ticket_id, rows, database, config)
+        written = Text(
+            en="{count} receipt files in {folder}.", zh="已在 {folder} 写入 {count} 个回执文件。"
+        )
+        say(written.fill(count=len(paths), folder=receipts), err=as_json)
+
+
+@ticket.command(
+    "export",
+    text=Text(
+        en="Export tickets, one row a hand-off, as CSV (for spreadsheets) or JSON lines.",
+        zh="导出单（每次移交一行），CSV（供电子表格）或 JSON 行。",
+    ),
+)
+@option(
+    "--format", "form", type=click.Choice(["csv", "jsonl"]), default="csv", show_default=True,
+    en="CSV with byte order mark and Chinese headings, or JSON lines.",
+    zh="CSV（带 BOM 与中文表头）或 JSON 行。",
+)  # fmt: skip
+@option(
+    "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+    en="Write there, not to standard output.", zh="写入该文件而非标准输出。",
+)  # fmt: skip
+@_filter_options
+@_source_options
+def export(
+    *, form: str, output: Path | None, database: str | None, config: Path, **conditions: Any
+) -> None:
+    """Export tickets, holding no more than a page of them."""
+    from exchange.query.export import csv_lines, json_lines
+
+    count = 0
+
+    def counted(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        nonlocal count
+        for row in rows:
+            count += 1
+            yield row
+
+    def progress() -> Text:
+        return Text(
+            en="Interrupted: {count} rows were written, the rest was not.",
+            zh="已中断：已写出 {count} 行，其余未写出。",
+        ).fill(count=count)
+
+    wanted = _wanted(**conditions)
+    with telling(progress), open_source(database, config) as source:
+        from exchange.cli.flat import flat_rows
+
+        rows = counted(row for one in source.list(wanted) for row in flat_rows(one))
+        lines = csv_lines(rows) if form == "csv" else json_lines(rows)
+        if output is None:
+            out = sys.stdout.buffer
+            for line in lines:
+                out.write(line.encode())
+            out.flush()
+        else:
+            with output.open("wb") as file:
+                for line in lines:
+                    file.write(line.encode())
+            say(Text(en="{count} rows in {file}.", zh="已将 {count} 行写入 {file}。").fill(
+                count=count, file=output))  # fmt: skip
+
+
+def _write_receipts(
+    folder: Path, ticket_id: str, rows: list[dict[str, Any]], database: str | None, config: Path
+) -> list[Path]:
+    from exchange.cli.receipts_out import from_answers, from_evidence, write_receipts
+
+    if database is None and is_gateway(config):
+        answers: dict[str, list[bytes]] = {}
+        for row in rows:
+            if row["receipt"]:
+                answers.setdefault(row["message_id"], []).append(row["receipt"])
+        return write_receipts(folder, [from_answers(*one) for one in answers.items()])
+    from exchange.cli.tickets import database_of
+    from exchange.query.evidence import EvidenceRoom
+
+    room = EvidenceRoom.open(database_of(database, config))
+    try:
+        found = [from_evidence(one, room) for one in room.of_ticket(ticket_id)]
+    finally:
+        room.close()
+    return write_receipts(folder, found)
+
+
+def _wanted(
+    *, state: str | None, opened_from: str | None, opened_until: str | None, **rest: Any
+) -> Wanted:
+    from exchange.ticket import State
+
+    return Wanted(
+        state=State[state.upper()] if state is not None else None,
+        opened_from=_moment(opened_from),
+        opened_until=_moment(opened_until),
+        **rest,
+    )
+
+
+def _moment(given: str | None) -> datetime | None:
+    """Return a time; one without an offset is the local time of this machine."""
+    if given is None:
+        return None
+    try:
+        return datetime.fromisoformat(given).astimezone()
+    except ValueError as error:
+        raise Misused(
+            Text(
+                en="'{given}' is no time; write 2026-03-01 or 2026-03-01T08:00+08:00.",
+                zh="“{given}”不是时间，应写作 2026-03-01 或 2026-03-01T08:00+08:00。",
+            ).fill(given=given),
+            click.get_current_context(silent=True),
+        ) from error
+
+
+def _lines(row: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Return one line for the ticket, or one a hand-off."""
+    head = row["ticket_id"], row["opened"], row["matter"]
+    if not row["handoffs"]:
+        state = Text(en="closed", zh="已结案") if row["closed"] else Text(en="open", zh="未结案")
+        return [(*head, state.say(language()), ", ".join(row["answers"]), "", "")]
+    return [
+        (
+            *(head if number == 0 else ("", "", "")),
+            _state(one),
+            one["answers"],
+            one["decides"],
+            one["due"],
+        )
+        for number, one in enumerate(row["handoffs"])
+    ]
+
+
+def _state(row: dict[str, Any]) -> str:
+    from exchange.ticket import State
+
+    word: str = row["state"]
+    name = word.upper()
+    return State[name].text.say(language()) if name in State.__members__ else word
+
+
+def _kind(word: str) -> str:
+    from exchange.acts import Kind
+
+    if word == "written":
+        return Text(en="written", zh="写入回执").say(language())
+    return next((kind.text.say(language()) for kind in Kind if kind.value == word), word)
+
+
+def _name(organisation: dict[str, str]) -> str:
+    return organisation["name"] or organisation["code"]

@@ -1,0 +1,255 @@
+"""
+Where the tickets come from: a bridge, with the caller's eyes, or the database, with the operator's.
+
+Both give the contract's messages; here they become plain rows with the contract's names.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from exchange.cli.gateway import dial, is_gateway
+
+if TYPE_CHECKING:
+    from exchange.client import ExchangeClient
+    from exchange.organisations import Register
+    from exchange.query import Filters, Query
+    from exchange.ticket import State
+
+#: Rows of the database's pages.
+_PAGE = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which tickets; the fields of the contract's ``ListTicketsRequest``."""
+
+    state: State | None = None
+    region: str = ""
+    matter: str = ""
+    organisation: str = ""
+    answers: str = ""
+    opened_from: datetime | None = None
+    opened_until: datetime | None = None
+    overdue: bool = False
+    open_only: bool = False
+
+
+class Source(Protocol):
+    """What both sources can do; raises as the client and the query do."""
+
+    def get(self, ticket_id: str) -> dict[str, Any]:
+        """Return one ticket."""
+
+    def list(self, wanted: Wanted) -> Iterator[dict[str, Any]]:
+        """Yield tickets, newest first."""
+
+    def trail(self, ticket_id: str) -> Iterator[dict[str, Any]]:
+        """Yield what happened to a ticket, oldest first; ``receipt`` is serialised."""
+
+
+@contextmanager
+def open_source(database: str | None, config: Path) -> Iterator[Source]:
+    """Open the database where one is named or *config* is a bridge's; else dial the bridge."""
+    from exchange.organisations import Register
+
+    if database is None and is_gateway(config):
+        with dial(config) as client:
+            yield _Bridge(client)
+        return
+    from exchange.query import Query
+
+    register = Register(())
+    if database is None:
+        from exchange.config import load_settings
+        from exchange.organisations import load_register
+
+        settings = load_settings(config, os.environ)
+        register = load_register(settings.register, on=datetime.now(UTC).date())
+    query = Query.open(database_of(database, config))
+    try:
+        yield _Database(query, register)
+    finally:
+        query.close()
+
+
+def database_of(database: str | None, config: Path) -> str:
+    """Return the database's URL: the one given, else the bridge's configured one."""
+    if database is not None:
+        return database
+    from exchange.config import load_settings
+
+    return load_settings(config, os.environ).database
+
+
+class _Bridge:
+    def __init__(self, client: ExchangeClient) -> None:
+        self._tickets = client.tickets
+
+    def get(self, ticket_id: str) -> dict[str, Any]:
+        return ticket_row(self._tickets.get(ticket_id).ticket)
+
+    def list(self, wanted: Wanted) -> Iterator[dict[str, Any]]:
+        found = self._tickets.list(
+            state=wanted.state,
+            region=wanted.region,
+            matter=wanted.matter,
+            organisation=wanted.organisation,
+            answers=wanted.answers,
+            opened_from=wanted.opened_from,
+            opened_until=wanted.opened_until,
+            overdue=wanted.overdue,
+            open_only=wanted.open_only,
+        )
+        return map(ticket_row, found)
+
+    def trail(self, ticket_id: str) -> Iterator[dict[str, Any]]:
+        return map(trail_row, self._tickets.trail(ticket_id))
+
+
+class _Database:
+    def __init__(self, query: Query, register: Register) -> None:
+        self._query = query
+        self._register = register
+
+    def get(self, ticket_id: str) -> dict[str, Any]:
+        from exchange.wire.tickets import ticket_to_proto
+
+        return ticket_row(ticket_to_proto(self._query.ticket(ticket_id, None), self._register))
+
+    def list(self, wanted: Wanted) -> Iterator[dict[str, Any]]:
+        from exchange.wire.tickets import ticket_to_proto
+
+        conditions = filters(wanted)
+
+        def page(token: str) -> tuple[list[Any], str]:
+            return self._query.tickets(None, conditions, limit=_PAGE, page_token=token)
+
+        return (ticket_row(ticket_to_proto(view, self._register)) for view in _pages(page))
+
+    def trail(self, ticket_id: str) -> Iterator[dict[str, Any]]:
+        from exchange.wire.tickets import trail_entry_to_proto
+
+        def page(token: str) -> tuple[list[Any], str]:
+            return self._query.trail(ticket_id, None, limit=_PAGE, page_token=token)
+
+        return (trail_row(trail_entry_to_proto(one, self._register)) for one in _pages(page))
+
+
+def filters(wanted: Wanted) -> Filters:
+    """Return the database's conditions; overdue means now."""
+    from exchange.query import Filters
+
+    return Filters(
+        state=wanted.state,
+        region=wanted.region,
+        matter=wanted.matter,
+        organisation=wanted.organisation,
+        answers=wanted.answers,
+        opened_from=wanted.opened_from,
+        opened_until=wanted.opened_until,
+        overdue_at=datetime.now(UTC) if wanted.overdue else None,
+        open_only=wanted.open_only,
+    )
+
+
+def _pages(page: Callable[[str], tuple[list[Any], str]]) -> Iterator[Any]:
+    token = ""
+    while True:
+        found, token = page(token)
+        yield from found
+        if not token:
+            return
+
+
+def ticket_row(summary: Any) -> dict[str, Any]:
+    """Return a ``TicketSummary`` as plain data."""
+    from exchange.acts import Classification, Marker, TicketKind, Urgency
+
+    return {
+        "ticket_id": summary.ticket_id,
+        "kind": _word(TicketKind, summary.kind),
+        "origin": _organisation(summary.origin),
+        "first_receiver": summary.first_receiver,
+        "region": {"code": summary.region.code, "name": summary.region.name},
+        "matter": summary.matter,
+        "marker": _word(Marker, summary.marker),
+        "classification": _word(Classification, summary.classification),
+        "urgency": _word(Urgency, summary.urgency),
+        "closed": summary.closed,
+        "opened": _time(summary.open_time),
+        "updated": _time(summary.update_time),
+        "answers": list(summary.answers),
+        "handoffs": [_handoff_row(handoff) for handoff in summary.handoffs],
+    }
+
+
+def _handoff_row(handoff: Any) -> dict[str, Any]:
+    from exchange.ticket import State
+
+    return {
+        "handoff_id": handoff.handoff_id,
+        "sender": _organisation(handoff.sender),
+        "receiver": _organisation(handoff.receiver),
+        "state": _word(State, handoff.state),
+        "answers": handoff.answers,
+        "decides": handoff.decides,
+        "own_duty": handoff.own_duty,
+        "taken_over": handoff.taken_over,
+        "danger": handoff.danger,
+        "matter": handoff.matter,
+        "profile": handoff.profile,
+        "onward_of": handoff.onward_of,
+        "offered": _time(handoff.offer_time),
+        "updated": _time(handoff.update_time),
+        "due": _time(handoff.due_time) if handoff.HasField("due_time") else "",
+        "assessed_by": handoff.assessed_by,
+        "head": handoff.head_digest.hex(),
+    }
+
+
+def trail_row(entry: Any) -> dict[str, Any]:
+    """Return a ``TrailEntry`` as plain data, its receipt serialised."""
+    from exchange.ticket import State
+
+    return {
+        "leaf_index": entry.leaf_index,
+        "time": _time(entry.time),
+        "handoff_id": entry.handoff_id,
+        "kind": entry.kind,
+        "message_id": entry.message_id,
+        "author": _organisation(entry.author),
+        "recipient": _organisation(entry.recipient),
+        "state": _word(State, entry.state),
+        "answers": entry.answers,
+        "digest": entry.digest.hex(),
+        "receipt": entry.receipt.SerializeToString(deterministic=True)
+        if entry.HasField("receipt")
+        else b"",
+    }
+
+
+def _organisation(reference: Any) -> dict[str, str]:
+    return {"code": reference.code, "name": reference.name}
+
+
+def _word(kind: Any, number: int) -> str:
+    """Return the word of an enum's number; the number of one that this version does not know."""
+    if number == 0:
+        return ""
+    try:
+        word: str = kind(number).name.lower()
+    except ValueError:
+        word = str(number)
+    return word
+
+
+def _time(stamp: Any) -> str:
+    moment: datetime = stamp.ToDatetime(UTC)
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")

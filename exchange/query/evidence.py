@@ -1,0 +1,147 @@
+"""
+What proves a ticket's messages, for receipt files: envelopes, receipts, and every leaf's proof.
+
+For the operator alone: it is not seen with an organisation's eyes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from sqlalchemy import select
+
+from exchange import tables
+from exchange.errors import NotFound
+from exchange.log import StoredProof
+from exchange.store import StoredReceipt
+from exchange.store.drivers import driver_of
+from exchange.store.engines import Engines, connect, reading
+from exchange.store.rows import unpack_chain
+from exchange.store.schema import check_version
+from exchange.store.tree import StoredTree
+from exchange.text import Text
+
+_TRAIL = tables.trail.c
+_MESSAGE = tables.message.c
+_RECEIPT = tables.receipt.c
+_REFUSAL = tables.refusal.c
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """Everything stored about one message of a ticket."""
+
+    message_id: str
+    envelope: bytes
+    proof: StoredProof
+    #: Written receipts, each with its own leaf's proof.
+    written: tuple[tuple[StoredReceipt, StoredProof], ...]
+    #: Refusals as (statement, packed signature).
+    refused: tuple[tuple[bytes, bytes], ...]
+
+
+class EvidenceRoom:
+    """Reads one database's evidence; raises as `exchange.query.Query` does."""
+
+    def __init__(self, engines: Engines) -> None:
+        self._engines = engines
+
+    @classmethod
+    def open(cls, url: str) -> EvidenceRoom:
+        """Open the database at *url* for reading."""
+        engines = connect(url)
+        try:
+            check_version(engines)
+        except BaseException:
+            engines.close()
+            raise
+        return cls(engines)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engines.close()
+
+    def of_ticket(self, ticket_id: str) -> list[Evidence]:
+        """
+        Return the evidence of each of the ticket's messages, oldest first.
+
+        Raises `TamperingFound` or `VerificationError` where the stored log does not give a proof.
+        """
+        messages = (
+            select(_MESSAGE.leaf_index, _MESSAGE.id, _MESSAGE.envelope)
+            .join(tables.trail, _TRAIL.leaf_index == _MESSAGE.leaf_index)
+            .where(_TRAIL.ticket_id == ticket_id)
+            .order_by(_MESSAGE.leaf_index)
+        )
+        receipts = (
+            select(tables.receipt)
+            .join(tables.trail, _TRAIL.leaf_index == _RECEIPT.leaf_index)
+            .where(_TRAIL.ticket_id == ticket_id)
+            .order_by(_RECEIPT.leaf_index)
+        )
+        driver = driver_of(self._engines.reader.dialect.name)
+        with reading(self._engines) as connection:
+            found = connection.execute(messages).all()
+            written = [
+                StoredReceipt(
+                    message_id=row.message_id,
+                    organisation=row.organisation,
+                    leaf_index=row.leaf_index,
+                    statement=bytes(row.statement),
+                    signature=bytes(row.signature),
+                )
+                for row in connection.execute(receipts)
+            ]
+            refusals = (
+                select(_REFUSAL.message_id, _REFUSAL.statement, _REFUSAL.signature)
+                .where(_REFUSAL.message_id.in_([row.id for row in found]))
+                .order_by(_REFUSAL.number)
+            )
+            refused = connection.execute(refusals).all()
+            tree = StoredTree(partial(driver.fetch, connection))
+            leaves = [row.leaf_index for row in found] + [one.leaf_index for one in written]
+            proofs = tree.proofs(leaves)
+        return [
+            Evidence(
+                message_id=row.id,
+                envelope=bytes(row.envelope),
+                proof=proofs[row.leaf_index],
+                written=tuple(
+                    (one, proofs[one.leaf_index]) for one in written if one.message_id == row.id
+                ),
+                refused=tuple(
+                    (bytes(statement), bytes(signature))
+                    for message_id, statement, signature in refused
+                    if message_id == row.id
+                ),
+            )
+            for row in found
+        ]
+
+    def certificate(self, key_id: bytes) -> tuple[bytes, ...]:
+        """Return the chain (DER, leaf first) of the signer key *key_id*; empty if never seen."""
+        statement = select(tables.certificate.c.chain).where(tables.certificate.c.key_id == key_id)
+        with reading(self._engines) as connection:
+            packed = connection.execute(statement).scalar()
+        return unpack_chain(bytes(packed)) if packed is not None else ()
+
+    def checkpoint(self) -> bytes:
+        """Return the newest signed checkpoint; raises `NotFound` while nothing was accepted."""
+        drain = tables.drain.c
+        newest = select(drain.note).order_by(drain.size_after.desc()).limit(1)
+        with reading(self._engines) as connection:
+            note = connection.execute(newest).scalar()
+        if note is None:
+            raise NotFound(_EMPTY)
+        return bytes(note)
+
+    def size(self) -> int:
+        """Return how many entries the log has."""
+        with reading(self._engines) as connection:
+            return connection.execute(select(tables.log.c.size)).scalar() or 0
+
+
+_EMPTY = Text(
+    en="The log is empty: nothing has been accepted yet.", zh="日志为空：尚未接受任何消息。"
+)
