@@ -210,6 +210,7 @@ class Offer:
     take_due: datetime | None = None
     result_due: datetime | None = None
     prior_disposal_message_id: str = ""
+    parallel_duty: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -86,6 +86,7 @@ class RefusalCode(IntEnum):
     POSITION_REQUIRED = 61
     LEVEL_REQUIRES_110 = 62
     GROUP_REQUIRED = 63
+    PARALLEL_DUTY_REQUIRED = 64
 
     @property
     def text(self) -> Text:
@@ -249,6 +250,10 @@ REFUSAL_TEXTS: dict[RefusalCode, Text] = {
     RefusalCode.LEVEL_REQUIRES_110: Text(
         en="Emergencies of this level go to 110 first (R40).",
         zh="该等级的突发事件须由 110 先行处置（R40）。",
+    ),
+    RefusalCode.PARALLEL_DUTY_REQUIRED: Text(
+        en="This matter goes to 110 at once and is dispatched in parallel: set parallel_duty (R24).",
+        zh="该事项须第一时间移交 110 并同时自行转办：请设置 parallel_duty（R24）。",
     ),
     RefusalCode.GROUP_REQUIRED: Text(
         en="A field group that this message needs is missing; add the groups named.",

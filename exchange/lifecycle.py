@@ -50,15 +50,14 @@ def open_handoff(
     message: Message,
     ticket: Ticket,
     *,
-    parallel_duty: bool = False,
     first: bool = True,
     parent: Handoff | None = None,
 ) -> Change | Refusal:
     """
     Return the hand-off that the offer *message* begins, or why it may not begin.
 
-    *parallel_duty* says that the offer is of an immediate kind (R24): the sender's own duty opens
-    with it.  *parent* is the hand-off that ``onward_of`` names.
+    An offer with ``parallel_duty`` (R24) opens the sender's own duty in the same act.  *parent* is the
+    hand-off that ``onward_of`` names.
 
     :raises PredecessorUnknown: on the first bridge, if *parent* is named but not given.
     """
@@ -92,7 +91,8 @@ def open_handoff(
         danger_marks=frozenset({message.digest}) if offer.danger else frozenset(),
         first_receiver=message.author if in_line else ticket.first_receiver,
     )
-    return Change(handoff=handoff, opened=_own_duty(handoff, message) if parallel_duty else None)
+    opened = _own_duty(handoff, message) if offer.parallel_duty else None
+    return Change(handoff=handoff, opened=opened)
 
 
 def advance(

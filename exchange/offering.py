@@ -109,3 +109,15 @@ def police_first(facts: Facts) -> Refusal | None:
     if any(service_of(code, register) is Service.POLICE for code in parties):
         return None
     return refuse(RefusalCode.LEVEL_REQUIRES_110, "recipient")
+
+
+def immediate_dispatched(facts: Facts) -> Refusal | None:
+    """S4 R24: an immediate kind goes to 110 with the sender's own duty opened in the same act."""
+    offer, profile = facts.offering, facts.profile
+    if offer is None or profile is None or offer.parallel_duty:
+        return None
+    if facts.direction is not Direction.HOTLINE_TO_POLICE:
+        return None
+    if facts.category not in profile.immediate_categories:
+        return None
+    return refuse(RefusalCode.PARALLEL_DUTY_REQUIRED, "offer.parallel_duty")

@@ -25,7 +25,6 @@ from exchange.lifecycle import (
     nothing_known,
     open_handoff,
 )
-from exchange.organisations import Direction
 from exchange.ticket import Message
 
 Guard = Callable[[Facts], Refusal | None]
@@ -120,7 +119,8 @@ RULES: tuple[Numbered, ...] = (
     _rule(21, "R30", "S1", REFUSE, guards.return_agreed),
     _rule(22, "R30", "S0 S3 S4", RULE, guards.position_cited),
     _rule(23, "R40", "S0", OFFER, offering.police_first),
-    _rule(24, "DOMAIN §2", "ours", frozenset(GROUPS) | {Kind.SUPPLEMENT}, groups_present),
+    _rule(24, "R24", "S4", OFFER, offering.immediate_dispatched),
+    _rule(25, "DOMAIN §2", "ours", frozenset(GROUPS) | {Kind.SUPPLEMENT}, groups_present),
 )
 
 _OF_KIND: dict[Kind, tuple[Guard, ...]] = {
@@ -136,19 +136,6 @@ def judge(message: Message, context: Context) -> Refusal | None:
         if refusal is not None:
             return refusal
     return None
-
-
-def opens_parallel_duty(message: Message, context: Context) -> bool:
-    """
-    Return whether an offer is of an immediate kind, so that the sender's own duty opens with it.
-
-    R24 (S4 附件三): 12345 hands it to 110 at once *and* dispatches the local government itself.
-    """
-    facts = Facts.of(message, context)
-    if facts.offering is None or facts.profile is None:
-        return False
-    to_police = facts.direction is Direction.HOTLINE_TO_POLICE
-    return to_police and facts.category in facts.profile.immediate_categories
 
 
 def decide(
@@ -172,7 +159,6 @@ def decide(
         outcome = open_handoff(
             message,
             context.ticket,
-            parallel_duty=opens_parallel_duty(message, context),
             parent=context.parent,
         )
     else:

@@ -137,9 +137,9 @@ def _shape_violations(header: pb.Header, kind: Kind) -> list[Violation]:
         if bool(value) != bool(wanted):
             text = (_REQUIRED if wanted else _FORBIDDEN).fill(field=name, kind=kind.value)
             found.append(Violation(field=f"header.{name}", rule="header.shape", text=text))
-    if len(header.previous) not in (0, 32):
-        text = _LENGTH.fill(field="previous")
-        found.append(Violation(field="header.previous", rule="bytes.len", text=text))
+        elif name == "previous" and len(value) != wanted:
+            text = _LENGTH.fill(field="previous")
+            found.append(Violation(field="header.previous", rule="bytes.len", text=text))
     return found
 
 
@@ -219,6 +219,7 @@ def _offer(act: Any) -> Act:
         take_due=_optional_time(act, "take_due_time"),
         result_due=_optional_time(act, "result_due_time"),
         prior_disposal_message_id=act.prior_disposal_message_id,
+        parallel_duty=act.parallel_duty,
     )
 
 

@@ -317,7 +317,7 @@ def _tls12_handshake(pki: Pki, environment: dict[str, str]) -> str:
         [sys.executable, "-c", _SERVER, str(bridge.key), str(bridge.certificate), str(roots)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env={**os.environ, **environment},
+        env={k: v for k, v in os.environ.items() if k not in TLS13_ONLY} | environment,
     ) as server:
         assert server.stdout is not None
         port = int(server.stdout.readline())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -171,15 +170,13 @@ class Copy:
     handoffs: dict[str, Handoff] = field(default_factory=dict)
     digests: set[bytes] = field(default_factory=set)
 
-    def apply(self, message: Message, *, first: bool, parallel: bool = False) -> Refusal | None:
+    def apply(self, message: Message, *, first: bool) -> Refusal | None:
         """Apply *message*; raises `PredecessorUnknown` where it came too early."""
         outcome: Change | Refusal
         if message.kind is Kind.OFFER:
             assert isinstance(message.act, Offer)
             parent = self.handoffs.get(message.act.onward_of)
-            outcome = open_handoff(
-                message, self.ticket, parallel_duty=parallel, first=first, parent=parent
-            )
+            outcome = open_handoff(message, self.ticket, first=first, parent=parent)
         else:
             known = self.handoffs.get(message.handoff_id)
             if known is None:
@@ -200,9 +197,7 @@ class Copy:
         return None
 
 
-def learn(
-    about: Ticket, messages: list[Message], parallel: Mapping[bytes, bool] | None = None
-) -> dict[str, Handoff]:
+def learn(about: Ticket, messages: list[Message]) -> dict[str, Handoff]:
     """Return what a copy knows that learns *messages* in this order, trying early ones again."""
     copy = Copy(about)
     waiting = list(messages)
@@ -210,9 +205,7 @@ def learn(
         late: list[Message] = []
         for message in waiting:
             try:
-                refusal = copy.apply(
-                    message, first=False, parallel=bool(parallel and parallel.get(message.digest))
-                )
+                refusal = copy.apply(message, first=False)
             except PredecessorUnknown:
                 late.append(message)
                 continue

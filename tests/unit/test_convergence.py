@@ -213,23 +213,21 @@ class City:
     copies: dict[str, Copy] = field(default_factory=dict)
     under_way: dict[str, list[Message]] = field(default_factory=dict)
     said: list[Message] = field(default_factory=list)
-    parallel: dict[bytes, bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for code in ORGANISATIONS:
             self.copies[code] = Copy(self.about)
             self.under_way[code] = []
 
-    def speak(self, message: Message, *, parallel: bool = False) -> bool:
+    def speak(self, message: Message) -> bool:
         """Let the author's own bridge judge *message*; what it accepts is then under way."""
         try:
-            refusal = self.copies[message.author].apply(message, first=True, parallel=parallel)
+            refusal = self.copies[message.author].apply(message, first=True)
         except PredecessorUnknown:
             return False
         if refusal is not None:
             return False
         self.said.append(message)
-        self.parallel[message.digest] = parallel
         for code in ORGANISATIONS:
             if code != message.author:
                 self.under_way[code].append(message)
@@ -251,10 +249,14 @@ class City:
                 author,
                 others[choice % 2],
                 on=handoff_id(number),
-                act=replace(OFFER, onward_of=onward, danger=choice % 3 == 0),
+                act=replace(
+                    OFFER,
+                    onward_of=onward,
+                    danger=choice % 3 == 0,
+                    parallel_duty=choice % 5 == 0,
+                ),
                 number=number,
-            ),
-            parallel=choice % 5 == 0,
+            )
         )
 
     def act(self, author: str, choice: int) -> bool:
@@ -275,8 +277,7 @@ class City:
         if self.under_way[code]:
             message = self.under_way[code].pop(choice % len(self.under_way[code]))
             try:
-                parallel = self.parallel[message.digest]
-                refusal = self.copies[code].apply(message, first=False, parallel=parallel)
+                refusal = self.copies[code].apply(message, first=False)
             except PredecessorUnknown:
                 self.under_way[code].append(message)
             else:
@@ -331,7 +332,7 @@ def live(city: City, steps: Iterable[tuple[int, str, int]], seed: int) -> dict[s
     shuffled = list(city.said)
     for _ in range(2):
         random.Random(seed).shuffle(shuffled)
-        assert learn(city.about, shuffled, city.parallel) == first
+        assert learn(city.about, shuffled) == first
     return first
 
 

@@ -262,8 +262,8 @@ def test_two_causes_open_two_own_duties() -> None:
 
 def test_an_immediate_kind_opens_the_senders_duty_with_the_offer() -> None:
     """R24: neither obligation waits for the other."""
-    offer = say(Kind.OFFER, HOTLINE, POLICE, act=OFFER)
-    change = open_handoff(offer, ticket(origin=HOTLINE), parallel_duty=True)
+    offer = say(Kind.OFFER, HOTLINE, POLICE, act=replace(OFFER, parallel_duty=True))
+    change = open_handoff(offer, ticket(origin=HOTLINE))
     assert isinstance(change, Change)
     assert change.opened is not None
     assert change.opened.id == own_duty_id(change.handoff.id, offer.digest)

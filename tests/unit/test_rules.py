@@ -32,7 +32,7 @@ from exchange.facts import Context, Facts, Form, Site, service_of
 from exchange.lifecycle import Change, open_handoff
 from exchange.organisations import Organisation, Register, Service
 from exchange.profile import installed
-from exchange.rules import GROUPS, RULES, as_rows, decide, decide_ticket, judge, opens_parallel_duty
+from exchange.rules import GROUPS, RULES, as_rows, decide, decide_ticket, judge
 from exchange.text import Text
 from exchange.ticket import Handoff, Message, State, Ticket
 from tests.unit.stories import NOW, digest_of, handoff_id, reply, say
@@ -428,9 +428,8 @@ def test_a_high_level_goes_to_110_first() -> None:
 
 def test_an_immediate_kind_opens_a_parallel_duty() -> None:
     """R24: four categories of S4, to 110 only, where the profile lists them."""
-    message, context = to_110("inner-mongolia", IMMEDIATE)
-    assert opens_parallel_duty(message, context)
-    change = decide(message, context)
+    assert code_of(to_110("inner-mongolia", IMMEDIATE)) is RefusalCode.PARALLEL_DUTY_REQUIRED
+    change = decide(*to_110("inner-mongolia", IMMEDIATE, parallel_duty=True))
     assert isinstance(change, Change)
     assert change.opened is not None
     assert change.opened.own_duty

@@ -418,6 +418,7 @@ class Offer(_message.Message):
     TAKE_DUE_TIME_FIELD_NUMBER: _builtins.int
     RESULT_DUE_TIME_FIELD_NUMBER: _builtins.int
     PRIOR_DISPOSAL_MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    PARALLEL_DUTY_FIELD_NUMBER: _builtins.int
     form: Global___HandoffForm.ValueType
     """The form of the hand-off."""
     matter: _builtins.str
@@ -441,6 +442,11 @@ class Offer(_message.Message):
     prior_disposal_message_id: _builtins.str
     """The message that shows that the sender's desk disposed of the matter first (NM.F, R13): the
     id of its progress note or empty where the PRIOR_DISPOSAL group says it.
+    """
+    parallel_duty: _builtins.bool
+    """Whether the sender's own duty opens with this offer: it dispatches its own side in parallel, and
+    neither waits for the other. Required to be true for the immediate kinds (R24). It is signed so
+    that every copy opens the same duty, whatever catalogue it holds.
     """
     @_builtins.property
     def take_due_time(self) -> _timestamp_pb2.Timestamp:
@@ -466,10 +472,11 @@ class Offer(_message.Message):
         take_due_time: _timestamp_pb2.Timestamp | None = ...,
         result_due_time: _timestamp_pb2.Timestamp | None = ...,
         prior_disposal_message_id: _builtins.str = ...,
+        parallel_duty: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["result_due_time", b"result_due_time", "take_due_time", b"take_due_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["case_opened", b"case_opened", "catalogue_edition", b"catalogue_edition", "cites_handoff_id", b"cites_handoff_id", "danger", b"danger", "form", b"form", "level", b"level", "matter", b"matter", "onward_of", b"onward_of", "prior_disposal_message_id", b"prior_disposal_message_id", "profile", b"profile", "profile_edition", b"profile_edition", "result_due_time", b"result_due_time", "take_due_time", b"take_due_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["case_opened", b"case_opened", "catalogue_edition", b"catalogue_edition", "cites_handoff_id", b"cites_handoff_id", "danger", b"danger", "form", b"form", "level", b"level", "matter", b"matter", "onward_of", b"onward_of", "parallel_duty", b"parallel_duty", "prior_disposal_message_id", b"prior_disposal_message_id", "profile", b"profile", "profile_edition", b"profile_edition", "result_due_time", b"result_due_time", "take_due_time", b"take_due_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -110,6 +110,8 @@ class _RefusalCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RefusalCo
     """Emergencies of this level go to 110 first (R40). 该等级的突发事件须由 110 先行处置（R40）。"""
     REFUSAL_CODE_GROUP_REQUIRED: _RefusalCode.ValueType  # 63
     """A field group that this message needs is missing; add the groups named. 缺少该消息必需的字段组，请补充所列字段组。"""
+    REFUSAL_CODE_PARALLEL_DUTY_REQUIRED: _RefusalCode.ValueType  # 64
+    """This matter goes to 110 at once and is dispatched in parallel: set parallel_duty (R24). 该事项须第一时间移交 110 并同时自行转办：请设置 parallel_duty（R24）。"""
 
 class RefusalCode(_RefusalCode, metaclass=_RefusalCodeEnumTypeWrapper):
     """Why a message is refused, in order of precedence: where several hold, the first is given."""
@@ -196,6 +198,8 @@ REFUSAL_CODE_LEVEL_REQUIRES_110: RefusalCode.ValueType  # 62
 """Emergencies of this level go to 110 first (R40). 该等级的突发事件须由 110 先行处置（R40）。"""
 REFUSAL_CODE_GROUP_REQUIRED: RefusalCode.ValueType  # 63
 """A field group that this message needs is missing; add the groups named. 缺少该消息必需的字段组，请补充所列字段组。"""
+REFUSAL_CODE_PARALLEL_DUTY_REQUIRED: RefusalCode.ValueType  # 64
+"""This matter goes to 110 at once and is dispatched in parallel: set parallel_duty (R24). 该事项须第一时间移交 110 并同时自行转办：请设置 parallel_duty（R24）。"""
 Global___RefusalCode: _TypeAlias = RefusalCode  # noqa: Y015
 
 @_typing.final
