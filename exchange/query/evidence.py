@@ -136,6 +136,15 @@ class EvidenceRoom:
             raise NotFound(_EMPTY)
         return bytes(note)
 
+    def head(self) -> tuple[str, int, bytes]:
+        """Return the log's origin, size and root; raises `NotFound` before the first start."""
+        log = tables.log.c
+        with reading(self._engines) as connection:
+            found = connection.execute(select(log.origin, log.size, log.root)).first()
+        if found is None:
+            raise NotFound(_EMPTY)
+        return found.origin, found.size, bytes(found.root)
+
     def size(self) -> int:
         """Return how many entries the log has."""
         with reading(self._engines) as connection:
