@@ -43,13 +43,20 @@ from tests.pki import CITY_110, CITY_12345, COUNTY_12345, Pki
 SERVICES = {CITY_12345: "12345", COUNTY_12345: "12345", CITY_110: "110"}
 
 
-def write_settings(pki: Pki, folder: Path, **limits: int) -> Path:
-    """Write register and configuration for *pki*'s desks into *folder*; return the latter."""
+def write_settings(
+    pki: Pki, folder: Path, *, unregistered: Desk | None = None, **limits: int
+) -> Path:
+    """
+    Write register and configuration for *pki*'s desks into *folder*; return the latter.
+
+    *unregistered* has its certificates and no entry in the register.
+    """
     rows = [
         f'[[organisation]]\ncode = "{desk.organisation}"\nname_zh = "示例 {number}"\n'
         f'name_en = "Example {number}"\nregion = "140400"\nnetwork = "{desk.network}"\n'
         f'service = "{service}"\n'
         for number, (desk, service) in enumerate(SERVICES.items(), 1)
+        if desk != unregistered
     ]
     (folder / "register.toml").write_text("\n".join(rows), encoding="utf-8")
     made = pki.development
@@ -141,10 +148,18 @@ class Running:
 
 
 @contextmanager
-def running(pki: Pki, folder: Path, **limits: int) -> Iterator[Running]:
-    """Serve with a new database in *folder*."""
-    found = Running(load_settings(write_settings(pki, folder, **limits)))
-    found.start()
+def running(
+    pki: Pki,
+    folder: Path,
+    *,
+    unregistered: Desk | None = None,
+    clock: Callable[[], datetime] = utc_now,
+    **limits: int,
+) -> Iterator[Running]:
+    """Serve with a new database in *folder*; the rest as `write_settings` takes it."""
+    path = write_settings(pki, folder, unregistered=unregistered, **limits)
+    found = Running(load_settings(path))
+    found.start(clock=clock)
     try:
         yield found
     finally:
