@@ -56,7 +56,7 @@ from exchange.wire.receipts import (
     written_statement,
 )
 
-#: Messages and bytes in one call at most; the bridge takes no request beyond 1 MiB.
+#: Messages and bytes in one call at most; a bridge takes 4 MiB unless it is told otherwise.
 CALL_MESSAGES = 128
 CALL_BYTES = 768 * 1024
 
