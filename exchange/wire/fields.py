@@ -153,7 +153,7 @@ _LIMIT = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _SECONDS = Text(en=" seconds", zh=" 秒")
 _NO_UNIT = Text(en="", zh="")
 
-_SHAPE = Text(en="Field {field} must be {shape}.", zh="字段 {field} 必须是{shape}。")
+_SHAPE = Text(en="Field {field} must be {shape}.", zh="字段 {field} 应为：{shape}。")
 _EMPTY = Text(en="Field {field} must not be empty.", zh="字段 {field} 不能为空。")
 _ONE_OF = Text(
     en="Exactly one field of {field} must be filled in.", zh="{field} 必须且只能填写其中一项。"
