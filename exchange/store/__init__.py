@@ -23,7 +23,7 @@ from collections.abc import Collection, Iterator
 from sqlalchemy import Connection
 
 from exchange import tables
-from exchange.errors import StoreMismatch, TamperingFound
+from exchange.errors import StoreMismatch, TamperingFound, VerificationError
 from exchange.log import StoredProof, TrustedLogs, sign_checkpoint
 from exchange.merkle import Frontier
 from exchange.note import LogKey
@@ -46,7 +46,7 @@ from exchange.store.records import (
 )
 from exchange.store.rows import Row
 from exchange.store.schema import check_version, migrate
-from exchange.store.tree import StoredTree
+from exchange.store.tree import StoredTree, finding
 from exchange.store.writer import Head, Writer
 from exchange.text import Text
 
@@ -177,15 +177,22 @@ class Store:
         frontier = head.frontier
         fits = frontier.root() == root
         if frontier.size or self._note:
-            logs = TrustedLogs([self._key.verifier])
-            checkpoint = logs.checkpoint(self._note)
-            fits = fits and (checkpoint.size, checkpoint.root) == (frontier.size, root)
+            try:
+                checkpoint = TrustedLogs([self._key.verifier]).checkpoint(self._note)
+            except VerificationError:
+                fits = False
+            else:
+                fits = fits and (checkpoint.size, checkpoint.root) == (frontier.size, root)
         if not fits:
             raise TamperingFound.from_findings(
                 [
-                    Text(
-                        en="table log: the head does not fit the newest checkpoint",
-                        zh="表 log：日志头与最新检查点不符",
+                    finding(
+                        "log",
+                        "origin",
+                        self._key.name,
+                        "it does not fit the newest checkpoint in table drain: that was signed "
+                        "with another key, or it was changed",
+                        "与表 drain 中的最新检查点不符：检查点由其他密钥签名，或已被改动",
                     )
                 ]
             )

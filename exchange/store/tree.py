@@ -88,12 +88,13 @@ class StoredTree:
         return proofs
 
 
-def _gone(table: str, column: str, which: str) -> TamperingFound:
-    return TamperingFound.from_findings(
-        [
-            Text(
-                en=f"table {table}: rows with {column} {which} are missing",
-                zh=f"表 {table}：缺少 {column} 为 {which} 的行",
-            )
-        ]
+def finding(table: str, column: str, which: object, en: str, zh: str) -> Text:
+    """Return what is wrong with the row of *table* whose *column* is *which*."""
+    return Text(
+        en=f"table {table}, row {column} = {which}: {en}",
+        zh=f"表 {table}，行 {column} = {which}：{zh}",
     )
+
+
+def _gone(table: str, column: str, which: str) -> TamperingFound:
+    return TamperingFound.from_findings([finding(table, column, which, "it is missing", "缺失")])
