@@ -1,0 +1,247 @@
+"""Pulling: who waits is woken, what is leased comes again, who gives up leaves nothing behind."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import grpc
+import pytest
+from cryptography import x509
+from google.protobuf.duration_pb2 import Duration
+
+from exchange._proto.v1 import exchange_service_pb2 as pb
+from exchange.acts import Kind, Urgency
+from exchange.client.messages import OutgoingMessage, SealedMessage
+from exchange.delivery import LEASE
+from tests.pki import CITY_110, Pki
+from tests.server.running import Caller, Running, calling, failure, matter, running
+
+A_MINUTE = pb.PullMessagesRequest(wait=Duration(seconds=60))
+
+
+class Clock:
+    """The real time, and what the test adds to it."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta()
+
+    def __call__(self) -> datetime:
+        """Return the time."""
+        return datetime.now(UTC) + self.ahead
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The bridge's clock."""
+    return Clock()
+
+
+@pytest.fixture
+def bridge(pki: Pki, tmp_path: Path, clock: Clock) -> Iterator[Running]:
+    """A bridge of the test's own, with few waiting pulls."""
+    with running(pki, tmp_path, clock=clock, waiting_pulls=2) as found:
+        yield found
+
+
+def listening(bridge: Running, count: int) -> None:
+    """Wait until *count* pulls wait."""
+    assert bridge.server is not None
+    reached = threading.Event()
+
+    def look() -> None:
+        assert bridge.loop is not None
+        assert bridge.server is not None
+        if len(bridge.server._bells) == count:
+            reached.set()
+        else:
+            bridge.loop.call_later(0.001, look)
+
+    assert bridge.loop is not None
+    bridge.loop.call_soon_threadsafe(look)
+    assert reached.wait(30)
+
+
+def follow_up(ticket_id: str, handoff_id: str) -> OutgoingMessage:
+    """Return the hotline's supplement to a hand-off."""
+    return OutgoingMessage(
+        kind=Kind.SUPPLEMENT,
+        ticket_id=ticket_id,
+        handoff_id=handoff_id,
+        created=datetime.now(UTC),
+        recipient=CITY_110.organisation,
+        message_id=str(uuid.uuid4()),
+        groups={"content": {"content": "补充。"}},
+    )
+
+
+def acknowledge_all(
+    caller: Caller, deliveries: list[pb.Delivery], sealed: list[SealedMessage]
+) -> None:
+    """Say that every delivery, each one of *sealed*, is written."""
+    names = {message.envelope: message.message_id for message in sealed}
+    said = [caller.written(delivery, names[delivery.envelope]) for delivery in deliveries]
+    assert all(outcome.HasField("recorded") for outcome in caller.acknowledge(*said))
+
+
+def certificate_end(pki: Pki) -> datetime:
+    """Return when the police gateway's chain ends."""
+    path = pki.gateway(CITY_110).certificate
+    chain = x509.load_pem_x509_certificates(path.read_bytes())
+    return min(certificate.not_valid_after_utc for certificate in chain)
+
+
+def ids(deliveries: list[pb.Delivery]) -> list[bytes]:
+    """Return what was delivered."""
+    return [delivery.envelope for delivery in deliveries]
+
+
+def test_a_waiting_pull_is_woken_by_a_push(
+    hotline: Caller, police: Caller, bridge: Running
+) -> None:
+    """It need not poll, and its wait costs no thread of the bridge."""
+    sealed = hotline.sealer.seal(matter())
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(police.pull, 60)
+        listening(bridge, 1)
+        hotline.push(sealed)
+        assert sealed[1].envelope in ids(waiting.result(30))
+    listening(bridge, 0)
+
+
+def test_a_pull_that_does_not_wait_answers_at_once(police: Caller) -> None:
+    """Nothing there is an answer, with the newest checkpoint."""
+    answer = police.exchange.PullMessages(pb.PullMessagesRequest(), timeout=20)
+    assert list(answer.deliveries) == []
+    assert answer.checkpoint.startswith("bridge.example/log/1\n")
+
+
+def test_signers_come_with_what_they_signed(hotline: Caller, police: Caller) -> None:
+    """A receiver can verify the author without asking anybody else."""
+    hotline.push(hotline.sealer.seal(matter()))
+    answer = police.exchange.PullMessages(pb.PullMessagesRequest(), timeout=20)
+    assert list(answer.certificates) == hotline.certificates
+
+
+def test_the_urgent_is_delivered_first(hotline: Caller, police: Caller) -> None:
+    """Most urgent lanes first, then oldest."""
+    routine, urgent = hotline.sealer.seal(matter()), hotline.sealer.seal(matter(Urgency.IMMEDIATE))
+    hotline.push([*routine, *urgent])
+    got = ids(police.pull(max_deliveries=512))
+    assert got.index(urgent[1].envelope) < got.index(routine[1].envelope)
+
+
+def test_what_is_not_acknowledged_comes_again(
+    hotline: Caller, police: Caller, clock: Clock
+) -> None:
+    """While it is leased nobody gets it; when the lease has ended it comes with the next attempt."""
+    hotline.push(hotline.sealer.seal(matter()))
+    first = police.pull()
+    assert [d.attempt for d in first] == [1] * len(first)
+    assert police.pull() == []
+    clock.ahead += LEASE + timedelta(seconds=1)
+    again = police.pull()
+    assert ids(again) == ids(first)
+    assert [d.attempt for d in again] == [2] * len(first)
+
+
+def test_a_pull_waits_for_the_lease_of_another(
+    pki: Pki, hotline: Caller, police: Caller, bridge: Running
+) -> None:
+    """A crashed adapter's deliveries reach the next one as soon as their lease ends, unasked."""
+    assert bridge.server is not None
+    bridge.server._bridge._leases.length = timedelta(milliseconds=300)
+    hotline.push(hotline.sealer.seal(matter()))
+    crashed = police.pull()
+    assert crashed
+    again = police.pull(wait=60)
+    assert ids(again) == ids(crashed)
+
+
+def test_an_acknowledgement_wakes_the_next_of_its_lane(
+    hotline: Caller, police: Caller, bridge: Running
+) -> None:
+    """The lane's second message waits behind the first one's lease, and comes with its end."""
+    sealed = hotline.sealer.seal(matter())
+    hotline.push(sealed)
+    first = police.pull()
+    behind = hotline.sealer.seal([follow_up(sealed[1].ticket_id, sealed[1].handoff_id)])
+    hotline.push(behind)
+    assert police.pull() == []
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(police.pull, 60)
+        listening(bridge, 1)
+        acknowledge_all(police, first, sealed)
+        assert behind[0].envelope in ids(waiting.result(30))
+
+
+def test_who_gives_up_leaves_nothing_behind(
+    hotline: Caller, police: Caller, bridge: Running
+) -> None:
+    """A cancelled wait listens no more, holds no place, and has leased nothing."""
+    calls = [police.exchange.PullMessages.future(A_MINUTE) for _ in range(2)]
+    listening(bridge, 2)
+    for call in calls:
+        call.cancel()
+    listening(bridge, 0)
+    hotline.push(hotline.sealer.seal(matter()))
+    assert police.pull(wait=1)
+
+
+def test_only_so_many_may_wait(police: Caller, bridge: Running) -> None:
+    """The third is told, and how long to wait; when one ends there is a place again."""
+    calls = [police.exchange.PullMessages.future(A_MINUTE) for _ in range(2)]
+    listening(bridge, 2)
+    with pytest.raises(grpc.RpcError) as raised:
+        police.pull()
+    code, reason, facts = failure(raised)
+    assert (code, reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "LIMIT_EXCEEDED")
+    assert float(facts["retry_after"]) > 0
+    for call in calls:
+        call.cancel()
+    listening(bridge, 0)
+    assert police.pull() == []
+
+
+def test_a_wait_does_not_outlive_its_certificate(
+    pki: Pki, bridge: Running, police: Caller, clock: Clock
+) -> None:
+    """H4: the connection stays; the wait ends with the certificate, and the next call is refused."""
+    assert police.pull() == []
+    ends = certificate_end(pki)
+    clock.ahead = ends - datetime.now(UTC) - timedelta(seconds=0.5)
+    assert police.pull(wait=60) == []  # well before its minute: the test has no minute
+    clock.ahead += timedelta(seconds=1)
+    with pytest.raises(grpc.RpcError) as raised:
+        police.pull()
+    code, _, facts = failure(raised)
+    assert (code, facts["rule"]) == (grpc.StatusCode.UNAUTHENTICATED, "validity")
+
+
+def test_reconciling_answers_and_brings_back(hotline: Caller, police: Caller) -> None:
+    """What a party lost after acknowledging it is in its mailbox again, and is announced."""
+    sealed = hotline.sealer.seal(matter())
+    hotline.push(sealed)
+    acknowledge_all(police, police.pull(), sealed)
+    assert police.pull() == []
+    heads = [pb.HandoffHead(handoff_id=sealed[1].handoff_id), pb.HandoffHead(handoff_id="0" * 36)]
+    findings = police.exchange.ReconcileHandoffs(pb.ReconcileHandoffsRequest(heads=heads)).findings
+    assert [finding.agreement for finding in findings] == [
+        pb.HANDOFF_AGREEMENT_CALLER_BEHIND,
+        pb.HANDOFF_AGREEMENT_UNKNOWN,
+    ]
+    assert sealed[1].envelope in ids(police.pull())
+
+
+def test_two_connections_of_one_desk_share_one_mailbox(
+    pki: Pki, bridge: Running, hotline: Caller, police: Caller
+) -> None:
+    """What one gateway leased the other does not get."""
+    hotline.push(hotline.sealer.seal(matter()))
+    with calling(pki, bridge.port, CITY_110) as second:
+        assert police.pull()
+        assert second.pull() == []
