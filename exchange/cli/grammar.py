@@ -171,7 +171,8 @@ def page(
         parts.append(_COMMANDS.say(lang) + "\n" + _definitions(rows))
     rows = []
     for parameter in command.get_params(ctx):
-        if (record := parameter.get_help_record(ctx)) is not None:
+        record = parameter.get_help_record(ctx)
+        if record is not None and not isinstance(parameter, click.Argument):
             is_help = parameter.name in ("help", "_click_default_help")
             rows.append((record[0], _HELP.say(lang)) if is_help else record)
     parts.append(_OPTIONS.say(lang) + "\n" + _definitions(rows))

@@ -80,7 +80,12 @@ _ABOUT = Text(
         zh="输出语言；默认取 EXCHANGE_LANG，再取区域设置。",
     ),
 )
-@click.version_option(package_name="hotline-exchange", message="%(version)s")
+@click.version_option(
+    package_name="hotline-exchange",
+    message="%(version)s",
+    cls=Option,
+    text=Text(en="Show the version.", zh="显示版本。"),
+)
 def root(lang: str | None) -> None:
     """Take part in every command line; `spoken` has read the language before this."""
     del lang

@@ -90,10 +90,7 @@ def packages(path: Sequence[str] | None = None) -> Iterator[Finding]:
 
 def _place(name: str, path: Sequence[str] | None) -> Path | None:
     """Return the folder that ``import name`` would take."""
-    if path is None:
-        spec = find_spec(name)
-    else:
-        spec = PathFinder.find_spec(name, list(path))
+    spec = find_spec(name) if path is None else PathFinder.find_spec(name, list(path))
     if spec is None or not spec.submodule_search_locations:
         return None
     return Path(next(iter(spec.submodule_search_locations))).resolve()

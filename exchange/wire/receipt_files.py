@@ -81,6 +81,8 @@ def read_receipt_file(content: bytes) -> ReceiptFile:
     except (ParseError, DecodeError, ValueError, OverflowError) as error:
         raise _unreadable(str(error)) from error
     refused = tuple(_stated(read_refused(receipt)) for receipt in file.refused)
+    if not (stored or written or refused):
+        raise _unreadable("no receipt")
     ids = (
         header.message_id,
         file.stored.message_id,

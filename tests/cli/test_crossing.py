@@ -1,0 +1,192 @@
+"""A ticket crosses by the command alone: push, pull, look, prove, verify."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sqlite3
+from pathlib import Path
+
+from exchange.query.export import BOM, COLUMNS
+from tests.cli.town import Shell, Town, matter_lines, write_lines
+from tests.pki import CITY_110, CITY_12345
+
+
+def _cross(exchange: Shell, town: Town, folder: Path) -> str:
+    ticket, lines = matter_lines()
+    file = write_lines(folder / "out.jsonl", lines)
+    pushed = exchange("push", file, "--config", town.hotline, "--json")
+    assert [line["outcome"] for line in pushed.lines] == ["stored", "stored"], pushed
+    pulled = exchange("pull", "--to", folder / "in", "--config", town.police)
+    assert pulled.code == 0, pulled
+    assert {line["kind"] for line in pulled.lines if line["type"] == "message"} >= {"offer"}
+    return ticket
+
+
+def test_a_push_is_answered_for_each_line_and_a_repeat_repeats(
+    exchange: Shell, town: Town, tmp_path: Path
+) -> None:
+    """The same lines pushed twice are stored once: both times with the same receipts."""
+    file = write_lines(tmp_path / "out.jsonl", matter_lines()[1])
+    first = exchange("push", file, "--config", town.hotline, "--json")
+    second = exchange("push", file, "--config", town.hotline, "--json")
+
+    assert (first.code, first.err) == (0, "")
+    assert [line["outcome"] for line in first.lines] == ["stored", "stored"]
+    assert first.out == second.out
+
+
+def test_a_refusal_is_an_answer_with_its_code(exchange: Shell, town: Town, tmp_path: Path) -> None:
+    """One bad line is refused by name, its neighbours are stored, the exit code says so."""
+    _, lines = matter_lines()
+    bad = {**lines[0], "record": "other", "act": {**lines[0]["act"], "region": "999999"}}
+    file = write_lines(tmp_path / "out.jsonl", [bad, *lines])
+    pushed = exchange("push", file, "--config", town.hotline, "--lang", "zh")
+
+    assert pushed.code == 1
+    assert "REGION_UNKNOWN" in pushed.out.splitlines()[0]
+    assert pushed.out.splitlines()[-1] == "存储 2，拒绝 1，失败 0。"
+
+
+def test_a_wrong_line_names_its_place_and_key(exchange: Shell, town: Town, tmp_path: Path) -> None:
+    """A misspelt key is named with file, line and the nearest right one."""
+    _, lines = matter_lines()
+    lines[0]["recipent"] = lines[0].pop("record")
+    file = write_lines(tmp_path / "out.jsonl", lines)
+    pushed = exchange("push", file, "--config", town.hotline)
+
+    assert pushed.code == 1
+    assert f"{file}:1: 'recipent' is not known; did you mean 'recipient'?" in pushed.err
+    assert "Traceback" not in pushed.err
+
+
+def test_what_is_pulled_into_a_folder_is_written_and_receipted(
+    exchange: Shell, town: Town, tmp_path: Path
+) -> None:
+    """The offer lies in the police's folder; the hotline learns that it was written."""
+    _cross(exchange, town, tmp_path)
+    answers = exchange("pull", "--to", tmp_path / "answers", "--config", town.hotline, "--wait", 5)
+
+    written = [line for line in answers.lines if line["type"] == "written"]
+    assert {line["organisation"] for line in written} == {CITY_110.organisation}
+    names = {line["local_number"] for line in written}
+    assert names & {path.name for path in (tmp_path / "in").iterdir()}
+
+
+def test_both_eyes_see_who_answers(exchange: Shell, town: Town, tmp_path: Path) -> None:
+    """The list by bridge and the list by database agree: the sender answers until it is taken."""
+    ticket = _cross(exchange, town, tmp_path)
+    asked = ("ticket", "list", "--answers", CITY_12345.organisation, "--json", "--config")
+    by_bridge, by_database = exchange(*asked, town.hotline), exchange(*asked, town.operator)
+
+    assert ticket in {row["ticket_id"] for row in by_bridge.data["tickets"]}
+    assert by_bridge.data == by_database.data
+    nobody = exchange("ticket", "list", "--answers", CITY_110.organisation, "--json", "--config",
+                      town.operator)  # fmt: skip
+    assert nobody.data == {"tickets": [], "more": False}
+
+
+def test_one_ticket_and_its_trail_are_shown_in_chinese(
+    exchange: Shell, town: Town, tmp_path: Path
+) -> None:
+    """Show and trail speak the chosen language and use the register's names."""
+    ticket = _cross(exchange, town, tmp_path)
+    shown = exchange("ticket", "show", ticket, "--config", town.police, "--lang", "zh")
+    trail = exchange("ticket", "trail", ticket, "--config", town.operator, LANG="zh_CN.UTF-8")
+
+    assert f"当前由 {CITY_12345.organisation} 负责。" in shown.out
+    assert "待签收" in shown.out
+    assert "写入回执" in trail.out
+    assert "示例 1" in trail.out
+
+
+def test_a_ticket_of_others_is_not_there(exchange: Shell, town: Town) -> None:
+    """An unknown ticket is one sentence and exit code 1."""
+    missing = exchange("ticket", "show", "0" * 36, "--config", town.police)
+
+    assert (missing.code, missing.out) == (1, "")
+    assert "There is no ticket" in missing.err
+
+
+def test_export_is_a_csv_for_spreadsheets_or_json_lines(
+    exchange: Shell, town: Town, tmp_path: Path
+) -> None:
+    """CSV begins with the byte order mark and Chinese headings; both forms have the same rows."""
+    ticket = _cross(exchange, town, tmp_path)
+    file = tmp_path / "export.csv"
+    exported = exchange("ticket", "export", "--output", file, "--config", town.hotline)
+    lines = exchange("ticket", "export", "--format", "jsonl", "--config", town.operator)
+
+    assert exported.code == 0, exported
+    text = file.read_text(encoding="utf-8")
+    assert text.startswith(BOM + next(iter(COLUMNS.values())).zh)
+    rows = list(csv.reader(text.removeprefix(BOM).splitlines()))
+    assert ticket in {row[0] for row in rows}
+    assert [set(line) for line in lines.lines] == [set(COLUMNS)] * (len(rows) - 1)
+
+
+def test_receipt_files_prove_the_crossing_offline(
+    exchange: Shell, town: Town, tmp_path: Path
+) -> None:
+    """The operator's receipt files prove author, log and written receipt, each numbered."""
+    ticket = _cross(exchange, town, tmp_path)
+    exchange("ticket", "trail", ticket, "--receipts", tmp_path / "r", "--config", town.operator)
+    files = sorted((tmp_path / "r").iterdir())
+    assert len(files) == 2
+    for file in files:
+        proved = exchange("receipt", "verify", file, "--json", *town.trust)
+        verdicts = [one["verdict"] for one in proved.data["obligations"]]
+        assert proved.code == 0, proved
+        assert verdicts == ["holds"] * 5  # message, log, author, written's leaf, written
+        assert len(json.loads(file.read_text(encoding="utf-8"))["written"]) == 1
+
+
+def test_a_pushed_messages_own_receipt_verifies(
+    exchange: Shell, town: Town, tmp_path: Path
+) -> None:
+    """What push keeps proves that the bridge stored it, from the gateway's configuration alone."""
+    file = write_lines(tmp_path / "out.jsonl", matter_lines()[1])
+    exchange("push", file, "--receipts", tmp_path / "r", "--config", town.hotline)
+    for kept in (tmp_path / "r").iterdir():
+        proved = exchange("receipt", "verify", kept, "--config", town.hotline)
+        assert proved.code == 0, proved
+        assert proved.out.count("✓") == 3
+
+
+def test_the_log_holds_until_a_byte_is_changed(exchange: Shell, town: Town, tmp_path: Path) -> None:
+    """Verify is content; one changed byte of a stored message is found and its row named."""
+    _cross(exchange, town, tmp_path)
+    fine = exchange("log", "verify", "--config", town.operator, "--json")
+    assert (fine.code, fine.data["holds"], fine.data["findings"]) == (0, True, []), fine
+
+    copy = tmp_path / "copy.db"
+    source = town.bridge.settings.database.removeprefix("sqlite:///")
+    with sqlite3.connect(source) as database, sqlite3.connect(copy) as target:
+        database.backup(target)
+        ((index, envelope),) = target.execute(
+            "SELECT leaf_index, envelope FROM message ORDER BY leaf_index LIMIT 1"
+        ).fetchall()
+        changed = envelope[:-5] + bytes([envelope[-5] ^ 1]) + envelope[-4:]
+        target.execute("UPDATE message SET envelope = ? WHERE leaf_index = ?", (changed, index))
+        target.commit()
+    database.close()
+    target.close()
+    broken = exchange(
+        "log",
+        "verify",
+        "--database",
+        f"sqlite:///{copy}",
+        "--log",
+        town.pki.development.log_verifier,
+    )
+    assert broken.code == 1
+    assert f"table message, row leaf_index = {index}" in broken.out
+
+
+def test_the_checkpoint_is_a_signed_note(exchange: Shell, town: Town, tmp_path: Path) -> None:
+    """The newest checkpoint is printed as it is signed."""
+    _cross(exchange, town, tmp_path)
+    note = exchange("log", "checkpoint", "--config", town.operator)
+
+    assert note.out.startswith(f"{town.bridge.settings.origin}\n")
+    assert "\n— " in note.out

@@ -1,0 +1,197 @@
+"""How the command speaks: languages, help, near misses, ways of ending."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from exchange.cli.root import root, spoken
+from exchange.cli.screen import clean, columns, width
+from tests.cli.town import Shell, Town
+
+NOUNS = [
+    "serve", "migrate", "push", "pull", "ticket", "catalog", "profile", "receipt", "log", "doctor",
+    "certs", "config",
+]  # fmt: skip
+
+#: What a list of commands has no use for; each costs a tenth of a second.
+HEAVY = ("grpc", "google", "sqlalchemy", "cryptography", "alembic", "protovalidate", "structlog")
+
+
+def _python(code: str, *words: str, **settings: object) -> subprocess.CompletedProcess[str]:
+    done: subprocess.CompletedProcess[str] = subprocess.run(
+        [sys.executable, "-c", code, *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        **settings,
+    )  # type: ignore[call-overload]
+    return done
+
+
+@pytest.mark.parametrize("words", [["--help"], ["ticket", "--help"], ["push", "--help"], []])
+def test_help_imports_nothing_heavy(words: list[str]) -> None:
+    """Help is there at once: none of the libraries that do the work is imported for it."""
+    code = (
+        "import sys\nfrom exchange.cli.root import run\nrun(sys.argv[1:])\n"
+        f"print([m for m in {HEAVY!r} if m in sys.modules], file=sys.stderr)"
+    )
+    done = _python(code, *words)
+
+    assert done.stderr.splitlines()[-1] == "[]"
+
+
+def test_every_noun_is_there(exchange: Shell) -> None:
+    """The commands that the documentation names exist, and each can be imported."""
+    listed = exchange("--help").out
+    for noun in NOUNS:
+        assert f"\n  {noun} " in listed
+        assert exchange(noun, "--help").code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "environment", "zh"),
+    [
+        (["--help"], {}, False),
+        (["--help"], {"LANG": "zh_CN.UTF-8"}, True),
+        (["--help"], {"LANG": "en_US", "LC_ALL": "zh_CN"}, True),
+        (["--help"], {"LANG": "zh_CN", "EXCHANGE_LANG": "en"}, False),
+        (["--help", "--lang", "zh"], {}, True),
+        (["ticket", "list", "--help", "--lang=zh"], {}, True),
+        (["--lang", "en", "ticket", "--help"], {"LANG": "zh_CN"}, False),
+    ],
+)
+def test_the_language_is_chosen_by_option_then_variable_then_locale(
+    exchange: Shell, words: list[str], environment: dict[str, str], zh: bool
+) -> None:
+    """``--lang`` may stand anywhere, and rules; then EXCHANGE_LANG, then the locale."""
+    assert exchange(*words, **environment).out.startswith("用法：" if zh else "Usage:")
+
+
+def test_every_help_page_is_in_both_languages(exchange: Shell) -> None:
+    """No command or option of ours is without its Chinese."""
+    for noun in set(NOUNS) - {"certs"}:
+        pages = [[noun]]
+        command = root.get_command(None, noun)  # type: ignore[arg-type]
+        pages += [[noun, name] for name in getattr(command, "commands", {})]
+        for page in pages:
+            zh = exchange(*page, "--help", "--lang", "zh").out
+            for line in zh.splitlines():
+                if line.startswith("  ") and line.split():
+                    assert any("一" <= letter for letter in line), (page, line)
+
+
+def test_a_misspelt_command_is_met_with_the_nearest(exchange: Shell) -> None:
+    """Did you mean, in both languages, at the root and in a group; exit code 2."""
+    assert exchange("tickte").err == "There is no command 'tickte'. Did you mean: ticket?\n"
+    assert "是否要输入：list" in exchange("ticket", "lst", "--lang", "zh").err
+    assert exchange("ticket", "lst").code == 2
+
+
+def test_misuse_is_exit_code_2_and_says_where_to_read_on(exchange: Shell) -> None:
+    """A missing argument, an unknown option, a wrong language: named, never a traceback."""
+    missing = exchange("catalog", "find")
+    assert (missing.code, missing.err.splitlines()[-1]) == (2, "See: exchange catalog find --help")
+    assert "--jsno" in exchange("catalog", "find", "x", "--jsno", "--lang", "zh").err
+    assert "'fr' is not one of" in exchange("ticket", "list", "--lang", "fr").err
+
+
+def test_a_configuration_that_is_not_there_is_one_sentence(exchange: Shell, tmp_path: Path) -> None:
+    """Every command that needs a configuration names the file it did not find."""
+    for words in (
+        ["ticket", "list"],
+        ["push"],
+        ["pull"],
+        ["serve"],
+        ["log", "verify"],
+        ["migrate"],
+    ):
+        gone = exchange(*words, "--config", tmp_path / "gone.toml")
+        assert gone.code == 2
+        assert "gone.toml" in gone.err
+        assert len(gone.err.splitlines()) == 1
+
+
+def test_an_unknown_key_of_a_gateway_is_named(exchange: Shell, town: Town, tmp_path: Path) -> None:
+    """A misspelt key comes with the nearest right one."""
+    text = town.hotline.read_text(encoding="utf-8").replace("signer_chain", "signer_chian")
+    path = tmp_path / "gateway.toml"
+    path.write_text(text, encoding="utf-8")
+    checked = exchange("config", "check", "--config", path)
+
+    assert checked.code == 2
+    assert "signer_chian" in checked.err
+    assert "'signer_chain'" in checked.err
+
+
+def test_both_kinds_of_configuration_are_shown_and_checked(exchange: Shell, town: Town) -> None:
+    """A bridge's and a gateway's are told apart; `show --json` gives keys and values."""
+    assert "of a bridge" in exchange("config", "check", "--config", town.operator).out
+    assert "网关配置" in exchange("config", "check", "--config", town.hotline, "--lang", "zh").out
+    assert "listen" in exchange("config", "show", "--json", "--config", town.operator).data
+    assert "target" in exchange("config", "show", "--json", "--config", town.hotline).data
+
+
+def test_a_closed_pipe_is_quiet() -> None:
+    """Whoever has read enough hangs up; nothing is said on standard error."""
+    code = "from exchange.cli import main; main()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, "catalog", "list", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(1)
+        process.stdout.close()
+        said = process.stderr.read()
+        assert (process.wait(), said) == (0, b"")
+
+
+def test_control_c_says_what_was_not_done(town: Town) -> None:
+    """An interrupted pull says what comes again, with exit code 130 and no traceback."""
+    code = "from exchange.cli import main; main()"
+    command = [sys.executable, "-c", code, "pull", "--wait", "60", "--config", str(town.hotline)]
+    command += ["--to", str(town.folder / "interrupted")]
+    before = len(town.bridge.journal.getvalue())
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "LANG": "C"}
+    ) as process:
+        assert process.stderr is not None
+        town_is_called(town, before, process)
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read().decode()
+        assert process.wait() == 130
+    assert said == "Interrupted: 0 were written and acknowledged; everything else comes again.\n"
+
+
+def town_is_called(town: Town, before: int, process: subprocess.Popen[bytes]) -> None:
+    """Wait until the bridge holds a waiting pull."""
+    assert town.bridge.server is not None
+    bells = town.bridge.server._bells
+    while not len(bells):
+        assert process.poll() is None, (process.stderr and process.stderr.read(), before)
+
+
+def test_tables_are_aligned_for_chinese() -> None:
+    """A Chinese character takes two columns, a combining mark none."""
+    assert width("单a\u0301") == 3
+    assert columns("事项", 6) == "事项  "
+
+
+def test_what_others_wrote_moves_no_cursor() -> None:
+    """Control characters and line breaks in a table's cell become spaces."""
+    assert clean("a\x1b[31mb\nc\u202e") == "a [31mb c "
+
+
+def test_everything_after_two_dashes_is_an_argument() -> None:
+    """``--lang`` after ``--`` is data."""
+    assert spoken(["catalog", "find", "--", "--lang"], {}) == (
+        "en",
+        ["catalog", "find", "--", "--lang"],
+    )

@@ -1,0 +1,63 @@
+"""The commands about matters and profiles, and those that make and upgrade a database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.cli.town import Shell
+
+
+def test_catalog_find_says_which_who_and_why(exchange: Shell) -> None:
+    """A missing manhole cover: both entries, the one that holds, whose it is, and when it is not."""
+    found = exchange("catalog", "find", "井盖缺失", "--json").data
+
+    assert {match["id"] for match in found["matches"]} == {"NM.H.01.10", "NM.F.06.01"}
+    assert (found["chosen"]["id"], found["chosen"]["first_desk"]) == ("NM.H.01.10", "12345")
+    assert "NM.F.06.01" in found["condition"]["zh"]
+
+    danger = exchange("catalog", "find", "井盖缺失", "--fact", "danger", "--json").data
+    assert (danger["chosen"]["id"], danger["chosen"]["first_desk"]) == ("NM.F.06.01", "110")
+
+
+def test_catalog_find_for_people_marks_the_choice(exchange: Shell) -> None:
+    """The table marks the entry that holds, and the reason follows in the chosen language."""
+    shown = exchange("catalog", "find", "井盖缺失", "--lang", "zh").out
+
+    assert "→ NM.H.01.10" in shown
+    assert "由12345受理" in shown.splitlines()[-2]
+
+
+def test_catalog_shows_and_lists(exchange: Shell) -> None:
+    """One matter with its source; all 275; those of a category; an unknown one by name."""
+    assert exchange("catalog", "show", "NM.F.06.01", "--json").data["source"].startswith("S4")
+    assert len(exchange("catalog", "list", "--json").data) == 275
+    listed = exchange("catalog", "list", "NM.H.01", "--json").data
+    assert all(item["id"].startswith("NM.H.01") for item in listed)
+    assert "'NM.Z' is not in catalogue" in exchange("catalog", "show", "NM.Z").err
+
+
+def test_profiles_are_listed_and_shown_with_their_sources(exchange: Shell) -> None:
+    """Six profiles; each rule of one cites its R-number and seed."""
+    names = {one["name"] for one in exchange("profile", "list", "--json").data}
+    assert names == {"national", "changzhi", "shanghai", "wuyang", "xiangcheng", "inner-mongolia"}
+    shown = exchange("profile", "show", "changzhi", "--json").data
+    assert shown["rules"]["negotiation"] is True
+    assert shown["citations"]["negotiation"]["rule"] == "R30"
+    assert "R30 (S0)" in exchange("profile", "show", "changzhi").out
+
+
+def test_a_sites_own_profile_is_checked(exchange: Shell, tmp_path: Path) -> None:
+    """A key that is not known is named; so is a profile that is not there."""
+    file = tmp_path / "own.toml"
+    file.write_text('name = "own"\nnegotation = true\n', encoding="utf-8")
+    wrong = exchange("profile", "check", file)
+    assert wrong.code == 1
+    assert "own.toml" in wrong.err
+    assert "did you mean 'shanghai'" in exchange("profile", "show", "shangai").err
+
+
+def test_migrate_creates_then_leaves_alone(exchange: Shell, tmp_path: Path) -> None:
+    """The first run creates the database, the second changes nothing; both say so."""
+    url = f"sqlite:///{tmp_path / 'new.db'}"
+    assert exchange("migrate", "--database", url, "--json").data["before"] is None
+    assert "已是版本" in exchange("migrate", "--database", url, "--lang", "zh").out
