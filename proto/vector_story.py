@@ -9,7 +9,7 @@ everybody can make them.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -259,3 +259,17 @@ MEASURES: Groups = {
     "measures": {"none_needed": "现场无人身、财产危险，无需采取应急措施。"},
 }
 DONE: Groups = {"disposal": {"content": "已到场核查处理完毕。"}}
+
+
+Scene = Callable[[Story], None]
+SCENES: dict[str, tuple[dict[str, str], Scene]] = {}
+
+
+def scene(code: str, **story: str) -> Callable[[Scene], Scene]:
+    """Keep a scene under the refusal's *code*; *story* are the settings of its `Story`."""
+
+    def keep(told: Scene) -> Scene:
+        SCENES[code] = (story, told)
+        return told
+
+    return keep

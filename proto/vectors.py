@@ -15,8 +15,10 @@ from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message as Protobuf
-from vector_refusals import at_the_edge, scenarios
+from vector_edges import at_the_edge
+from vector_log import drains, log_told
 from vector_samples import every_kind
+from vector_scenarios import scenarios
 from vector_story import (
     ORGANISATIONS,
     PHRASE,
@@ -40,13 +42,7 @@ from exchange.envelope import (
     signed_bytes,
 )
 from exchange.errors import Refusal, RefusalCode, Violation
-from exchange.log import Drain, LeafKind, advance, leaf_bytes
 from exchange.merkle import (
-    Frontier,
-    consistency_proof,
-    empty_root,
-    leaf_hash,
-    node_hash,
     root_from_path,
 )
 from exchange.ticket import derived_id, own_duty_id
@@ -202,7 +198,9 @@ def write_refusals(folder: Folder) -> None:
     key = log_key()
     missing = [code.name for code in RefusalCode if code.name not in faults]
     if missing:
-        sys.exit(f"proto/vector_refusals.py has no vector for: {', '.join(missing)}")
+        sys.exit(
+            f"proto/vector_edges.py and vector_scenarios.py have no vector for: {', '.join(missing)}"
+        )
     for code in RefusalCode:
         refusal = Refusal(
             code=code,
@@ -245,7 +243,9 @@ def write_receipts(folder: Folder) -> None:
     """Write the bridge's stored and the receiver's written receipt, and a receiver's refusal."""
     offer = next(said for said in _STORY.said if said.kind.value == "offer")
     receiver = next(said.caller for said in _STORY.said if said.kind.value == "take")
-    for said, proof in zip(_STORY.said, [p for d in drains() for p in d.proofs], strict=False):
+    for said, proof in zip(
+        _STORY.said, [p for d in drains(_STORY) for p in d.proofs], strict=False
+    ):
         if said is offer:
             stored = receipt_pb2.Receipt(stored=stored_receipt(said.message_id, proof))
             facts = {"receipt": told(stored), "leaf": proof.leaf.hex(), "proof": str(proof)}
@@ -268,69 +268,9 @@ def one_signature(payload_type: str, payload: bytes, organisation: str) -> Signa
     return sign_always_alike(payload_type, [payload], author_key(organisation))[0]
 
 
-def leaves() -> list[bytes]:
-    """Return the leaves of the vectors' log: seven messages and one written receipt."""
-    found = [
-        leaf_bytes(LeafKind.MESSAGE, said.digest, _STORY.time(place))
-        for place, said in enumerate(_STORY.said[:7])
-    ]
-    return [*found, leaf_bytes(LeafKind.WRITTEN, leaf_hash(b"a statement"), START)]
-
-
-def drains() -> list[Drain]:
-    """Return the log's three drains, of one, four and three leaves."""
-    entries, frontier, found = leaves(), Frontier(), []
-    for start, end in ((0, 1), (1, 5), (5, 8)):
-        drain = advance(frontier, entries[start:end], log_key())
-        frontier = drain.frontier
-        found.append(drain)
-    return found
-
-
 def write_log(folder: Folder) -> None:
     """Write leaves, checkpoints, inclusion and consistency proofs."""
-    entries = leaves()
-
-    def node(level: int, index: int) -> bytes:
-        if not level:
-            return leaf_hash(entries[index])
-        return node_hash(node(level - 1, 2 * index), node(level - 1, 2 * index + 1))
-
-    proofs = [proof for drain in drains() for proof in drain.proofs]
-    folder.write(
-        "log",
-        {
-            "verifier_key": str(log_key().verifier),
-            "empty_root": empty_root().hex(),
-            "leaves": [
-                {"bytes": leaf.hex(), "leaf_hash": leaf_hash(leaf).hex()} for leaf in entries
-            ],
-            "checkpoints": [
-                {
-                    "size": drain.frontier.size,
-                    "root": drain.frontier.root().hex(),
-                    "note": drain.note.decode(),
-                }
-                for drain in drains()
-            ],
-            "inclusion": [
-                {
-                    "index": proof.index,
-                    "path": [step.hex() for step in proof.path],
-                    "tlog_proof": str(proof),
-                }
-                for proof in proofs
-            ],
-            "consistency": [
-                {
-                    "from": first,
-                    "to": second,
-                    "proof": [step.hex() for step in consistency_proof(first, second, node)],
-                }
-                for first, second in ((1, 5), (1, 8), (5, 8), (8, 8))
-            ],
-        },
-    )
+    folder.write("log", log_told(_STORY))
 
 
 def write_digests(folder: Folder) -> None:
