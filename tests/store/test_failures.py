@@ -1,0 +1,174 @@
+"""The database fails: a clear answer, nothing half-written, and on it goes when it is back."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from exchange.errors import StoreUnavailable
+from exchange.store import Store, migrate
+from exchange.store.audit import audit
+from exchange.store.engines import connect
+from tests.postgres import PostgresServer
+from tests.store.stories import KEY, NOW, Story, read_envelope, ticket_of
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def record(store: Store, story: Story, tickets: int = 1) -> str:
+    """Record a drain and return its first message's id."""
+    opened = [story.open_ticket() for _ in range(tickets)]
+    with store.writing() as writer:
+        writer.record([*opened, *(story.offer(ticket_of(one)) for one in opened)], now=NOW)
+    return opened[0].message.id
+
+
+def findings(url: str) -> list[str]:
+    """Return what the audit finds."""
+    engines = connect(url)
+    found = [text.en for text in audit(engines, KEY.verifier, read_envelope)]
+    engines.close()
+    return found
+
+
+@pytest.fixture
+def own_server() -> Iterator[PostgresServer]:
+    """Yield a PostgreSQL that a test may stop and kill."""
+    with PostgresServer() as server:
+        yield server
+
+
+def test_a_full_disk_is_a_failure(tmp_path: Path, story: Story) -> None:
+    """When the file may not grow, nothing of the drain is there; with room, it goes on."""
+    url = f"sqlite:///{tmp_path / 'exchange.db'}"
+    migrate(url)
+    store = Store.open(url, KEY)
+    kept = record(store, story)
+    with store._engines.writer.connect() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages + 2}")
+    with pytest.raises(StoreUnavailable, match="full"):
+        record(store, story, tickets=200)
+    with store._engines.writer.connect() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
+
+    again = record(store, story)
+    assert {0, 2} == {proof.index for proof in store.stored_proofs([kept, again]).values()}
+    assert 4 == store.stored_proofs([again])[again].index + 2
+    store.close()
+    assert [] == findings(url)
+
+
+def test_a_locked_database_is_a_failure(tmp_path: Path, story: Story) -> None:
+    """Another process that holds SQLite's write lock too long is named, not waited for."""
+    url = f"sqlite:///{tmp_path / 'exchange.db'}"
+    migrate(url)
+    store = Store.open(url, KEY)
+    other = create_engine(url)
+    with store._engines.writer.connect() as connection:
+        connection.exec_driver_sql("PRAGMA busy_timeout = 10")
+    with other.connect() as holder:
+        holder.exec_driver_sql("BEGIN IMMEDIATE")
+        with pytest.raises(StoreUnavailable, match="locked"):
+            record(store, story)
+        holder.exec_driver_sql("ROLLBACK")
+    other.dispose()
+
+    record(store, story)
+    store.close()
+    assert [] == findings(url)
+
+
+@pytest.mark.postgresql
+def test_a_database_that_goes_and_comes_back(own_server: PostgresServer, story: Story) -> None:
+    """While PostgreSQL is away every call says so; when it is back, all go on by themselves."""
+    url = own_server.create_database("exchange")
+    migrate(url)
+    store = Store.open(url, KEY)
+    first = record(store, story)
+    proof = store.stored_proofs([first])
+    own_server.kill()
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable):
+            record(store, story)
+        with pytest.raises(StoreUnavailable):
+            store.waiting("x", 1)
+    own_server.start()
+
+    assert proof == store.stored_proofs([first])
+    record(store, story)
+    store.close()
+    assert [] == findings(url)
+
+
+@pytest.mark.postgresql
+def test_a_commit_whose_answer_is_lost(
+    own_server: PostgresServer, story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the connection breaks during the commit, the store looks what became of it."""
+    url = own_server.create_database("exchange")
+    migrate(url)
+    store = Store.open(url, KEY)
+    record(store, story)
+    opened = story.open_ticket()
+    administrator = create_engine(url, isolation_level="AUTOCOMMIT")
+
+    def break_off() -> None:
+        with store.writing() as writer:
+            writer.record([opened], now=NOW)
+            with administrator.connect() as connection:
+                connection.execute(
+                    text(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                        " WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+                    )
+                )
+
+    with pytest.raises(StoreUnavailable):
+        break_off()
+    administrator.dispose()
+
+    with store.writing() as writer:
+        assert {} == writer.messages([opened.message.id])
+        (proof,) = writer.record([opened], now=NOW)
+    assert 2 == proof.index
+    store.close()
+    assert [] == findings(url)
+
+
+@pytest.mark.slow
+def test_a_killed_writer_leaves_whole_drains(database_url: str) -> None:
+    """Kill -9 in the middle, again and again: what was said is there, and nothing is half-written."""
+    migrate(database_url)
+    said: list[tuple[str, int]] = []
+    for seed in range(3):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.store.writer_process", database_url, str(seed)],
+            cwd=ROOT,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        with process.stdout as told:
+            for _ in range(4 + seed):
+                message_id, index = told.readline().split()
+                said.append((message_id, int(index)))
+            process.kill()
+            last = [line.split() for line in told.read().splitlines(keepends=True) if "\n" in line]
+            said += [(message_id, int(index)) for message_id, index in last]
+        process.wait()
+
+    assert [] == findings(database_url)
+    store = Store.open(database_url, KEY)
+    proofs = store.stored_proofs([message_id for message_id, _ in said])
+    assert {message_id: index - 39 for message_id, index in said} == {
+        message_id: proof.index for message_id, proof in proofs.items()
+    }
+    store.close()

@@ -1,0 +1,216 @@
+"""Who has what: tickets, lists, trails and exports, each with someone's eyes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from exchange.acts import Kind
+from exchange.errors import InvalidRequest, NotFound
+from exchange.log import LeafKind, TrustedLogs
+from exchange.query import Filters, Query
+from exchange.query.export import BOM, COLUMNS, csv_lines, export_rows, json_lines
+from exchange.store import Accepted, Store
+from exchange.ticket import State
+from tests.store.stories import (
+    HOTLINE,
+    KEY,
+    NOW,
+    POLICE,
+    WATER,
+    Story,
+    handoff_of,
+    ticket_of,
+)
+
+
+@pytest.fixture
+def query(migrated_url: str) -> Iterator[Query]:
+    """Yield the read side of the store's database."""
+    opened = Query.open(migrated_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def five(store: Store, story: Story) -> list[Accepted]:
+    """Return five openings in as many minutes: offered, taken, to the waterworks, alone, closed."""
+    opened = []
+    for region in ("140400", "140403", "140403001", "310000", "140400"):
+        opened.append(story.open_ticket(region=region))
+        with store.writing() as writer:
+            writer.record(opened[-1:], now=story.time)
+        story.later(minutes=1)
+    offered = story.offer(ticket_of(opened[0]))
+    toward = story.offer(ticket_of(opened[1]), due=None)
+    water = story.offer(ticket_of(opened[2]), receiver=WATER, due=timedelta(days=1))
+    taken = story.say(Kind.TAKE, handoff_of(toward), POLICE, state=State.TAKEN)
+    closing = story.message(Kind.CLOSE_TICKET, ticket_of(opened[4]).id)
+    closed = replace(opened[4], message=closing, ticket=replace(ticket_of(opened[4]), closed=True))
+    with store.writing() as writer:
+        writer.record([offered, toward, water, taken, closed], now=story.time)
+    return opened
+
+
+def listed(query: Query, five: list[Accepted], caller: str | None, filters: Filters) -> list[int]:
+    """Return which of the five are listed, in order."""
+    numbers = {ticket_of(one).id: n for n, one in enumerate(five)}
+    return [numbers[view.ticket.id] for view in query.tickets(caller, filters)[0]]
+
+
+@pytest.mark.parametrize(
+    ("caller", "filters", "expected"),
+    [
+        (None, Filters(), [4, 3, 2, 1, 0]),
+        (HOTLINE, Filters(), [4, 3, 2, 1, 0]),
+        (POLICE, Filters(), [1, 0]),
+        (WATER, Filters(), [2]),
+        ("140499999999", Filters(), []),
+        (None, Filters(open_only=True), [3, 2, 1, 0]),
+        (None, Filters(state=State.TAKEN), [1]),
+        (None, Filters(region="140400"), [4, 2, 1, 0]),
+        (None, Filters(region="140000"), [4, 2, 1, 0]),
+        (None, Filters(region="140403000000"), [2, 1]),
+        (None, Filters(region="14"), [4, 2, 1, 0]),
+        (None, Filters(matter="NM.H.01"), [4, 3, 2, 1, 0]),
+        (None, Filters(matter="NM.H.0"), []),
+        (None, Filters(organisation=WATER), [2]),
+        (None, Filters(answers=POLICE), [1]),
+        (None, Filters(answers=HOTLINE), [3, 2, 0]),
+        (POLICE, Filters(answers=HOTLINE), [0]),
+        (None, Filters(opened_from=NOW + timedelta(minutes=1)), [4, 3, 2, 1]),
+        (None, Filters(opened_until=NOW + timedelta(minutes=1)), [0]),
+        (None, Filters(overdue_at=NOW + timedelta(hours=3)), [0]),
+        (None, Filters(overdue_at=NOW), []),
+    ],
+)
+def test_lists(
+    query: Query,
+    five: list[Accepted],
+    caller: str | None,
+    filters: Filters,
+    expected: list[int],
+) -> None:
+    """Each condition keeps what it names, newest first, and nobody sees what is not theirs."""
+    assert expected == listed(query, five, caller, filters)
+
+
+def test_pages(query: Query, five: list[Accepted]) -> None:
+    """Page by page gives the whole list, once each."""
+    seen: list[str] = []
+    token = ""
+    while True:
+        page, token = query.tickets(None, limit=2, page_token=token)
+        seen += [view.ticket.id for view in page]
+        if not token:
+            break
+
+    assert [ticket_of(one).id for one in reversed(five)] == seen
+    with pytest.raises(InvalidRequest):
+        query.tickets(None, page_token="yesterday/x")
+
+
+def test_a_ticket_and_who_answers(query: Query, five: list[Accepted]) -> None:
+    """A ticket comes with its hand-offs; an open one is never without an answerer."""
+    offered, taken, _, alone, closed = (query.ticket(ticket_of(one).id, None) for one in five)
+
+    assert ticket_of(five[0]) == offered.ticket
+    assert (HOTLINE,) == offered.answers
+    assert (POLICE,) == taken.answers
+    assert (HOTLINE,) == alone.answers
+    assert () == closed.answers
+    assert NOW + timedelta(minutes=5) == taken.updated == taken.handoffs[0].updated
+    with pytest.raises(NotFound):
+        query.ticket(ticket_of(five[2]).id, POLICE)
+
+
+def test_a_note_leaves_the_time_of_the_state_alone(
+    query: Query, store: Store, story: Story, five: list[Accepted]
+) -> None:
+    """`updated` of a hand-off is when its state changed; of a ticket, when anything happened."""
+    ticket_id = ticket_of(five[1]).id
+    handoff = query.ticket(ticket_id, None).handoffs[0].standing.handoff
+    story.later(hours=1)
+    with store.writing() as writer:
+        writer.record([story.say(Kind.PROGRESS, handoff, POLICE)], now=story.time)
+
+    view = query.ticket(ticket_id, None)
+    assert NOW + timedelta(minutes=5) == view.handoffs[0].updated
+    assert story.time == view.updated
+
+
+def test_the_trail_comes_with_its_receipts(
+    query: Query, store: Store, story: Story, five: list[Accepted]
+) -> None:
+    """Everything that happened, in order, each with a proof or receipt that holds."""
+    ticket_id = ticket_of(five[0]).id
+    with store.writing() as writer:
+        (offer,) = [k for k in writer.digests([ticket_id]).values() if k.kind == "offer"]
+    with store.writing() as writer:
+        writer.record([story.written(offer)], now=story.time)
+
+    first, token = query.trail(ticket_id, POLICE, limit=2)
+    rest, end = query.trail(ticket_id, POLICE, limit=2, page_token=token)
+    assert ["open_ticket", "offer", "written"] == [entry.kind for entry in first + rest]
+    assert "" == end
+    assert [None, State.OFFERED, State.OFFERED] == [entry.state for entry in first + rest]
+    for entry in first:
+        assert entry.proof is not None
+        entry.proof.verify(LeafKind.MESSAGE, entry.digest, TrustedLogs([KEY.verifier]))
+    assert rest[0].receipt is not None
+    assert POLICE == rest[0].receipt.organisation
+    with pytest.raises(NotFound):
+        query.trail(ticket_id, WATER)
+    with pytest.raises(InvalidRequest):
+        query.trail(ticket_id, None, page_token="²")
+
+
+def test_envelopes_by_who_may_see_them(
+    query: Query, store: Store, story: Story, five: list[Accepted]
+) -> None:
+    """A party gets the opening and the supplements it said or heard, not another's."""
+    opened = five[0]
+    onward = story.offer(ticket_of(opened), sender=POLICE, receiver=WATER)
+    supplement = story.say(Kind.SUPPLEMENT, handoff_of(onward), POLICE)
+    with store.writing() as writer:
+        writer.record([onward, supplement], now=story.time)
+
+    ticket_id = ticket_of(opened).id
+    both = [opened.message.envelope, supplement.message.envelope]
+    assert both == query.envelopes(ticket_id, WATER) == query.envelopes(ticket_id, None)
+    assert both[:1] == query.envelopes(ticket_id, HOTLINE)
+
+
+def test_workload(query: Query, five: list[Accepted]) -> None:
+    """Who answers for how much, and how much of it is overdue."""
+    loads = {load.organisation: load for load in query.workload(NOW + timedelta(hours=3))}
+
+    assert (2, 1) == (loads[HOTLINE].handoffs, loads[HOTLINE].overdue)
+    assert (1, 0) == (loads[POLICE].handoffs, loads[POLICE].overdue)
+
+
+def test_exports(query: Query, five: list[Accepted]) -> None:
+    """An export has one row a hand-off, for spreadsheets and for programs, by the caller's scope."""
+    whole = "".join(csv_lines(export_rows(query, None)))
+    assert whole.startswith(BOM + "单编号,")
+    rows = list(csv.reader(io.StringIO(whole.removeprefix(BOM))))
+    assert 6 == len(rows)
+    assert {len(COLUMNS)} == {len(row) for row in rows}
+
+    lines = [json.loads(line) for line in json_lines(export_rows(query, POLICE))]
+    assert [POLICE, POLICE] == [line["receiver"] for line in lines]
+    assert list(COLUMNS) == list(lines[0])
+
+
+def test_a_cell_is_never_a_formula() -> None:
+    """What a spreadsheet would run is quoted."""
+    row: dict[str, str | int | bool | None] = dict.fromkeys(COLUMNS, "")
+    row["matter"] = "=1+1"
+
+    assert ",'=1+1," in list(csv_lines(iter([row])))[1]
