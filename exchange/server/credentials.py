@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from datetime import datetime
 from typing import Any
@@ -12,7 +11,6 @@ import grpc
 from exchange.config import Limits, Tls
 from exchange.envelope import P256_SHA256, SigningKey, read_file, read_private_file
 from exchange.errors import ConfigurationError
-from exchange.identity import TLS13_ONLY
 from exchange.text import Text
 from exchange.trust import TrustStore
 
@@ -41,11 +39,10 @@ def server_credentials(tls: Tls, trust: TrustStore, now: datetime) -> grpc.Serve
     Return credentials of the bridge's certificate; a caller must present one too.
 
     TLS asks only whether some root vouches for it; whose it is, `exchange.identity` asks.  A key
-    that is not P-256 is refused, because with RSA TLS 1.2 would be on offer (`TLS13_ONLY`).
+    that is not P-256 is refused, because with RSA TLS 1.2 would be on offer (`exchange.identity.TLS13_ONLY`).
 
     Raises `ConfigurationError`.
     """
-    os.environ.update(TLS13_ONLY)  # read by grpc when the process makes its first credential
     key = SigningKey.load(tls.key, tls.certificate)
     if key.public.suite != P256_SHA256:
         raise ConfigurationError(_KEY_KIND.fill(file=tls.key), file=str(tls.key))

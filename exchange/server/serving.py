@@ -28,6 +28,7 @@ from exchange.bridge import Bridge
 from exchange.config import Limits
 from exchange.identity import Party
 from exchange.query import Query
+from exchange.server import tls13_only
 from exchange.server.bells import Bells
 from exchange.server.credentials import listen, server_options
 from exchange.server.exchange_service import ExchangeService
@@ -147,7 +148,7 @@ class Server:
         port = listen(self._server, address, credentials)
         self._writer.start()
         await self._server.start()
-        self._journal.info("serving", port=port, origin=self._bridge.origin)
+        self._journal.info("serving", port=port, origin=self._bridge.origin, tls13_only=tls13_only)
         return port
 
     async def stop(self) -> None:

@@ -36,9 +36,10 @@ _FULL = Text(
     zh="网桥待存储消息已达 {limit} 条，请稍后重试。",
 )
 STOPPING = Text(en="The bridge is stopping; try again shortly.", zh="网桥正在停止，请稍后重试。")
-_STORE_FAILED = Text(
-    en="The bridge cannot write at present and has stored nothing of this; try again later.",
-    zh="网桥目前无法写入，本次内容均未保存，请稍后重试。",
+STORE_FAILED = Text(
+    en="The bridge cannot use its database at present and has stored nothing of this; try again "
+    "later.",
+    zh="网桥目前无法使用数据库，本次内容均未保存，请稍后重试。",
 )
 _FAILED = Text(
     en="The bridge failed on this message and stored nothing of it; tell its operator the number "
@@ -191,7 +192,7 @@ class Writer:
                 "drain-failed", reason=error.reason, messages=len(work), exc_info=error
             )
             self._report(works=False)
-            failure = StoreUnavailable(_STORE_FAILED)
+            failure = StoreUnavailable(STORE_FAILED)
             outcomes = [Retry(error=failure)] * len(work)
         except Exception as error:  # noqa: BLE001  # a defect: one message must not fail its neighbours
             number = secrets.token_hex(8)

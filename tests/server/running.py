@@ -101,20 +101,24 @@ class Running:
     _up: threading.Event = field(default_factory=threading.Event)
     _failed: BaseException | None = None
 
-    def start(self, *, clock: Callable[[], datetime] = utc_now, port: int = 0) -> None:
+    def start(
+        self, *, clock: Callable[[], datetime] = utc_now, port: int = 0, address: str | None = None
+    ) -> None:
         """Migrate the database and listen."""
+        if address is None:
+            address = f"127.0.0.1:{port}"
         migrate(self.settings.database)
-        self._thread = threading.Thread(target=self._run, args=(clock, port))
+        self._thread = threading.Thread(target=self._run, args=(clock, address))
         self._thread.start()
         self._up.wait()
         if self._failed is not None:
             self._thread.join()
             raise self._failed
 
-    def _run(self, clock: Callable[[], datetime], port: int) -> None:
-        asyncio.run(self._serve(clock, port))
+    def _run(self, clock: Callable[[], datetime], address: str) -> None:
+        asyncio.run(self._serve(clock, address))
 
-    async def _serve(self, clock: Callable[[], datetime], port: int) -> None:
+    async def _serve(self, clock: Callable[[], datetime], address: str) -> None:
         try:
             journal = open_journal(self.journal, level="debug")
             trust = TrustStore.load(self.settings.networks)
@@ -122,7 +126,7 @@ class Running:
             self.loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
             self.server = open_server(self.settings, trust=trust, journal=journal, clock=clock)
             try:
-                self.port = await self.server.start(f"127.0.0.1:{port}", credentials)
+                self.port = await self.server.start(address, credentials)
             except BaseException:
                 await self.server.stop()
                 raise
