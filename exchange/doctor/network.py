@@ -36,7 +36,7 @@ class Credentials:
 def split_address(address: str) -> tuple[str, int] | None:
     """Return host and port of ``host:port`` or ``[v6]:port``; None if it is neither."""
     host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+    if not host or not port.isdecimal() or not int(port) < 65536:
         return None
     return host.strip("[]"), int(port)
 
