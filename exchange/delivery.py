@@ -41,9 +41,15 @@ class Leases:
         self._mailboxes: dict[str, _Mailbox] = {}
 
     def held(self, recipient: str, now: datetime) -> frozenset[str]:
-        """Return the lanes of *recipient* that are out; forget those whose lease has ended."""
+        """
+        Return the lanes of *recipient* that are out; forget those whose lease has ended.
+
+        A lease that ends later than any given *now* could was given by a clock that has since been
+        set back; it counts as ended, else its lane stood still for as long as the step was.
+        """
         lanes = self._mailbox(recipient).lanes
-        for lane in [name for name, lease in lanes.items() if lease.expires <= now]:
+        latest = now + self.length
+        for lane in [n for n, lease in lanes.items() if not now < lease.expires <= latest]:
             del lanes[lane]
         return frozenset(lanes)
 

@@ -48,6 +48,8 @@ class Acknowledging:
         #: (position, lane) of what waits, by recipient and leaf index.
         self._mail: dict[tuple[str, int], list[tuple[int, str]]] = {}
         self._written: dict[tuple[str, str], int] = {}
+        #: (recipient, leaf index) of what its recipient refused before, and what stands still so.
+        self._declined: set[tuple[str, int]] = set()
 
     def load(self, work: Sequence[Acknowledged]) -> None:
         """Load what these acknowledgements are about."""
@@ -64,6 +66,15 @@ class Acknowledging:
         for recipient, leaves in wanted.items():
             for row in writer.mail(recipient, leaves):
                 self._mail.setdefault((recipient, row.source), []).append((row.position, row.lane))
+        declining: dict[str, set[int]] = defaultdict(set)
+        for piece in work:
+            if piece.statement is not None and piece.statement.code is not None:
+                known = self._known.get(piece.statement.message_id)
+                if known is not None:
+                    declining[piece.caller].add(known.leaf_index)
+        for recipient, leaves in declining.items():
+            found = writer.declined(recipient, leaves)
+            self._declined |= {(recipient, leaf) for leaf in found}
         handoffs = {known.handoff_id for known in self._known.values()} - {""}
         missing = handoffs - self._working.handoffs.keys()
         self._working.handoffs.update(writer.handoffs(missing))
@@ -98,6 +109,10 @@ class Acknowledging:
             recipient=known.author, lane=waiting[0][1], urgency=1, message_id=known.id
         )
         if statement.code is not None:
+            place = piece.caller, known.leaf_index
+            if place in self._declined:
+                return Recorded(leaf_index=None)  # a repeat: its author was told
+            self._declined.add(place)
             return self._refused(statement, known, deliver)
         self._written[known.id, piece.caller] = index
         handoff = self._working.handoffs.get(known.handoff_id)

@@ -15,13 +15,31 @@ from exchange.bridge.policy import Policy
 from exchange.bridge.reconcile import Finding, Head
 from exchange.delivery import Leases
 from exchange.envelope import SigningKey
-from exchange.errors import RefusalCode, refuse
+from exchange.errors import (
+    ExchangeError,
+    RefusalCode,
+    StoreUnavailable,
+    TamperingFound,
+    VerificationError,
+    refuse,
+)
+from exchange.log import StoredProof
 from exchange.store import Content, RowsRefused, Store
-from exchange.submission import Acknowledged, Delivered, Outcome, Pushed, Recorded, Work
+from exchange.submission import Acknowledged, Delivered, Outcome, Pushed, Recorded, Retry, Work
 from exchange.text import Text
 
 _UNSTORABLE = Text(
-    en="The database cannot hold this message: {why}", zh="数据库无法保存该消息：{why}"
+    en="The bridge's database does not take this message ({why}); tell the bridge's operator.",
+    zh="网桥数据库无法保存该消息（{why}），请告知网桥运营方。",
+)
+_REST_FAILED = Text(
+    en="The bridge cannot write at present and has stored nothing of this message; try again later.",
+    zh="网桥目前无法写入，该消息未保存，请稍后重试。",
+)
+_NO_RECEIPT = Text(
+    en="Message {id} was accepted before, but its receipt cannot be given again: the bridge's stored "
+    "log does not hold. Tell its operator to run: exchange log verify",
+    zh="消息 {id} 此前已接受，但网桥存储的日志有误，无法重新出具回执。请告知运营方执行：exchange log verify",
 )
 
 
@@ -76,7 +94,13 @@ class Bridge:
             if len(work) == 1:
                 return self._refuse_unstorable(work[0], error, now)
             half = len(work) // 2
-            first, second = self.drain(work[:half], now), self.drain(work[half:], now)
+            first = self.drain(work[:half], now)
+            try:
+                second = self.drain(work[half:], now)
+            except ExchangeError:
+                # The first half is durable: its receipts and wakings are not given up.
+                rest: Outcome = Retry(error=StoreUnavailable(_REST_FAILED))
+                second = Drained(outcomes=[rest] * (len(work) - half), woken=frozenset())
             return Drained(
                 outcomes=first.outcomes + second.outcomes, woken=first.woken | second.woken
             )
@@ -95,6 +119,8 @@ class Bridge:
                 else:
                     collected.take(place, piece, acknowledging.decide(piece, index))
             refused = self._notary.refuse(collected.refused, now)
+            # Before the commit: once it is done, nothing may fail any more.
+            repeated = self._repeated(collected.repeats)
             proofs = writer.record(
                 collected.entries,
                 now=now,
@@ -102,21 +128,29 @@ class Bridge:
                 noted=collected.noted,
                 certificates=collected.chains,
             )
-        outcomes = collected.outcomes(
-            proofs, self.store.stored_proofs(collected.repeats), [answer for _, answer in refused]
-        )
+        outcomes = collected.outcomes(proofs, repeated, [answer for _, answer in refused])
         self._release(work, outcomes, acknowledging)
         return Drained(outcomes=outcomes, woken=collected.woken())
 
     def _refuse_unstorable(self, piece: Work, error: RowsRefused, now: datetime) -> Drained:
-        text = Text(
-            en=_UNSTORABLE.en.format(why=error.text.en), zh=_UNSTORABLE.zh.format(why=error.text.zh)
-        )
+        # The database's own words can hold what others stored; the kind of its error cannot.
+        cause = error.__cause__
+        text = _UNSTORABLE.fill(why=type(getattr(cause, "orig", None) or cause).__name__)
         refusal = refuse(RefusalCode.FIELD_INVALID, "message", "storable", text)
         ((record, answer),) = self._notary.refuse([(piece, refusal)], now)
         with self.store.writing() as writer:
             writer.record(refusals=[record], now=now)
         return Drained(outcomes=[answer], woken=frozenset())
+
+    def _repeated(self, message_ids: set[str]) -> dict[str, StoredProof | Retry]:
+        """Return the proofs of messages accepted before; a retry where the stored log is broken."""
+        try:
+            return dict(self.store.stored_proofs(message_ids))
+        except (TamperingFound, VerificationError):
+            if len(message_ids) > 1:
+                return {key: one for m in message_ids for key, one in self._repeated({m}).items()}
+            (message_id,) = message_ids
+            return {message_id: Retry(error=StoreUnavailable(_NO_RECEIPT.fill(id=message_id)))}
 
     def _release(
         self, work: Sequence[Work], outcomes: Sequence[Outcome], done: Acknowledging

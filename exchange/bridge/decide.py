@@ -38,10 +38,13 @@ from exchange.lifecycle import Change
 from exchange.store import Accepted, Delivery, Known, Standing, Writer
 from exchange.submission import Pushed
 from exchange.text import Text
-from exchange.ticket import Handoff, Message, Ticket
+from exchange.ticket import Handoff, Message, Ticket, own_duty_id
 
 #: The suites an author may sign with; allowed here, never negotiated.
 AUTHOR_SUITES = frozenset({P256_SHA256})
+
+#: Besides an offer with a parallel duty.
+_OPENING_KINDS = frozenset({Kind.AGREE, Kind.RULE, Kind.TAKE_OVER})
 
 _NOT_ARRIVED = Text(
     en="The {what} {id} has not arrived here yet; push it first, or try again later.",
@@ -106,7 +109,9 @@ class Working:
         old = ticket_ids & self.tickets.keys()
         handoff_ids = {m.handoff_id for m in fresh if m.handoff_id}
         handoff_ids |= {m.act.onward_of for m in fresh if isinstance(m.act, Offer)} - {""}
-        self.standings = self.writer.standings(handoff_ids) if old else {}
+        handoff_ids |= {own_duty_id(m.handoff_id, m.digest) for m in fresh if _may_open(m)}
+        # Also for tickets that are new: an id may be that of another ticket's hand-off.
+        self.standings = self.writer.standings(handoff_ids)
         self.handoffs = {key: standing.handoff for key, standing in self.standings.items()}
         whole = {m.ticket_id for m in fresh if m.kind in (Kind.OFFER, Kind.CLOSE_TICKET)} & old
         if whole:
@@ -325,8 +330,11 @@ class Working:
         ticket: Ticket,
         change: Change,
         deliveries: tuple[Delivery, ...],
-    ) -> Accepted:
+    ) -> Accepted | Refusal:
         handoff = change.handoff
+        if change.opened is not None and change.opened.id in self.handoffs:
+            # Who knows its own next message can offer a hand-off under its own duty's id.
+            return refuse(RefusalCode.ALREADY_EXISTS, "header.handoff_id", "own_duty")
         changed = [
             self.policy.standing(one, ticket, message, self.standings.get(one.id), self.now)
             for one in (handoff, change.opened)
@@ -354,6 +362,12 @@ class Working:
         return Delivery(
             recipient=recipient, lane=lane, urgency=int(message.urgency), message_id=message.id
         )
+
+
+def _may_open(message: Message) -> bool:
+    """Return whether *message* is of a kind that may open its sender's own duty."""
+    act = message.act
+    return message.kind in _OPENING_KINDS or (isinstance(act, Offer) and act.parallel_duty)
 
 
 def _awaited(what: str, identifier: str) -> PredecessorUnknown:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from exchange.bridge.acknowledge import EncodeSignature
@@ -117,7 +117,7 @@ class Collected:
     def outcomes(
         self,
         proofs: Sequence[StoredProof],
-        repeated: dict[str, StoredProof],
+        repeated: Mapping[str, StoredProof | Retry],
         refused: Sequence[Refused],
     ) -> list[Outcome]:
         """Return one outcome for each piece of work, in order."""
@@ -129,7 +129,10 @@ class Collected:
                 else Recorded(leaf_index=proof.index)
             )
         for place, message_id in self._repeats.items():
-            self._outcomes[place] = Stored(message_id=message_id, proof=repeated[message_id])
+            found = repeated[message_id]
+            self._outcomes[place] = (
+                found if isinstance(found, Retry) else Stored(message_id=message_id, proof=found)
+            )
         for place, answer in zip(self._refused_at, refused, strict=True):
             self._outcomes[place] = answer
         return [outcome for outcome in self._outcomes if outcome is not None]

@@ -29,6 +29,12 @@ _MAIL = (
     "SELECT position, lane, source FROM mailbox"
     " WHERE recipient = {} AND source {among} AND content = 'message'"
 )
+_DECLINED = (
+    "SELECT b.source FROM mailbox b JOIN message m ON m.leaf_index = b.source"
+    " JOIN refusal f ON f.message_id = m.id AND f.refused_by = b.recipient"
+    " JOIN quarantine q ON q.recipient = b.recipient AND q.lane = b.lane"
+    " WHERE b.recipient = {} AND b.source {among} AND b.content = 'message'"
+)
 
 
 class Reader:
@@ -89,6 +95,13 @@ class Reader:
             return []
         found = self._driver.fetch(self._connection, _MAIL, recipient, sorted(leaf_indexes))
         return [MailRow(position=row[0], lane=row[1], source=row[2]) for row in found]
+
+    def declined(self, recipient: str, leaf_indexes: Collection[int]) -> set[int]:
+        """Return those of these messages that *recipient* refused and that stand in a stopped lane."""
+        if not leaf_indexes:
+            return set()
+        found = self._driver.fetch(self._connection, _DECLINED, recipient, sorted(leaf_indexes))
+        return {row[0] for row in found}
 
     def receipts(self, message_ids: Collection[str]) -> dict[str, dict[str, StoredReceipt]]:
         """Return the written receipts for these messages, by message and organisation."""
