@@ -213,7 +213,7 @@ def children(table: Divisions, parent: str, on: date) -> Iterator[Division]:
     if len(code) >= 12:
         return
     if len(code) == 9 or (len(code) == 6 and not code.endswith("00")):
-        below: Iterable[str] = (f"{code}{number:03}" for number in range(1000))
+        below: Iterable[str] = (f"{code}{number:03}" for number in range(1, 1000))
     elif code == COUNTRY:
         below = (f"{number:02}0000" for number in range(10, 100))
     elif code.endswith("0000"):

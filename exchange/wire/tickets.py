@@ -8,16 +8,31 @@ from exchange._proto.v1 import common_pb2 as common_pb
 from exchange._proto.v1 import receipt_pb2 as receipt_pb
 from exchange._proto.v1 import ticket_service_pb2 as pb
 from exchange.divisions import divisions
+from exchange.errors import InvalidRequest
 from exchange.organisations import Register
 from exchange.query import Filters, HandoffView, TicketView, TrailEntry
+from exchange.text import Text
 from exchange.ticket import State
 from exchange.wire.calls import unpack_signature
 from exchange.wire.headers import time_from_proto, time_to_proto
 from exchange.wire.receipts import stored_receipt, written_receipt
 
+_NO_STATE = Text(
+    en="Field state: there is no state {state} of a hand-off.",
+    zh="字段 state：移交没有状态 {state}。",
+)
+
 
 def filters_from_proto(request: pb.ListTicketsRequest, now: datetime) -> Filters:
-    """Return the conditions of *request*; overdue means due before *now*."""
+    """
+    Return the conditions of *request*; overdue means due before *now*.
+
+    Raises `InvalidRequest` for a state that is none.
+    """
+    if request.state not in (0, *State):
+        raise InvalidRequest(
+            _NO_STATE.fill(state=int(request.state)), rule="enum.defined_only", field="state"
+        )
     return Filters(
         state=State(request.state) if request.state else None,
         region=request.region,
