@@ -13,6 +13,7 @@ Every table is written by `exchange.store` alone.  Three rules keep it provable:
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -36,8 +37,9 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 
+@lru_cache(maxsize=256)
 def stamp(moment: datetime) -> str:
-    """Return the stored form of *moment*, which is aware and in UTC."""
+    """Return the stored form of *moment*, which is aware; a drain asks again and again for one."""
     if moment.tzinfo is not UTC:
         moment = moment.astimezone(UTC)
     return moment.isoformat(timespec="microseconds")[:26] + "Z"

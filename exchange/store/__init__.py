@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Collection, Iterator
+from pathlib import Path
 
 from sqlalchemy import Connection
 
@@ -29,7 +30,7 @@ from exchange.merkle import Frontier
 from exchange.note import LogKey
 from exchange.store import rows
 from exchange.store.drivers import driver_of
-from exchange.store.engines import Engines, RowsRefused, connect, reading, translated
+from exchange.store.engines import SQLITE, Engines, RowsRefused, connect, reading, translated
 from exchange.store.records import (
     Accepted,
     Content,
@@ -85,6 +86,8 @@ _WAITING = (
 )
 _LEAF_INDEXES = "SELECT id, leaf_index FROM message WHERE id {among}"
 _CERTIFICATES = "SELECT chain FROM certificate WHERE key_id = {}"
+#: Bytes of SQLite's write-ahead log from which on it is emptied.
+_WAL_LIMIT = 256 << 20
 #: More urgent than any: where reading a mailbox begins.
 _ABOVE_ALL = 32767
 
@@ -101,6 +104,8 @@ class Store:
         #: The heads one of which the log must have when it is read again; empty if any will do.
         self._expected: tuple[Head, ...] = ()
         self._note = b""
+        path = engines.url.database if engines.url.get_backend_name() == SQLITE else None
+        self._wal = Path(f"{path}-wal") if path else None
 
     @classmethod
     def open(cls, url: str, key: LogKey) -> Store:
@@ -143,8 +148,22 @@ class Store:
                 # Should the connection be lost now, nobody knows which of the two it is.
                 self._head, self._expected = None, (head, writer.head)
                 transaction.commit()
+                self._bound_wal(connection)
             self._head = writer.head
             self._note = writer.note or self._note
+
+    def _bound_wal(self, connection: Connection) -> None:
+        """
+        Empty SQLite's write-ahead log when it has grown.
+
+        Its own checkpoints cannot begin it anew while someone always reads; unbounded, it has
+        grown to many gigabytes under constant load.  This one waits for the readers, briefly.
+        """
+        if self._wal is None:
+            return
+        with contextlib.suppress(FileNotFoundError):  # the last one to close removes it
+            if self._wal.stat().st_size > _WAL_LIMIT:
+                self._driver.fetch(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _read_head(self, connection: Connection) -> Head:
         """Read the head in the writer's transaction, and check it as far as that is quick."""

@@ -18,6 +18,8 @@ from exchange.ticket import Handoff, State, Ticket
 
 Row = Sequence[Any]
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode  # `json.dumps` makes one a call
+
 #: The `trail.kind` of a written receipt; every other kind is a message's.
 WRITTEN = "written"
 
@@ -212,7 +214,7 @@ def _rest(handoff: Handoff) -> str:
         "positions": sorted([digest.hex(), outcome] for digest, outcome in handoff.positions),
     }
     told = {name: value for name, value in rest.items() if value}
-    return json.dumps(told, separators=(",", ":")) if told else ""
+    return _encode(told) if told else ""
 
 
 def _digests(rest: dict[str, Any], name: str) -> frozenset[bytes]:

@@ -43,8 +43,14 @@ _ADVANCE = (
 )
 _WRITTEN = "DELETE FROM mailbox WHERE recipient = {} AND source {among} AND content = 'message'"
 _RELEASE = "DELETE FROM quarantine WHERE recipient = {} AND source {among}"
-_NOTED = "DELETE FROM mailbox WHERE recipient = {} AND position {among} AND content <> 'message'"
-_RAISE = "UPDATE mailbox SET urgency = {} WHERE recipient = {} AND urgency < {} AND lane {among}"
+# `recipient || ''` keeps the planners off the index by recipient: it would lead through everything
+# that waits for that organisation, and the few rows meant are found by position or lane.
+_NOTED = (
+    "DELETE FROM mailbox WHERE position {among} AND recipient || '' = {} AND content <> 'message'"
+)
+_RAISE = (
+    "UPDATE mailbox SET urgency = {} WHERE lane {among} AND recipient || '' = {} AND urgency < {}"
+)
 _STOP = (
     "INSERT INTO quarantine (recipient, lane, source, refusal, time)"
     " SELECT DISTINCT recipient, lane, source, CAST({} AS BIGINT), CAST({} AS VARCHAR(27))"
@@ -177,7 +183,7 @@ class Writer(Reader):
         for one in noted:
             positions[one.recipient].append(one.position)
         for recipient, where in sorted(positions.items()):
-            self._execute(_NOTED, recipient, sorted(where))
+            self._execute(_NOTED, sorted(where), recipient)
 
     def _entries(self, entries: Sequence[Entry]) -> None:
         tickets: dict[str, Row] = {}
@@ -216,7 +222,7 @@ class Writer(Reader):
             if urgency > Urgency.ROUTINE:
                 lanes[urgency, recipient].add(lane)
         for (urgency, recipient), which in sorted(lanes.items()):
-            self._execute(_RAISE, urgency, recipient, urgency, sorted(which))
+            self._execute(_RAISE, urgency, sorted(which), recipient, urgency)
 
     def _stop_lanes(self, refusals: Sequence[Refused], recorded: Sequence[Row]) -> None:
         for refused, row in zip(refusals, recorded, strict=True):
