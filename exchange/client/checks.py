@@ -38,7 +38,7 @@ from exchange.errors import (
     VerificationError,
     refuse,
 )
-from exchange.identity import verify_signer
+from exchange.identity import Signer, verify_signer
 from exchange.log import LeafKind, StoredProof, TrustedLogs, leaf_bytes
 from exchange.note import NoteVerifier
 from exchange.submission import Received, Statement
@@ -162,10 +162,9 @@ class Checker:
         if message.recipient not in {"", self.organisation}:
             return refuse(RefusalCode.NOT_A_PARTY, "header.recipient")
         try:
-            # The author's clock, never a later one than ours: a message may wait for months, and
-            # its certificate has expired by then.  Whether it was valid on arrival the bridge saw.
-            at = min(message.created, evidence.now)
-            signed_by = self._signer(MESSAGE_TYPE, message.header, signature, evidence, at)
+            signed_by = self._signer(
+                MESSAGE_TYPE, message.header, signature, evidence, message.created
+            )
         except VerificationError as failure:
             if failure.facts.get("rule") in _NOT_THE_AUTHORS_FAULT:
                 raise
@@ -211,9 +210,8 @@ class Checker:
                 payload_type, statement.statement, statement.signature, bridge, allowed=(ED25519,)
             )
             return
-        at = min(statement.time, evidence.now)
         signed_by = self._signer(
-            payload_type, statement.statement, statement.signature, evidence, at
+            payload_type, statement.statement, statement.signature, evidence, statement.time
         )
         if signed_by != statement.organisation:
             raise VerificationError(_OTHER_SIGNER.fill(named=statement.organisation, by=signed_by))
@@ -224,17 +222,36 @@ class Checker:
         payload: bytes,
         signature: Signature,
         evidence: _Evidence,
-        at: datetime,
+        stated: datetime,
     ) -> str:
-        """Return the organisation that signed *payload*; raises `VerificationError`."""
+        """Return who signed *payload*, said to be of the time *stated*; raises `VerificationError`."""
         chain = evidence.chains.get(signature.key_id)
         if chain is None:
             raise VerificationError(_NO_CHAIN, rule=_CERTIFICATE_MISSING)
-        signer = verify_signer(chain, self.trust, at)
+        signer = self._valid_signer(chain, stated, evidence.now)
         evidence.verifier.verify(
             payload_type, payload, signature, signer.key, allowed=(P256_SHA256,)
         )
         return signer.organisation
+
+    def _valid_signer(self, chain: tuple[bytes, ...], stated: datetime, now: datetime) -> Signer:
+        """
+        Return the signer, valid at some time from *stated* to *now*: then it was signed.
+
+        A statement may have waited for months, here or at its author's, so that its certificate
+        has expired since, or is newer than the statement.  Whether it was valid on arrival the
+        first bridge saw.
+        """
+        try:
+            return verify_signer(chain, self.trust, now)
+        except VerificationError as failure:
+            not_before = failure.facts.get("not_before")
+            if failure.facts.get("rule") != Rule.VALIDITY or not_before is None:
+                raise
+            earlier = max(stated, datetime.fromisoformat(not_before))
+            if earlier >= now:
+                raise
+        return verify_signer(chain, self.trust, earlier)
 
 
 def _fault(
