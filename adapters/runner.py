@@ -152,6 +152,7 @@ class Runner:
         """Hand over what has come, waiting up to *wait* for it; return how many items came."""
         items = self.client.pull(wait=wait)
         self._note(pulled=self.pace.clock().isoformat(), checkpoint=self.client.checkpoint)
+        self._note_error("pull", None)
         statements: list[Acknowledgement] = []
         stopped: set[str] = set()
         failure: Exception | None = None
@@ -168,7 +169,8 @@ class Runner:
             if isinstance(statement, Declined):
                 stopped.add(item.lane)
         self._acknowledge(statements)
-        self._note_error("pull", failure)
+        if items:  # while nothing comes, the platform's newest failure is still the newest
+            self._note_error("platform", failure)
         return len(items)
 
     def _hand_over(
