@@ -186,7 +186,7 @@ def measures_stated(facts: Facts) -> Refusal | None:
 
 
 def ground_new(facts: Facts) -> Refusal | None:
-    """A second return of the same hand-off needs a new ground (DESIGN, from R21 and R30)."""
+    """A second return of the same hand-off needs a new ground (from R21 and R30)."""
     act, handoff = facts.message.act, facts.context.handoff
     if not isinstance(act, Return) or handoff is None:
         return None

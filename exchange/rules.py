@@ -98,13 +98,13 @@ RULES: tuple[Numbered, ...] = (
     _rule(2, "R49", "S0 S1 S3 S4", OPEN, guards.region_valid),
     _rule(3, "R49", "S0 S1 S3 S4", OPEN | OFFER | RETURN, guards.organisations_valid),
     _rule(4, "R49 R33", "S0 S3 S4", OPEN | OFFER, guards.matter_known),
-    _rule(5, "DESIGN §3", "ours", PINNED, guards.profile_known),
-    _rule(6, "DESIGN §3", "ours", OPEN | PINNED, guards.editions_known),
+    _rule(5, "life cycle", "ours", PINNED, guards.profile_known),
+    _rule(6, "life cycle", "ours", OPEN | PINNED, guards.editions_known),
     _rule(7, "R02", "S2 S4", ALL, guards.not_secret),
     _rule(8, "R02 R03", "S0 S1 S2 S3 S4", OFFER, guards.not_excluded),
     # -- where it stands
-    _rule(9, "DESIGN §3", "ours", guards.BEGINNING, guards.ticket_open),
-    _rule(10, "DESIGN §5", "ours", ALL, guards.marker_same),
+    _rule(9, "life cycle", "ours", guards.BEGINNING, guards.ticket_open),
+    _rule(10, "contract", "ours", ALL, guards.marker_same),
     # -- what profile and catalogue ask
     _rule(11, "R31", "S0 S1 S4", OFFER | RELIEVING, guards.danger_disposed_of),
     _rule(12, "R04 R11 R15 R20 R22 R23 R33 R40", "S0 S1 S2 S3 S4", OFFER, offering.route_allowed),
@@ -114,12 +114,12 @@ RULES: tuple[Numbered, ...] = (
     _rule(16, "R12 R13", "S0 S3 S4", OFFER, offering.disposed_of_first),
     _rule(17, "R13", "S3", OFFER, offering.no_case_opened),
     _rule(18, "R21 R32", "S2 S4", RETURN, guards.measures_stated),
-    _rule(19, "DESIGN §3", "ours", RETURN, guards.ground_new),
+    _rule(19, "life cycle", "ours", RETURN, guards.ground_new),
     _rule(20, "R30", "S1", RETURN, guards.first_receiver_keeps),
     _rule(21, "R30", "S1", REFUSE, guards.return_agreed),
     _rule(22, "R30", "S0 S3 S4", RULE, guards.position_cited),
     _rule(23, "R40", "S0", OFFER, offering.police_first),
-    _rule(24, "DOMAIN §2", "ours", frozenset(GROUPS) | {Kind.SUPPLEMENT}, groups_present),
+    _rule(24, "contract", "ours", frozenset(GROUPS) | {Kind.SUPPLEMENT}, groups_present),
     _rule(25, "R24", "S4", OFFER, offering.immediate_dispatched),
 )
 

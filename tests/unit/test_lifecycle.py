@@ -43,7 +43,7 @@ from tests.unit.stories import (
     ticket,
 )
 
-# DESIGN's table, written down a second time and in another shape: whoever changes a row changes
+# The design's table, written down a second time and in another shape: whoever changes a row changes
 # both, or a test below names the row.  `+` opens the sender's own duty, `!` needs a take-over.
 LAW = """
 OFFERED   receiver sender    take>TAKEN release!>RETURNED
@@ -107,7 +107,7 @@ ALL_SAID = [k.value for k in HANDOFF_KINDS if k is not Kind.RULE] + [f"rule:{r}"
 def test_every_state_kind_side_and_outcome_is_allowed_or_refused_as_the_law_says(
     state: State,
 ) -> None:
-    """Nothing is allowed that DESIGN's table does not name, and nothing it names is refused."""
+    """Nothing is allowed that the design's table does not name, and nothing it names is refused."""
     moves = law()
     for said, side, taken_over in product(ALL_SAID, SIDES, [False, True]):
         word, _, ruling = said.partition(":")
@@ -147,7 +147,7 @@ def test_every_state_kind_side_and_outcome_is_allowed_or_refused_as_the_law_says
 
 
 def test_the_columns_are_the_law() -> None:
-    """Who decides and who answers stand as DESIGN gives them."""
+    """Who decides and who answers stand as the design gives them."""
     for line in LAW.strip().splitlines():
         state, decider, answerer, *_ = line.split()
         standing = STATES[State[state]]
