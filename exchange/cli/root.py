@@ -70,7 +70,27 @@ _ABOUT = Text(
 )
 
 
-@click.group(cls=LazyGroup, name="exchange", lazy=_COMMANDS, text=_ABOUT)
+@contextmanager
+def _pipe() -> Iterator[None]:
+    """End quietly when whoever reads our output has read enough."""
+    try:
+        yield
+    except BrokenPipeError:
+        # What is still buffered would be complained about at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
+
+
+class _Root(LazyGroup):
+    """The root; click would end a closed pipe with another exit code."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command."""
+        with _pipe():
+            return super().invoke(ctx)
+
+
+@click.group(cls=_Root, name="exchange", lazy=_COMMANDS, text=_ABOUT)
 @click.option(
     "--lang",
     cls=Option,
@@ -145,17 +165,6 @@ def spoken(
             return lang, ["--lang", value] if value else ["--lang"]
         lang = "zh" if value == "zh" else "en"
     return lang, rest
-
-
-@contextmanager
-def _pipe() -> Iterator[None]:
-    """End quietly when whoever reads our output has read enough."""
-    try:
-        yield
-    except BrokenPipeError:
-        # What is still buffered would be complained about at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(0) from None
 
 
 @contextmanager

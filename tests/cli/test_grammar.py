@@ -137,11 +137,12 @@ def test_both_kinds_of_configuration_are_shown_and_checked(exchange: Shell, town
     assert "target" in exchange("config", "show", "--json", "--config", town.hotline).data
 
 
-def test_a_closed_pipe_is_quiet() -> None:
+@pytest.mark.parametrize("words", [["catalog", "list", "--json"], ["catalog", "list"]])
+def test_a_closed_pipe_is_quiet(words: list[str]) -> None:
     """Whoever has read enough hangs up; nothing is said on standard error."""
     code = "from exchange.cli import main; main()"
     with subprocess.Popen(
-        [sys.executable, "-c", code, "catalog", "list", "--json"],
+        [sys.executable, "-c", code, *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as process:
