@@ -109,10 +109,6 @@ class Acknowledging:
             recipient=known.author, lane=waiting[0][1], urgency=1, message_id=known.id
         )
         if statement.code is not None:
-            place = piece.caller, known.leaf_index
-            if place in self._declined:
-                return Recorded(leaf_index=None)  # a repeat: its author was told
-            self._declined.add(place)
             return self._refused(statement, known, deliver)
         self._written[known.id, piece.caller] = index
         handoff = self._working.handoffs.get(known.handoff_id)
@@ -160,7 +156,11 @@ class Acknowledging:
             return refuse(RefusalCode.AUTHOR_MISMATCH, "statement.organisation", "signer", text)
         return None
 
-    def _refused(self, statement: Statement, known: Known, deliver: Delivery) -> Refused:
+    def _refused(self, statement: Statement, known: Known, deliver: Delivery) -> Refused | Recorded:
+        place = statement.organisation, known.leaf_index
+        if place in self._declined:
+            return Recorded(leaf_index=None)  # a repeat: its author was told
+        self._declined.add(place)
         return Refused(
             message_id=known.id,
             digest=known.digest,

@@ -18,9 +18,10 @@ __all__ = ["pki"]
 
 
 @contextmanager
-def serving(pki: Pki, folder: Path, url: str, **limits: int) -> Iterator[Running]:
-    """Serve in this process with the database at *url*."""
-    path = write_settings(pki, folder, **limits)
+def serving(pki: Pki, folder: Path, url: str, more: str = "") -> Iterator[Running]:
+    """Serve in this process with the database at *url*; *more* are further lines of configuration."""
+    path = write_settings(pki, folder)
+    path.write_text(path.read_text(encoding="utf-8") + more, encoding="utf-8")
     found = Running(load_settings(path, {"EXCHANGE_DATABASE": url}))
     found.start()
     try:
