@@ -1,0 +1,186 @@
+"""One city's performance: its matters cross, its scenes are played, and everything is proved."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from exchange.demo import counts, proofs
+from exchange.demo.counts import Count
+from exchange.demo.director import Played, Scene
+from exchange.demo.proofs import Verified
+from exchange.demo.routes import crossings
+from exchange.demo.stage import Stage
+from exchange.demo.teller import Teller
+from exchange.text import Text
+
+#: The round of the crossing in whose midst the bridge is killed: what is said is under way.
+_KILL_IN_ROUND = 1
+
+_CITY = Text(
+    en="── {title} ({seed}): {platforms} platforms, one bridge on port {port}, real TLS",
+    zh="── {title}（{seed}）：{platforms} 个平台，一座网桥（端口 {port}），真实双向 TLS",
+)
+_CROSSING = Text(
+    en="  categories on their way: {done} of {of}", zh="  正在移交：{done}/{of} 类事项"
+)
+_CROSSED = Text(
+    en="  ✓ {done} of {of} categories crossed by their own route and were closed: {ways}.",
+    zh="  ✓ {done}/{of} 类事项按各自路径移交并办结：{ways}。",
+)
+_NOT_CROSSED = Text(en="  ✗ {title}: {why}", zh="  ✗ {title}：{why}")
+_KILLED = Text(
+    en="  ✓ The bridge was killed (SIGKILL) with {waiting} messages under way and started again in "
+    "{seconds:.1f} s; the platforms' spools went on by themselves.",
+    zh="  ✓ 网桥在 {waiting} 条消息在途时被强行终止（SIGKILL），{seconds:.1f} 秒后重启；"
+    "各平台暂存库自动续传。",
+)
+_SCENE = Text(en="  ✓ {title} ({rules}). {text}", zh="  ✓ {title}（{rules}）。{text}")
+_COUNTED = Text(
+    en="  ✓ Counted in all databases: {said} messages said, {came} written, {lost} lost, {doubled} "
+    "doubled.",
+    zh="  ✓ 逐库清点：发出 {said} 条、写入 {came} 条，丢失 {lost} 条、重复 {doubled} 条。",
+)
+_NOT_COUNTED = Text(
+    en="  ✗ The databases differ: {lost} lost, {doubled} doubled, {differing} states differ, "
+    "{waiting} still under way.",
+    zh="  ✗ 各库不一致：丢失 {lost} 条、重复 {doubled} 条、状态不符 {differing} 处、在途 {waiting} 条。",
+)
+_PROVED = Text(
+    en="  ✓ All receipts and the log verify: {stored} stored, {written} written, {refused} refused; "
+    "{entries} log entries.",
+    zh="  ✓ 全部回执与日志验证通过：存储 {stored}、写入 {written}、拒绝 {refused}；日志 {entries} 条。",
+)
+_NOT_PROVED = Text(
+    en="  ✗ Not everything verifies, first: {first}", zh="  ✗ 并非全部通过验证，首条：{first}"
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class Performance:
+    """What happened in one city."""
+
+    stage: Stage
+    crossed: list[Played] = field(default_factory=list)
+    scenes: list[Played] = field(default_factory=list)
+    #: Messages under way when the bridge was killed, and seconds until it was back.
+    killed: tuple[int, float] = (0, 0.0)
+    counts: list[Count] = field(default_factory=list)
+    waiting: int = 0
+    verified: Verified | None = None
+    seconds: float = 0.0
+
+    @property
+    def holds(self) -> bool:
+        """Whether everything came as promised."""
+        played = all(one.kept for one in (*self.crossed, *self.scenes))
+        counted = not self.waiting and bool(self.counts) and all(c.holds for c in self.counts)
+        return played and counted and self.verified is not None and self.verified.holds
+
+
+def perform(stage: Stage, scenes: Sequence[Scene], teller: Teller) -> Performance:
+    """Play everything of one city on its open stage; raises `DemoFailed` where it cannot go on."""
+    began = time.monotonic()
+    city, rules = stage.city, stage.city.profile
+    teller.line(
+        Text(
+            en=_CITY.en.format(
+                title=rules.title.en, seed=rules.seed, platforms=len(city.platforms),
+                port=stage.ground.port,
+            ),
+            zh=_CITY.zh.format(
+                title=rules.title.zh, seed=rules.seed, platforms=len(city.platforms),
+                port=stage.ground.port,
+            ),
+        )
+    )  # fmt: skip
+    found = Performance(stage=stage)
+    _cross(found, teller)
+    found.scenes = stage.director.play(scenes, finished=_tell_scene(teller))
+    _prove(found, teller)
+    found.seconds = time.monotonic() - began
+    return found
+
+
+def _cross(found: Performance, teller: Teller) -> None:
+    stage = found.stage
+    scenes = list(crossings(stage.city))
+    done = 0
+
+    def finished(played: Played) -> None:
+        nonlocal done
+        done += played.kept
+        teller.live(_CROSSING.fill(done=done, of=len(scenes)))
+        _tell_failure(teller, played)
+
+    def kill() -> None:
+        stage.bridge.process.kill()
+        found.killed = (counts.under_way(stage.ground), time.monotonic())
+        stage.bridge.launch()
+        stage.bridge.await_listening()
+        found.killed = (found.killed[0], time.monotonic() - found.killed[1])
+
+    teller.live(_CROSSING.fill(done=0, of=len(scenes)))
+    found.crossed = stage.director.play(scenes, finished=finished, midst={_KILL_IN_ROUND: kill})
+    ways: dict[str, int] = {}
+    for played in found.crossed:
+        if played.told is not None:
+            way = played.told.facts["direction"] + ("+" if played.told.facts["own_duty"] else "")
+            ways[way] = ways.get(way, 0) + 1
+    shown = ", ".join(f"{way} {count}" for way, count in sorted(ways.items()))
+    teller.line(_CROSSED.fill(done=done, of=len(scenes), ways=shown))
+    teller.line(_KILLED.fill(waiting=found.killed[0], seconds=found.killed[1]))
+
+
+def _tell_scene(teller: Teller) -> Callable[[Played], None]:
+    def finished(played: Played) -> None:
+        if played.told is None:
+            _tell_failure(teller, played)
+            return
+        title, rules, text = played.scene.title, played.scene.rules, played.told.text
+        teller.line(
+            Text(
+                en=_SCENE.en.format(title=title.en, rules=rules, text=text.en),
+                zh=_SCENE.zh.format(title=title.zh, rules=rules, text=text.zh),
+            )
+        )
+
+    return finished
+
+
+def _tell_failure(teller: Teller, played: Played) -> None:
+    title, why = played.scene.title, played.failure
+    if why is not None:
+        teller.line(
+            Text(
+                en=_NOT_CROSSED.en.format(title=title.en, why=why.en),
+                zh=_NOT_CROSSED.zh.format(title=title.zh, why=why.zh),
+            )
+        )
+
+
+def _prove(found: Performance, teller: Teller) -> None:
+    ground = found.stage.ground
+    counts.settle(ground)
+    found.waiting = counts.under_way(ground)
+    found.counts = counts.count(ground)
+    facts = {
+        name: sum(getattr(one, name) for one in found.counts)
+        for name in ("said", "came", "lost", "doubled", "differing")
+    }
+    counted = not found.waiting and all(one.holds for one in found.counts)
+    teller.line((_COUNTED if counted else _NOT_COUNTED).fill(**facts, waiting=found.waiting))
+    found.verified = verified = proofs.verify(ground)
+    if verified.holds:
+        teller.line(
+            _PROVED.fill(
+                stored=verified.stored, written=verified.written, refused=verified.refused,
+                entries=verified.entries,
+            )
+        )  # fmt: skip
+    else:
+        first = verified.findings[0]
+        teller.line(
+            Text(en=_NOT_PROVED.en.format(first=first.en), zh=_NOT_PROVED.zh.format(first=first.zh))
+        )

@@ -1,0 +1,115 @@
+"""
+All receipts and the log verify: asked afterwards, of files alone, with the program's own tools.
+
+The log by ``exchange log verify``; every receipt by `exchange.proof`, from what the platforms hold
+in their spools, with the networks' roots and the log's verifier key and without a bridge.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+
+from exchange.client import read_certificates
+from exchange.demo.city import Platform
+from exchange.demo.ground import Ground
+from exchange.envelope import read_file
+from exchange.log import StoredProof
+from exchange.note import NoteVerifier
+from exchange.proof import Proof, Trust, Verdict, prove
+from exchange.text import Text
+from exchange.trust import TrustStore
+from exchange.wire.receipt_files import LoggedStatement, ReceiptFile, envelope_parts, read_receipt
+
+_KEPT = (
+    "SELECT envelope, receipt, written FROM outgoing WHERE receipt IS NOT NULL AND receipt <> ''"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """What came of verifying: counts, and what was found wrong (nothing, if all is well)."""
+
+    #: Entries of the log.
+    entries: int
+    stored: int
+    written: int
+    refused: int
+    findings: tuple[Text, ...]
+
+    @property
+    def holds(self) -> bool:
+        """Whether everything verifies."""
+        return not self.findings
+
+
+def verify(ground: Ground) -> Verified:
+    """Verify the log and every receipt that a platform of *ground* holds."""
+    entries, findings = _log(ground)
+    counts = {"stored": 0, "written": 0, "refused": 0}
+    trust = _trust(ground)
+    for file in _receipts(ground):
+        proof = prove(file, trust)
+        counts["stored"] += file.stored is not None
+        counts["written"] += len(file.written)
+        counts["refused"] += len(file.refused)
+        findings += _broken(proof)
+    return Verified(entries=entries, findings=tuple(findings), **counts)
+
+
+def _log(ground: Ground) -> tuple[int, list[Text]]:
+    command = [sys.executable, "-m", "exchange", "log", "verify", "--json", "--config"]
+    done = subprocess.run(
+        [*command, str(ground.bridge_config)], capture_output=True, text=True, check=False,
+        encoding="utf-8",
+    )  # fmt: skip
+    try:
+        said = json.loads(done.stdout)
+    except ValueError:
+        why = done.stderr.strip() or done.stdout.strip()
+        return 0, [Text(en=f"exchange log verify: {why}", zh=f"exchange log verify：{why}")]
+    return said["size"], [Text(en=one["en"], zh=one["zh"]) for one in said["findings"]]
+
+
+def _trust(ground: Ground) -> Trust:
+    made = ground.certificates
+    verifier = NoteVerifier.parse(read_file(made.log_verifier).decode().strip())
+    networks = {p.code: p.network for p in ground.city.platforms.values()}
+    return Trust(networks=TrustStore.load(made.trust), logs=(verifier,), registered=networks)
+
+
+def _receipts(ground: Ground) -> Iterator[ReceiptFile]:
+    signers = [desk.signer.certificate for desk in ground.certificates.desks.values()]
+    chains = tuple(tuple(read_certificates(path)) for path in signers)
+    for platform in ground.city.platforms.values():
+        for envelope, receipt, written in _kept(ground, platform):
+            file = {**envelope_parts(envelope), "chains": chains}
+            for raw in filter(None, (receipt, written)):
+                found = read_receipt(raw)
+                if isinstance(found, StoredProof):
+                    file["stored"] = found
+                elif found.code is None:
+                    file["written"] = (LoggedStatement(statement=found),)
+                else:
+                    file["refused"] = (found,)
+            yield ReceiptFile(**file)
+
+
+def _kept(ground: Ground, platform: Platform) -> Iterator[tuple[bytes, bytes, bytes | None]]:
+    spool = ground.home(platform) / "spool.db"
+    with closing(sqlite3.connect(spool.resolve().as_uri() + "?mode=ro", uri=True)) as database:
+        yield from database.execute(_KEPT)
+
+
+def _broken(proof: Proof) -> Iterator[Text]:
+    for one in proof.obligations:
+        if one.verdict is Verdict.BROKEN:
+            yield Text(
+                en=f"{proof.message_id}: {one.what.en}: {one.found.en}",
+                zh=f"{proof.message_id}：{one.what.zh}：{one.found.zh}",
+            )

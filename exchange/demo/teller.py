@@ -1,0 +1,59 @@
+"""What the demo tells while it runs: a line for what happened, a live line for what is under way."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import TextIO
+
+from exchange.text import Language, Text
+
+#: `adapters.reminder` rings once for routine matters and more often for urgent ones.
+_URGENT = "\a\a\a"
+
+
+class Teller:
+    """Tells people on *stream* in *language*; on a terminal the live line is written over."""
+
+    def __init__(self, stream: TextIO, language: Language) -> None:
+        self.language = language
+        self._stream = stream
+        self._terminal = stream.isatty()
+        self._live = ""
+        self._lock = threading.Lock()
+
+    def line(self, text: Text | None = None) -> None:
+        """Tell one line, or leave an empty one."""
+        said = text.say(self.language) if text is not None else ""
+        with self._lock:
+            self._wipe()
+            self._stream.write(said + "\n")
+            self._stream.flush()
+
+    def live(self, text: Text) -> None:
+        """Show what is under way, until the next line; nothing where nobody sees it live."""
+        if not self._terminal:
+            return
+        with self._lock:
+            self._wipe()
+            self._live = text.say(self.language)
+            self._stream.write(self._live)
+            self._stream.flush()
+
+    def rang(self, warning: str) -> None:
+        """Pass a platform's bell on to the terminal, where it rang for something urgent."""
+        if not (self._terminal and warning.startswith(_URGENT)):
+            return
+        with self._lock:
+            self._stream.write("\a")
+            self._stream.flush()
+
+    def _wipe(self) -> None:
+        if self._live:
+            self._stream.write("\r\x1b[K")
+            self._live = ""
+
+
+def standard(language: Language, *, as_data: bool) -> Teller:
+    """Return the teller of the command: on standard output, or beside data on standard error."""
+    return Teller(sys.stderr if as_data else sys.stdout, language)
