@@ -28,7 +28,7 @@ test-sqlalchemy20: $(VENV)-sqlalchemy20/.installed ## The store's tests once mor
 
 .PHONY: bench
 bench: $(VENV)/.installed ## Tickets per second beside the bare limit of this machine
-	@$(BIN)/python -m bench $(ARGS)
+	@$(BIN)/python -m tests.bench $(ARGS)
 
 .PHONY: check
 check: $(VENV)/.installed ## Style, types, contract, generated code, architecture

@@ -116,7 +116,7 @@ class Store:
         `TamperingFound` when its log does not end with a checkpoint that *key* signed, and
         `StoreUnavailable` when it cannot be reached.
         """
-        store = cls(connect(url), key)
+        store = cls(connect(url, keyed=True), key)
         try:
             check_version(store._engines)
             with store.writing():

@@ -102,9 +102,10 @@ class Postgresql:
         self, connection: Connection, table: Table, rows: Sequence[Row], changes: Sequence[str]
     ) -> None:
         """Insert *rows* or, where their first column is known, set the columns *changes* (maybe none)."""
-        form = _upsert_form(table, tuple(changes)).replace("{}", "%s")
+        # One statement over arrays: half the time of `executemany`, and one plan for any number.
+        form = _many_form(table, tuple(changes))
         with _raw(connection).cursor() as cursor:
-            cursor.executemany(form, rows)
+            cursor.execute(form, [list(column) for column in zip(*rows, strict=True)])
 
 
 def driver_of(kind: str) -> Driver:
@@ -130,7 +131,8 @@ def _postgresql_form(statement: str) -> str:
     return statement.format(
         "%s", "%s", "%s", "%s", "%s", "%s", "%s", "%s", "%s", "%s",
         among="= ANY(%s)",
-        outside="<> ALL(%s)",
+        # Unlike `<> ALL`, hashed under every plan: it is asked of each row that waits.
+        outside="NOT IN (SELECT unnest(%s::text[]))",
     )  # fmt: skip
 
 
@@ -170,6 +172,13 @@ def _upsert_form(table: Table, changes: tuple[str, ...]) -> str:
         )
     then = f"UPDATE SET {', '.join(sets)}" if sets else "NOTHING"
     return f"{_insert_form(table)} ON CONFLICT ({names(table)[0]}) DO {then}"
+
+
+@cache
+def _many_form(table: Table, changes: tuple[str, ...]) -> str:
+    head, _, then = _upsert_form(table, changes).partition(" VALUES (")
+    marks = ", ".join(f"%b::{kind}[]" for kind in _postgresql_types(table))
+    return f"{head} SELECT * FROM unnest({marks}){then[then.index(')') + 1 :]}"  # noqa: S608 (our own names)
 
 
 @cache

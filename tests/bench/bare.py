@@ -168,7 +168,9 @@ class BarePostgresql:
 def bare(url: str) -> Bare:
     """Return the bare form of the empty database at *url*, its tables made and its log begun."""
     migrate(url)
-    made: Bare = BareSqlite(url) if make_url(url).get_backend_name() == SQLITE else BarePostgresql(url)
+    made: Bare = (
+        BareSqlite(url) if make_url(url).get_backend_name() == SQLITE else BarePostgresql(url)
+    )
     start: Row = ("bare", 0, bytes(32), 0)
     made.write(Batch(inserts=[(tables.log, [start])], head=(0, bytes(32), 0)))
     return made
@@ -182,4 +184,3 @@ def time_batches(database: Bare, batches: Sequence[Batch], skip: int) -> float:
     for batch in batches[skip:]:
         database.write(batch)
     return time.perf_counter() - begun
-

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from certs.development import Desk
 from exchange import workdays
 from exchange.bridge import Bridge, Policy
 from exchange.client import SealedMessage, read_certificates
@@ -30,7 +31,6 @@ from exchange.wire.receipts import (
 from tests.bench.bare import Batch, recording
 from tests.bench.place import RECEIVER, SENDER, Place
 from tests.bench.tickets import PROFILE, batches
-from tests.pki import Desk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -72,38 +72,41 @@ class Bench:
         """Push through a real bridge until the last receipt is checked."""
         with self._bridge() as (_, port), self._sender(port) as sender:
             sender.ask(0, WARM * BATCH * MESSAGES)
-            begun, ended = sender.ask(WARM * BATCH * MESSAGES, len(self.load.bulk))
+            begun, ended, _ = sender.ask(WARM * BATCH * MESSAGES, len(self.load.bulk))
         return self.tickets / float(ended - begun)
 
     def end_to_end(self) -> float:
         """Push, pull, acknowledge: until the last "written" is durable."""
         with self._desks() as (_, sender, receiver):
-            return self.tickets / self._through(sender, receiver)
+            return self.tickets / self._through(sender, receiver)["elapsed"]
 
     def profile(self) -> dict[str, tuple[float, float]]:
         """Return CPU and elapsed µs a ticket by stage, end to end."""
         with self._desks(spans=True) as (bridge, sender, receiver):
-            seconds = self._through(sender, receiver, bridge)
+            whole = self._through(sender, receiver, bridge)
             found: dict[str, tuple[float, float]] = bridge.ask("read")
+        found |= {name: (seconds, seconds) for name, seconds in whole.items()}
         scale = 1e6 / self.tickets
-        stages = {name: (cpu * scale, wall * scale) for name, (cpu, wall) in found.items()}
-        return stages | {"elapsed": (0.0, seconds * scale)}
+        return {name: (cpu * scale, wall * scale) for name, (cpu, wall) in found.items()}
 
     def _through(
         self,
         sender: parties.Process,
         receiver: parties.Process,
         bridge: parties.Process | None = None,
-    ) -> float:
+    ) -> dict[str, float]:
+        """Send all tickets through; return seconds elapsed and CPU seconds of the desks."""
         warm = WARM * BATCH * MESSAGES
+        taken: dict[str, float] = {}
         for first, last in ((0, warm), (warm, len(self.load.bulk))):
             if bridge is not None:
                 bridge.ask("start")
             receiver.send(last - first)
             sender.send(first, last)
-            begun, _ = sender.answer()
-            _, ended = receiver.answer()
-        return float(ended - begun)
+            begun, _, sent = sender.answer()
+            _, ended, received = receiver.answer()
+            taken = {"elapsed": ended - begun, "sender": sent, "receiver": received}
+        return taken
 
     # -- one urgent ticket, in milliseconds
 
@@ -115,8 +118,8 @@ class Bench:
                 receiver.send(MESSAGES)
                 time.sleep(IDLE)
                 sender.send(first, first + MESSAGES)
-                came, _ = receiver.answer()
-                begun, _ = sender.answer()
+                came, *_ = receiver.answer()
+                begun, *_ = sender.answer()
                 taken.append((came - begun) * 1000)
         return taken[WARM:]
 
@@ -155,7 +158,9 @@ class Bench:
             with parties.running(parties.bridge, settings, spans) as bridge:
                 yield bridge, port
 
-    def _sender(self, port: int, *, urgent: bool = False) -> AbstractContextManager[parties.Process]:
+    def _sender(
+        self, port: int, *, urgent: bool = False
+    ) -> AbstractContextManager[parties.Process]:
         messages = self.load.urgent if urgent else self.load.bulk
         return parties.running(parties.sender, self.place, port, messages)
 

@@ -97,7 +97,9 @@ def bridge(connection: Connection, settings: Path, spans: bool) -> None:
 
     def listen() -> None:
         for (command,) in _commands(connection):
-            connection.send(measured.start() if command == "start" else measured.read())
+            if command == "start":
+                measured.start()
+            connection.send(measured.read())
         os.kill(os.getpid(), 15)
 
     threading.Thread(target=listen, daemon=True).start()
@@ -110,26 +112,27 @@ def bridge(connection: Connection, settings: Path, spans: bool) -> None:
 def sender(
     connection: Connection, place: Place, port: int, messages: Sequence[SealedMessage]
 ) -> None:
-    """Push ``(first, last)`` of *messages* in calls of 128, a few at once; answer when, and how."""
+    """Push ``(first, last)`` of *messages*; answer when it began and ended, and its CPU seconds."""
     with place.client(SENDER.organisation, port) as client, ThreadPoolExecutor(WINDOW) as window:
         for first, last in _commands(connection):
             calls = batches(messages[first:last], CALL)
-            begun = time.monotonic()
+            begun, used = time.monotonic(), time.process_time()
             for results in window.map(client.push_sealed, calls):
                 bad = next((result for result in results if result.stored is None), None)
                 if bad is not None:
                     raise RuntimeError(bad)
-            connection.send((begun, time.monotonic()))
+            connection.send((begun, time.monotonic(), time.process_time() - used))
 
 
 # -- the desk that receives
 
 
 def receiver(connection: Connection, place: Place, port: int) -> None:
-    """Pull and acknowledge ``(count,)`` messages; answer when the first came and the last was done."""
+    """Pull and acknowledge ``(count,)`` messages; answer when the first came, the end, its CPU."""
     with place.client(RECEIVER.organisation, port) as client:
         for (count,) in _commands(connection):
-            connection.send(_receive(client, count))
+            used = time.process_time()
+            connection.send((*_receive(client, count), time.process_time() - used))
 
 
 def _receive(client: ExchangeClient, count: int) -> tuple[float, float]:
@@ -162,7 +165,7 @@ def _receive(client: ExchangeClient, count: int) -> tuple[float, float]:
 
 def _written(item: object) -> Written:
     if not isinstance(item, IncomingMessage):
-        raise RuntimeError(item)
+        raise TypeError(item)
     return Written(
         message_id=item.message_id,
         digest=item.digest,

@@ -9,6 +9,7 @@ process's CPU time.
 from __future__ import annotations
 
 import functools
+import re
 import threading
 import time
 from collections import defaultdict
@@ -23,6 +24,12 @@ from exchange.server import exchange_service, guard
 from exchange.store import drivers, writer
 
 _Frame = list[float]
+_FROM = re.compile(r"FROM (?:\(SELECT .*? FROM )?(\w+)")
+
+
+def _looked_up(_driver: object, _connection: object, statement: str, *_: object) -> str:
+    found = _FROM.search(statement)
+    return f"look up: {found.group(1) if found else statement}"
 
 
 class Spans:
@@ -75,6 +82,8 @@ class Spans:
     def install(self) -> None:
         """Put spans around the stages of this process's bridge."""
         loop: Any = exchange_service
+        door: Any = guard
+        keeping: Any = writer
         for name, stage in (
             ("read_envelope", "wire: envelope, field rules, group digests"),
             ("_read_acknowledgement", "wire: written receipts"),
@@ -83,19 +92,20 @@ class Spans:
             ("_signer_of", "answer: deliveries"),
         ):
             setattr(loop, name, self.around(stage, getattr(loop, name)))
-        vars(guard)["read_request"] = self.around("wire: request", guard.read_request)
-        vars(guard)["identify"] = self.around("identity", guard.identify)
+        door.read_request = self.around("wire: request", door.read_request)
+        door.identify = self.around("identity", door.identify)
         self._methods(Verifier, verify="signature")
-        self._methods(decide.Working, load="store: look up", decide="decide")
-        self._methods(acknowledge.Acknowledging, load="store: look up", decide="decide")
+        self._methods(decide.Working, load="look up: rows to types", decide="decide")
+        self._methods(acknowledge.Acknowledging, load="look up: rows to types", decide="decide")
         self._methods(Bridge, drain="drain: the rest", pull="pull: leases")
         self._methods(writer.Writer, record="record: rows and mail")
-        vars(writer)["advance"] = self.around("log: tree, checkpoint, proofs", writer.advance)
+        keeping.advance = self.around("log: tree, checkpoint, proofs", keeping.advance)
         for driver in (drivers.Sqlite, drivers.Postgresql):
             by_table = lambda _self, _connection, table, *_: f"store: {table.name}"  # noqa: E731
             for name in ("insert", "upsert"):
                 setattr(driver, name, self.around(by_table, getattr(driver, name)))
-            self._methods(driver, execute="store: log head, mailbox changes", fetch="store: look up")
+            self._methods(driver, execute="store: log head, mailbox changes")
+            driver.fetch = self.around(_looked_up, driver.fetch)  # type: ignore[method-assign]
         self._commits()
 
     def _methods(self, owner: type, **stages: str) -> None:

@@ -24,7 +24,12 @@ MESSAGES = 2
 
 _ROADS = ("滨河路", "长兴街", "石子河巷", "府后街", "英雄路", "太行大道", "延安南路", "捉马西街")
 _PLACES = ("公交站台东侧", "小学门口", "农贸市场出口", "十字路口北侧", "小区西门", "医院急诊入口")
-_THINGS = ("两辆小型客车剐蹭", "货车侧翻占用机动车道", "电动自行车与行人相撞", "多辆车违停致路口拥堵")
+_THINGS = (
+    "两辆小型客车剐蹭",
+    "货车侧翻占用机动车道",
+    "电动自行车与行人相撞",
+    "多辆车违停致路口拥堵",
+)
 _ASKS = ("请交警到场疏导并勘查", "请尽快派员处置，恢复通行", "请拖移车辆并调取路口监控")
 
 
@@ -123,7 +128,9 @@ def _groups(chance: random.Random, number: int, now: datetime) -> dict[str, dict
         "matter": {
             "title": f"{road}{place}{thing}",
             "appeal_type": "APPEAL_TYPE_HELP",
-            "catalogue_items": [{"item_id": MATTER, "edition": "2026.1", "display": "道路交通事故"}],
+            "catalogue_items": [
+                {"item_id": MATTER, "edition": "2026.1", "display": "道路交通事故"}
+            ],
             "occur_time": began,
             "involved_unit_name": "无",
         },
