@@ -49,9 +49,11 @@ def read(envelope: pb.Envelope, header: pb.Header | None = None) -> Received:
     return read_envelope(envelope.SerializeToString())
 
 
-def with_group(number: int, content: bytes, salt: bytes = bytes(16)) -> pb.Envelope:
-    """Return an accepted supplement that carries one group more, bound by its header."""
-    envelope = sealed(Kind.SUPPLEMENT)
+def with_group(
+    number: int, content: bytes, salt: bytes = bytes(16), kind: Kind = Kind.TAKE
+) -> pb.Envelope:
+    """Return an accepted message that carries one group more, bound by its header."""
+    envelope = sealed(kind)
     header = pb.Header.FromString(envelope.header)
     envelope.groups.add(group=number, salt=salt, content=content)
     header.groups.add(group=number, digest=group_digest(number, salt, content))

@@ -207,7 +207,7 @@ class TestGroups:
 
     def test_field_rules_go_before_digests(self) -> None:
         """FIELD_INVALID stands before GROUP_DIGEST_MISMATCH, whatever comes first in the bytes."""
-        envelope = with_group(Group.GROUNDS, b"")
+        envelope = with_group(Group.GROUNDS, b"", kind=Kind.SUPPLEMENT)
         envelope.groups[0].salt = b"s" * 16
 
         received = read(envelope)
