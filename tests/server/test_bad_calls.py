@@ -99,6 +99,18 @@ def test_too_much_metadata_is_told(hotline: Caller, size: int) -> None:
     assert (code, facts["rule"]) == (grpc.StatusCode.INVALID_ARGUMENT, "metadata-size")
 
 
+def test_health_too_takes_only_so_much_metadata(hotline: Caller) -> None:
+    """What anybody may call is bounded as well, and malformed bytes are told."""
+    for request, metadata, rule in (
+        (b"", (("x", "y" * 4500),), "metadata-size"),
+        (b"\xff", (), "malformed"),
+    ):
+        with pytest.raises(grpc.RpcError) as raised:
+            raw_call(hotline, "/grpc.health.v1.Health/Check", request, metadata=metadata)
+        code, _, facts = failure(raised)
+        assert (code, facts["rule"]) == (grpc.StatusCode.INVALID_ARGUMENT, rule)
+
+
 def test_metadata_beyond_the_wall_is_cut_off_by_grpc(hotline: Caller) -> None:
     """No code of ours runs."""
     with pytest.raises(grpc.RpcError) as raised:

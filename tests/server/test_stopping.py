@@ -101,6 +101,30 @@ def test_a_push_inside_is_answered_before_the_end(
         again.stop()
 
 
+def test_a_push_given_up_counts_until_it_is_stored(pki: Pki, tmp_path: Path) -> None:
+    """Calling and hanging up is no way past the limit of messages in flight."""
+    with (
+        running(pki, tmp_path, messages_in_flight=512) as found,
+        calling(pki, found.port, CITY_12345) as caller,
+    ):
+        gate = Gate(found)
+        sealed = caller.sealer.seal(matter())
+        request = pb.PushMessagesRequest(
+            envelopes=[s.envelope for s in sealed], certificates=caller.certificates
+        )
+        given_up = caller.exchange.PushMessages.future(request)
+        assert gate.begun.wait(30)
+        given_up.cancel()
+        while not [e for e in found.events("call") if e["code"] == "CANCELLED"]:
+            assert not gate.opened.is_set()
+        many = pb.PushMessagesRequest(envelopes=[b"x"] * 511)
+        with pytest.raises(grpc.RpcError) as raised:
+            caller.exchange.PushMessages(many)
+        assert failure(raised)[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
+        gate.opened.set()
+        assert caller.push(sealed)[0].HasField("stored")
+
+
 def test_waiting_pulls_end_with_the_bridge(bridge: Running, police: Caller) -> None:
     """They answer with nothing, well before their minute; no adapter sees a failure."""
     with ThreadPoolExecutor(1) as pool:

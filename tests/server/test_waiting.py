@@ -18,6 +18,7 @@ from exchange._proto.v1 import exchange_service_pb2 as pb
 from exchange.acts import Kind, Urgency
 from exchange.client.messages import OutgoingMessage, SealedMessage
 from exchange.delivery import LEASE
+from exchange.submission import Delivered
 from tests.pki import CITY_110, Pki
 from tests.server.running import Caller, Running, calling, failure, matter, running
 
@@ -190,6 +191,31 @@ def test_who_gives_up_leaves_nothing_behind(
     listening(bridge, 0)
     hotline.push(hotline.sealer.seal(matter()))
     assert police.pull(wait=1)
+
+
+def test_what_was_leased_for_nobody_is_given_back(
+    hotline: Caller, police: Caller, bridge: Running
+) -> None:
+    """A call given up while it leases: the next one need not wait for the lease's end."""
+    hotline.push(hotline.sealer.seal(matter()))
+    assert bridge.server is not None
+    service = bridge.server._bridge
+    pull, leased, gone = service.pull, threading.Event(), threading.Event()
+
+    def held(organisation: str, limit: int, now: datetime) -> list[Delivered]:
+        delivered = pull(organisation, limit, now)
+        leased.set()
+        assert gone.wait(30)
+        return delivered
+
+    service.pull = held  # type: ignore[method-assign]
+    call = police.exchange.PullMessages.future(A_MINUTE)
+    assert leased.wait(30)
+    call.cancel()
+    listening(bridge, 0)
+    service.pull = pull  # type: ignore[method-assign]
+    gone.set()
+    assert police.pull()
 
 
 def test_only_so_many_may_wait(police: Caller, bridge: Running) -> None:
