@@ -117,4 +117,6 @@ def _unfit_group(group: int, bound: bool) -> Violation:
     name = group_name(group)
     code = RefusalCode.GROUP_DIGEST_MISMATCH
     text = code.text if bound else _UNBOUND.fill(group=name)
-    return Violation(field=f"groups.{name}", rule="group.digest" if bound else "group.bound", text=text)
+    return Violation(
+        field=f"groups.{name}", rule="group.digest" if bound else "group.bound", text=text
+    )
