@@ -15,7 +15,7 @@ import pytest
 
 from adapters.settings import read_gateway
 from exchange._proto.v1 import exchange_service_pb2 as pb
-from exchange._proto.v1 import message_pb2
+from exchange._proto.v1 import message_pb2, receipt_pb2
 from exchange._proto.v1.exchange_service_pb2_grpc import (
     ExchangeServiceServicer,
     add_ExchangeServiceServicer_to_server,
@@ -91,6 +91,20 @@ def test_a_receipt_of_a_log_that_is_not_trusted_is_not_believed(link: Link, pki:
 
     assert [None, None] == [result.stored for result in results]
     assert all(isinstance(result.failure, VerificationError) for result in results)
+
+
+def test_a_receipt_of_another_message_is_not_believed(link: Link) -> None:
+    """A true receipt given for the wrong message, or with a changed time, proves nothing."""
+    client = link.client(CITY_12345)
+    opened, offered = client.push(matter())
+    receipt = receipt_pb2.Receipt.FromString(opened.receipt).stored
+    client._check.stored(receipt, opened.digest)
+
+    with pytest.raises(VerificationError):
+        client._check.stored(receipt, offered.digest)
+    receipt.accept_time.seconds -= 3600
+    with pytest.raises(VerificationError):
+        client._check.stored(receipt, opened.digest)
 
 
 def test_a_network_without_roots_here_is_our_fault_not_the_authors(link: Link) -> None:
