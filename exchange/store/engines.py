@@ -30,7 +30,7 @@ LOCK_SECONDS = 5
 #: How many readers at once; more wait.
 READERS = 8
 
-# FULL: a receipt is given after the fsync, never before (DESIGN, promise 2).
+# FULL: a receipt is given after the fsync, never before (promise 2).
 _SQLITE_PRAGMAS = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
