@@ -43,6 +43,7 @@ def demo(*, profiles: tuple[str, ...], as_json: bool) -> None:
     del as_json
     from datetime import UTC, datetime
 
+    from exchange.demo import daily, disputes, incidents
     from exchange.demo.city import load_cities
     from exchange.demo.performance import perform
     from exchange.demo.process import DemoFailed, Leash
@@ -61,7 +62,15 @@ def demo(*, profiles: tuple[str, ...], as_json: bool) -> None:
                 ) as stage:
                     stage.open()
                     stage.await_open()
-                    holds &= perform(stage, [], teller).holds
+                    holds &= perform(
+                        stage,
+                        [
+                            *disputes.scenes(stage.city),
+                            *incidents.scenes(stage.city),
+                            *daily.scenes(stage.city),
+                        ],
+                        teller,
+                    ).holds
         except DemoFailed as failed:
             say(failed.text, err=True)
             raise click.exceptions.Exit(1) from failed
