@@ -46,7 +46,9 @@ class BridgeProcess:
         assert said.stdout is not None
         line = said.stdout.readline()
         if " listens on 127.0.0.1:" not in line:
-            raise NotStarted(said.wait(60), line + self.journal.read_text("utf-8"))
+            with said:
+                code = said.wait(60)
+            raise NotStarted(code, line + self.journal.read_text("utf-8"))
         self._process = said
         self.port = int(line.partition(" listens on 127.0.0.1:")[2].partition(".")[0])
 

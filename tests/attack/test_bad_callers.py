@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import uuid
 from datetime import UTC, datetime
+from typing import Any
 
 import grpc
 import pytest
@@ -52,7 +53,7 @@ def test_a_bad_certificate_gets_nothing_in(bridge: Running, pki: Pki, defect: st
         sealed = bad.sealer.seal(matter())
         with pytest.raises(grpc.RpcError) as raised:
             bad.push(sealed)
-    if raised.value.code() is grpc.StatusCode.UNAVAILABLE:  # type: ignore[attr-defined]
+    if raised.value.code() is grpc.StatusCode.UNAVAILABLE:
         assert defect in BY_TLS
     else:
         code, reason, facts = failure(raised)
@@ -158,7 +159,7 @@ def test_too_many_waiting_pulls_are_told_and_the_others_served(
     told = [call for call in _first_done(waiting, 4) if call.exception()]
     assert len(told) == 4
     for call in told:
-        error = call.exception()
+        error: Any = call.exception()
         assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert "16" in str(error.details())
     hotline.push(hotline.sealer.seal([m for _ in range(limit) for m in matter()]))
