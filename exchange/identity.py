@@ -40,8 +40,8 @@ from exchange.errors import NotAuthenticated, NotAuthorized, VerificationError
 from exchange.text import Text
 from exchange.trust import TrustStore
 
-# To be set in a server's environment before its first credential is made: with a key that is not
-# RSA no TLS 1.2 suite is left.  grpc's Python API has no option for the lowest version.
+# To be set in a server's environment before grpc is first imported (`exchange.server` does): with
+# a key that is not RSA no TLS 1.2 suite is left.  grpc's Python API has no option for the lowest version.
 TLS13_ONLY = {"GRPC_SSL_CIPHER_SUITES": "ECDHE-RSA-AES256-GCM-SHA384"}
 
 # A caller is verified afresh after this long; its validity is compared on every call.

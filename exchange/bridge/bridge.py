@@ -136,7 +136,8 @@ class Bridge:
         # The database's own words can hold what others stored; the kind of its error cannot.
         cause = error.__cause__
         text = _UNSTORABLE.fill(why=type(getattr(cause, "orig", None) or cause).__name__)
-        refusal = refuse(RefusalCode.FIELD_INVALID, "message", "storable", text)
+        path = "envelope" if isinstance(piece, Pushed) else "statement"
+        refusal = refuse(RefusalCode.FIELD_INVALID, path, "storable", text)
         ((record, answer),) = self._notary.refuse([(piece, refusal)], now)
         with self.store.writing() as writer:
             writer.record(refusals=[record], now=now)

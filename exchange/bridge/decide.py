@@ -7,10 +7,10 @@ so that a ticket, its offer and its take may arrive together.  Nothing is writte
 The checks of a pushed message, in order; the first that fails is the answer:
 
 1. the edge could read it (shape, field rules, group digests);
-2. it is signed, by a trusted signer, over these bytes;
-3. the author is the signer, and the caller is the author's gateway or its registered relay;
-4. its id was not accepted before: the same content gets the stored receipt again, other content
-   is refused;
+2. it was not accepted before: the same content gets the stored receipt again, for ever;
+3. it is signed, by a trusted signer, over these bytes; the author is the signer, and the caller is
+   the author's gateway or its registered relay;
+4. its id was not used for other content;
 5. what it refers to has arrived (else: retry);
 6. the numbered guards of profile and catalogue, and the life cycle's table (`exchange.rules`).
 """
@@ -45,6 +45,9 @@ AUTHOR_SUITES = frozenset({P256_SHA256})
 
 #: Besides an offer with a parallel duty.
 _OPENING_KINDS = frozenset({Kind.AGREE, Kind.RULE, Kind.TAKE_OVER})
+
+#: What a receiver does not say while a hand-off of its own is open.
+_AFTER_ONWARD = frozenset({Kind.RESULT, Kind.RETURN})
 
 _NOT_ARRIVED = Text(
     en="The {what} {id} has not arrived here yet; push it first, or try again later.",
@@ -124,22 +127,23 @@ class Working:
                 for known in self.writer.digests(whole).values()
                 if known.kind == Kind.OPEN_TICKET.value
             }
-        done = {m.handoff_id for m in fresh if m.kind is Kind.RESULT} & self.handoffs.keys()
-        if done:
-            self.children = {
-                parent: {h.id: h for h in handoffs}
-                for parent, handoffs in self.writer.children(done).items()
-            }
+        # A result or return waits for what its author handed on, also in this very drain.
+        self.children = {m.handoff_id: {} for m in fresh if m.kind in _AFTER_ONWARD}
+        for parent, handoffs in self.writer.children(self.children.keys() & self.handoffs).items():
+            self.children[parent] = {h.id: h for h in handoffs}
 
     def decide(self, pushed: Pushed, index: int) -> Decision:
         """Return what *pushed* comes to; if accepted, it is entry *index* of this drain."""
         message = pushed.received.message
         if message is None:
             return pushed.received.refusal or Refusal(code=RefusalCode.MALFORMED)
+        repeat = self._repeated(message)
+        if isinstance(repeat, Repeat) and self.policy.may_speak(pushed.caller, message.author):
+            # It was authenticated when it was accepted; its signer may have expired since.
+            return repeat
         refusal = self._authenticate(pushed, message)
         if refusal is not None:
             return refusal
-        repeat = self._repeated(message)
         if repeat is not None:
             return repeat
         try:
@@ -150,7 +154,7 @@ class Working:
             self.accepted[message.id] = (message.digest, index)
         return decision
 
-    # -- (2), (3): who says it
+    # -- (3): who says it
 
     def _authenticate(self, pushed: Pushed, message: Message) -> Refusal | None:
         signature = pushed.received.signature
@@ -175,7 +179,7 @@ class Working:
             return refuse(RefusalCode.AUTHOR_MISMATCH, "header.author", "caller", text)
         return None
 
-    # -- (4): accepted before?
+    # -- (2), (4): accepted before?
 
     def _repeated(self, message: Message) -> Repeat | InDrain | Refusal | None:
         known = self.known.get(message.id)

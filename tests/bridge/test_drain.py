@@ -79,6 +79,18 @@ class TestPush:
 
         assert [stored(o).proof for o in first] == [stored(o).proof for o in again]
 
+    def test_repeat_after_the_signer_expired(self, world: World, matter: Matter) -> None:
+        """A receipt has no time window: the signer need not be trusted any more."""
+        party = world.parties[HOTLINE]
+        (pushed,) = party.pushes(party.seal(world.opening(matter)))
+        (first,) = world.drain(pushed)
+
+        (again,) = world.drain(replace(pushed, author=None))
+        (stranger,) = world.drain(replace(pushed, author=None, caller=POLICE))
+
+        assert stored(first).proof == stored(again).proof
+        assert refused(stranger).code is RefusalCode.SIGNER_NOT_TRUSTED
+
     def test_repeat_in_one_drain(self, world: World, matter: Matter) -> None:
         """Twice in one drain is once, with one receipt."""
         party = world.parties[HOTLINE]
@@ -119,7 +131,7 @@ class TestPush:
 
         stored(outcomes[0])
         assert refused(outcomes[1]).code is RefusalCode.REGION_UNKNOWN
-        assert refused(outcomes[1]).violations[0].field == "open_ticket.region"
+        assert refused(outcomes[1]).violations[0].field == "header.open_ticket.region"
         stored(outcomes[2])
 
     def test_a_refused_id_is_judged_afresh(self, world: World, matter: Matter) -> None:
@@ -298,3 +310,36 @@ class TestLife:
 
         stored(outcomes[0])
         assert refused(outcomes[1]).code in {RefusalCode.WRONG_STATE, RefusalCode.SUPERSEDED}
+
+    @pytest.mark.parametrize("together", [True, False])
+    def test_no_result_while_an_onward_hand_off_is_open(
+        self, world: World, matter: Matter, together: bool
+    ) -> None:
+        """Who handed a matter on answers for it until that is done, also within one drain."""
+        hotline, police = world.parties[HOTLINE], world.parties[POLICE]
+        opening, offer = hotline.seal(world.opening(matter), world.offer(matter, POLICE))
+        (taken,) = police.seal(
+            world.message(Kind.TAKE, matter, recipient=HOTLINE, previous=offer.digest)
+        )
+        onward = replace(
+            world.offer(matter, DEPARTMENT, onward_of=matter.handoff_id, form="HANDOFF_FORM_JOINT"),
+            handoff_id=Matter().handoff_id,
+        )
+        result = world.message(
+            Kind.RESULT,
+            matter,
+            recipient=HOTLINE,
+            previous=taken.digest,
+            act={"settlement": "SETTLEMENT_SETTLED"},
+            groups={"disposal": {"content": "已现场处置完毕。"}},
+        )
+        work = [
+            *hotline.pushes([opening, offer]),
+            *police.pushes([taken, *police.seal(onward, result)]),
+        ]
+
+        outcomes = world.drain(*work) if together else [world.drain(one)[0] for one in work]
+
+        for outcome in outcomes[:4]:
+            stored(outcome)
+        assert refused(outcomes[4]).code is RefusalCode.ONWARD_OPEN
