@@ -335,7 +335,7 @@ def test_a_message_that_is_too_large(bridge: Running, pki: Pki, hotline: Caller)
         (
             pb.PushMessagesRequest(
                 envelopes=[b"x"],
-                certificates=[pb.CertificateChain(certificates=[b"x"])] * 17,
+                certificates=[message_pb2.CertificateChain(certificates=[b"x"])] * 17,
             ),
             "repeated.max_items",
         ),
