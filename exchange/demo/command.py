@@ -1,26 +1,24 @@
-"""``exchange demo``: a city at work, in two minutes, with nothing to set up."""
+"""``exchange demo``: a city at work, in a minute, with nothing to set up."""
 
 from __future__ import annotations
 
-import shutil
-import signal
-import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 import click
 
 from exchange.cli.grammar import command, json_option, language, option, say
+from exchange.cli.screen import show_json
 from exchange.text import Text
 
 PROFILES = ("changzhi", "shanghai", "wuyang", "xiangcheng", "inner-mongolia", "national")
 
-_STOPPED = Text(
-    en="Interrupted: every process of the demo was ended, its folder removed.",
+_ENDED = Text(
+    en="Interrupted: every process of the demo was ended and its temporary folder removed.",
     zh="已中断：演示的全部进程已结束，临时文件夹已删除。",
+)
+_ENDED_KEPT = Text(
+    en="Interrupted: every process of the demo was ended; what there is is in {folder}.",
+    zh="已中断：演示的全部进程已结束，已有内容保留于 {folder}。",
 )
 
 
@@ -28,84 +26,58 @@ _STOPPED = Text(
     "demo",
     en="Show a city at work: two networks, one bridge, real processes and certificates.\n"
     "Every matter crosses by its route; disputes, silence and a killed bridge included.\n"
-    "Exit: 0 everything came as promised, 1 something did not, 2 misused.",
+    "Exit: 0 all as promised, 1 something was not, 2 misused, 130 interrupted.",
     zh="演示一座城市的运行：两个网络、一座网桥，真实进程与证书。\n"
     "各类事项按各自路径移交，含争议、失联与网桥被强行终止。\n"
-    "退出码：0 全部符合承诺，1 有不符，2 用法有误。",
+    "退出码：0 全部符合承诺，1 有不符，2 用法有误，130 被中断。",
 )
 @option(
     "--profile", "profiles", multiple=True, type=click.Choice(PROFILES),
     en="Only this region; may be repeated.", zh="仅演示该地区，可多次给出。",
 )  # fmt: skip
+@option(
+    "--messages", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+    en="Real text instead of the invented matters: JSON lines with number, title, time, text.",
+    zh="以真实文本代替虚构事项：JSON 行，含 number、title、time、text。",
+)  # fmt: skip
+@option(
+    "--limit", type=click.IntRange(1, 10_000), default=60, show_default=True,
+    en="Messages of the file that are used.", zh="取用文件中的消息条数。",
+)  # fmt: skip
+@option(
+    "--keep", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+    en="Keep certificates, databases, configurations and logs there.",
+    zh="将证书、数据库、配置与日志保留在该文件夹。",
+)  # fmt: skip
 @json_option
-def demo(*, profiles: tuple[str, ...], as_json: bool) -> None:
+def demo(
+    *,
+    profiles: tuple[str, ...],
+    messages: Path | None,
+    limit: int,
+    keep: Path | None,
+    as_json: bool,
+) -> None:
     """Run the demo."""
-    del as_json
-    from datetime import UTC, datetime
+    # Loaded here, so that --help is quick.
+    from exchange.demo import program  # noqa: PLC0415
+    from exchange.demo.process import DemoFailed  # noqa: PLC0415
+    from exchange.demo.teller import standard  # noqa: PLC0415
 
-    from exchange.demo import daily, disputes, incidents
-    from exchange.demo.city import load_cities
-    from exchange.demo.performance import perform
-    from exchange.demo.process import DemoFailed, Leash
-    from exchange.demo.stage import Stage
-    from exchange.demo.teller import standard
-
-    teller = standard(language(), as_data=False)
-    cities = load_cities()
-    leash = Leash()
-    holds = True
-    with _folder(None) as folder, _terminable():
-        try:
-            for name in profiles or PROFILES:
-                with Stage(
-                    folder / name, cities[name], leash, datetime.now(UTC), teller.rang
-                ) as stage:
-                    stage.open()
-                    stage.await_open()
-                    holds &= perform(
-                        stage,
-                        [
-                            *disputes.scenes(stage.city),
-                            *incidents.scenes(stage.city),
-                            *daily.scenes(stage.city),
-                        ],
-                        teller,
-                    ).holds
-        except DemoFailed as failed:
-            say(failed.text, err=True)
-            raise click.exceptions.Exit(1) from failed
-        finally:
-            leash.let_go()
-    raise click.exceptions.Exit(0 if holds else 1)
-
-
-@contextmanager
-def _folder(keep: Path | None) -> Iterator[Path]:
-    """Give the demo's folder: *keep*, or one that is removed however the demo ends."""
-    if keep is not None:
-        keep.mkdir(parents=True, exist_ok=True)
-        yield keep
-        return
-    folder = Path(tempfile.mkdtemp(prefix="exchange-demo-"))
+    wish = program.Wish(
+        profiles=tuple(dict.fromkeys(profiles or PROFILES)),
+        keep=keep,
+        messages=messages,
+        limit=limit,
+    )
     try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Let SIGTERM end the demo as Ctrl-C does: in good order."""
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    except KeyboardInterrupt:
-        say(_STOPPED, err=True)
-        sys.stdout.flush()
+        ended = program.run(wish, standard(language(), as_data=as_json))
+    except DemoFailed as failed:
+        say(failed.text, err=True)
+        raise click.exceptions.Exit(1) from failed
+    except program.Interrupted:
+        say(_ENDED if keep is None else _ENDED_KEPT.fill(folder=keep), err=True)
         raise click.exceptions.Exit(130) from None
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    if as_json:
+        show_json(ended.data)
+    raise click.exceptions.Exit(0 if ended.holds else 1)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from exchange.demo.city import City, Role
 from exchange.demo.director import Scene
 from exchange.demo.routes import required_groups
 from exchange.demo.script import Case, Rounds, Step, Told
+from exchange.demo.words import filled
 from exchange.organisations import Direction
 from exchange.text import Text
 
@@ -236,32 +238,42 @@ def _refused(case: Case) -> Step:
 
 def unlisted(city: City) -> Rounds:
     """No list says whose it is: where the profile negotiates they talk first, else it is sent."""
-    case = Case(
-        city, P, "无人机坠落阳台", "报警人称一架无人机坠落阳台，机主不明，无人受伤。"
-    )  # fmt: skip
-    words = (
-        "清单未列事项，经与12345协商移交。"
-        if city.profile.negotiation
-        else "清单未列事项，派单移交。"
-    )
-    yield [case.open(), case.offer(H, words, groups=required_groups(city, P))]
-    steps = [case.say(H, "take")]
-    if city.profile.negotiation:
-        steps.insert(0, case.say(P, "call", "三方通话：双方协商确定由12345受理。"))
+    content = "报警人称一架无人机坠落阳台，机主不明，无人受伤。"
+    return agree_unlisted(city, P, "无人机坠落阳台", content, {})
+
+
+def agree_unlisted(
+    city: City, origin: Role, title: str, content: str, opening: Mapping[str, Any]
+) -> Rounds:
+    """Carry a matter on no list from *origin* to the other desk, as the profile has it (R33)."""
+    handler = H if origin is P else P
+    negotiation = city.profile.negotiation
+    words = "清单未列事项，经双方协商移交。" if negotiation else "清单未列事项，派单移交。"
+    case = Case(city, origin, title, content, **opening)
+    yield [case.open(), case.offer(handler, words, groups=required_groups(city, origin))]
+    steps = [case.say(handler, "take")]
+    if negotiation:
+        steps.insert(0, case.say(origin, "call", "三方通话：双方协商确定受理平台。"))
     yield steps
-    yield [case.say(H, "result", "已联系飞手取回并赔偿。")]
-    yield [case.say(P, "close", "报警人认可。"), case.conclude("办结。")]
-    how = (
-        "negotiated on a three-party call"
-        if city.profile.negotiation
-        else "sent on without negotiating"
-    )
-    wie = "三方通话协商确定" if city.profile.negotiation else "不经协商直接派单"
+    yield [case.say(handler, "result", "已处理完毕。")]
+    yield [case.say(origin, "close", "诉求人认可。"), case.conclude("办结。")]
+    how = Text(en="sent on without negotiating", zh="不经协商直接派单")
+    if negotiation:
+        how = Text(en="negotiated on a three-party call", zh="三方通话协商确定")
     return Told(
-        text=Text(
-            en=f"On no list: {how}, with the reason in writing, as R33 asks.",
-            zh=f"清单未列：{wie}，并书面写明原因（R33）。",
-        ),
+        text=filled(_UNLISTED, how=how),
         tickets=(case.ticket,),
-        facts={"negotiated": city.profile.negotiation},
-    )  # fmt: skip
+        facts={
+            "category": "",
+            "mode": "unlisted",
+            "direction": "110-12345" if origin is P else "12345-110",
+            "own_duty": "",
+            "negotiated": negotiation,
+        },
+    )
+
+
+_UNLISTED = Text(
+    en="On no list: {how}, with the reason in writing, as R33 asks.",
+    zh="清单未列：{how}，并书面写明原因（R33）。",
+)

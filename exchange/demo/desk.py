@@ -10,6 +10,7 @@ from typing import Any
 from exchange.demo.city import Platform
 from exchange.demo.ground import Ground
 from exchange.demo.process import DemoFailed, Leash, Process
+from exchange.demo.words import filled
 from exchange.text import Text
 
 #: Seconds until the demo gives up on a desk; a bridge that restarts on a loaded machine takes some.
@@ -63,13 +64,8 @@ class Desk:
         for _ in range(count):
             answer: dict[str, Any] = json.loads(self._next())
             if not answer["ok"]:
-                name, why = self.platform.name, answer["error"]
-                raise DemoFailed(
-                    Text(
-                        en=_WRONG.en.format(name=name.en, why=why["en"]),
-                        zh=_WRONG.zh.format(name=name.zh, why=why["zh"]),
-                    )
-                )
+                why = Text(en=answer["error"]["en"], zh=answer["error"]["zh"])
+                raise DemoFailed(filled(_WRONG, name=self.platform.name, why=why))
             found.append(answer)
         return found
 
@@ -84,9 +80,5 @@ class Desk:
                 return self._answers.get(timeout=1)
             except queue.Empty:
                 self.process.check()
-        name, facts = self.platform.name, {"seconds": PATIENCE, "log": self.process.log}
-        raise DemoFailed(
-            Text(
-                en=_MUTE.en.format(name=name.en, **facts), zh=_MUTE.zh.format(name=name.zh, **facts)
-            )
-        )
+        name, log = self.platform.name, self.process.log
+        raise DemoFailed(filled(_MUTE, name=name, seconds=PATIENCE, log=log))

@@ -27,12 +27,16 @@ class Unpromised(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """A scene by its *name*, which stands in the data, and *title*; *rules* are what it rests on."""
+    """
+    A scene by its *name*, which stands in the data, and *title*; *rules* are what it rests on.
+
+    Without *rounds* it is not the director who plays it.
+    """
 
     name: str
     title: Text
     rules: str
-    rounds: Rounds
+    rounds: Rounds | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +158,8 @@ def _wait(message: str, answer: str) -> dict[str, Any]:
 def _advance(one: _Running) -> Played | None:
     """Let a scene see what became of its steps and say the next ones; return its end, if it is."""
     rounds = one.scene.rounds
+    if rounds is None:
+        raise TypeError(f"{one.scene.name} has no rounds")
     try:
         for step, done in zip(one.steps, one.done, strict=True):
             check(step, done)

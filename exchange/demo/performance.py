@@ -10,9 +10,10 @@ from exchange.demo import counts, proofs
 from exchange.demo.counts import Count
 from exchange.demo.director import Played, Scene
 from exchange.demo.proofs import Verified
-from exchange.demo.routes import crossings
+from exchange.demo.silence import silent_peer
 from exchange.demo.stage import Stage
 from exchange.demo.teller import Teller
+from exchange.demo.words import filled
 from exchange.text import Text
 
 #: The round of the crossing in whose midst the bridge is killed: what is said is under way.
@@ -26,8 +27,8 @@ _CROSSING = Text(
     en="  categories on their way: {done} of {of}", zh="  正在移交：{done}/{of} 类事项"
 )
 _CROSSED = Text(
-    en="  ✓ {done} of {of} categories crossed by their own route and were closed: {ways}.",
-    zh="  ✓ {done}/{of} 类事项按各自路径移交并办结：{ways}。",
+    en="  {mark} {done} of {of} matters crossed by their own route and were closed: {ways}.",
+    zh="  {mark} {done}/{of} 件事项按各自路径移交并办结：{ways}。",
 )
 _NOT_CROSSED = Text(en="  ✗ {title}: {why}", zh="  ✗ {title}：{why}")
 _KILLED = Text(
@@ -70,6 +71,8 @@ class Performance:
     waiting: int = 0
     verified: Verified | None = None
     seconds: float = 0.0
+    #: Numbers of real messages that the hotline does not take (R02).
+    stayed: tuple[str, ...] = ()
 
     @property
     def holds(self) -> bool:
@@ -79,33 +82,43 @@ class Performance:
         return played and counted and self.verified is not None and self.verified.holds
 
 
-def perform(stage: Stage, scenes: Sequence[Scene], teller: Teller) -> Performance:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Programme:
+    """What is played: matters that cross while the bridge is killed, then scenes, then *silence*."""
+
+    crossings: Sequence[Scene]
+    scenes: Sequence[Scene]
+    silence: bool
+
+
+def perform(stage: Stage, programme: Programme, teller: Teller) -> Performance:
     """Play everything of one city on its open stage; raises `DemoFailed` where it cannot go on."""
     began = time.monotonic()
     city, rules = stage.city, stage.city.profile
+    teller.line()
     teller.line(
-        Text(
-            en=_CITY.en.format(
-                title=rules.title.en, seed=rules.seed, platforms=len(city.platforms),
-                port=stage.ground.port,
-            ),
-            zh=_CITY.zh.format(
-                title=rules.title.zh, seed=rules.seed, platforms=len(city.platforms),
-                port=stage.ground.port,
-            ),
+        filled(
+            _CITY,
+            title=rules.title,
+            seed=rules.seed,
+            platforms=len(city.platforms),
+            port=stage.ground.port,
         )
-    )  # fmt: skip
+    )
     found = Performance(stage=stage)
-    _cross(found, teller)
-    found.scenes = stage.director.play(scenes, finished=_tell_scene(teller))
+    _cross(found, programme.crossings, teller)
+    tell = _tell_scene(teller)
+    found.scenes = stage.director.play(programme.scenes, finished=tell)
+    if programme.silence:
+        found.scenes.append(silent_peer(stage))
+        tell(found.scenes[-1])
     _prove(found, teller)
     found.seconds = time.monotonic() - began
     return found
 
 
-def _cross(found: Performance, teller: Teller) -> None:
+def _cross(found: Performance, scenes: Sequence[Scene], teller: Teller) -> None:
     stage = found.stage
-    scenes = list(crossings(stage.city))
     done = 0
 
     def finished(played: Played) -> None:
@@ -129,7 +142,8 @@ def _cross(found: Performance, teller: Teller) -> None:
             way = played.told.facts["direction"] + ("+" if played.told.facts["own_duty"] else "")
             ways[way] = ways.get(way, 0) + 1
     shown = ", ".join(f"{way} {count}" for way, count in sorted(ways.items()))
-    teller.line(_CROSSED.fill(done=done, of=len(scenes), ways=shown))
+    mark = "✓" if done == len(scenes) else "✗"
+    teller.line(_CROSSED.fill(mark=mark, done=done, of=len(scenes), ways=shown))
     teller.line(_KILLED.fill(waiting=found.killed[0], seconds=found.killed[1]))
 
 
@@ -138,26 +152,15 @@ def _tell_scene(teller: Teller) -> Callable[[Played], None]:
         if played.told is None:
             _tell_failure(teller, played)
             return
-        title, rules, text = played.scene.title, played.scene.rules, played.told.text
-        teller.line(
-            Text(
-                en=_SCENE.en.format(title=title.en, rules=rules, text=text.en),
-                zh=_SCENE.zh.format(title=title.zh, rules=rules, text=text.zh),
-            )
-        )
+        scene = played.scene
+        teller.line(filled(_SCENE, title=scene.title, rules=scene.rules, text=played.told.text))
 
     return finished
 
 
 def _tell_failure(teller: Teller, played: Played) -> None:
-    title, why = played.scene.title, played.failure
-    if why is not None:
-        teller.line(
-            Text(
-                en=_NOT_CROSSED.en.format(title=title.en, why=why.en),
-                zh=_NOT_CROSSED.zh.format(title=title.zh, why=why.zh),
-            )
-        )
+    if played.failure is not None:
+        teller.line(filled(_NOT_CROSSED, title=played.scene.title, why=played.failure))
 
 
 def _prove(found: Performance, teller: Teller) -> None:
@@ -180,7 +183,4 @@ def _prove(found: Performance, teller: Teller) -> None:
             )
         )  # fmt: skip
     else:
-        first = verified.findings[0]
-        teller.line(
-            Text(en=_NOT_PROVED.en.format(first=first.en), zh=_NOT_PROVED.zh.format(first=first.zh))
-        )
+        teller.line(filled(_NOT_PROVED, first=verified.findings[0]))

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO
 
+from exchange.demo.words import filled
 from exchange.text import Text
 
 #: Seconds a stopped child may take to end before it is killed.
@@ -168,12 +169,9 @@ class Process:
             lines = self.log.read_text("utf-8", "replace").splitlines()[-8:]
         except OSError:
             lines = []
-        facts = {"name": self.name, "code": code, "log": self.log}
         shown = "\n".join(f"  {line}" for line in lines)
-        return Text(
-            en=_ENDED.en.format(**facts, tail=shown or _EMPTY.en),
-            zh=_ENDED.zh.format(**facts, tail=shown or _EMPTY.zh),
-        )
+        tail = Text(en=shown, zh=shown) if shown else _EMPTY
+        return filled(_ENDED, name=self.name, code=code, log=self.log, tail=tail)
 
 
 def _environment() -> dict[str, str]:

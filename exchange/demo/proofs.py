@@ -13,7 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from exchange.client import read_certificates
 from exchange.demo.city import Platform
@@ -88,16 +88,19 @@ def _receipts(ground: Ground) -> Iterator[ReceiptFile]:
     chains = tuple(tuple(read_certificates(path)) for path in signers)
     for platform in ground.city.platforms.values():
         for envelope, receipt, written in _kept(ground, platform):
-            file = {**envelope_parts(envelope), "chains": chains}
+            file = ReceiptFile(**envelope_parts(envelope), chains=chains)
             for raw in filter(None, (receipt, written)):
-                found = read_receipt(raw)
-                if isinstance(found, StoredProof):
-                    file["stored"] = found
-                elif found.code is None:
-                    file["written"] = (LoggedStatement(statement=found),)
-                else:
-                    file["refused"] = (found,)
-            yield ReceiptFile(**file)
+                file = _with(file, raw)
+            yield file
+
+
+def _with(file: ReceiptFile, raw: bytes) -> ReceiptFile:
+    found = read_receipt(raw)
+    if isinstance(found, StoredProof):
+        return replace(file, stored=found)
+    if found.code is None:
+        return replace(file, written=(LoggedStatement(statement=found),))
+    return replace(file, refused=(found,))
 
 
 def _kept(ground: Ground, platform: Platform) -> Iterator[tuple[bytes, bytes, bytes | None]]:

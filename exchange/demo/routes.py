@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import cycle
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from exchange.demo.city import City, Role
 from exchange.demo.director import Scene
 from exchange.demo.script import Case, Rounds, Told
+from exchange.demo.words import NOTHING, filled
 from exchange.matters import Item, Mode
 from exchange.organisations import Direction
 from exchange.reading import Table, package_data
@@ -36,13 +37,18 @@ _PARALLEL = Text(en=", with the hotline's own duty beside it", zh="，12345 同�
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crossing:
-    """An invented matter and what came of it; *disposal* is what 110 did first."""
+    """
+    A matter and what came of it; *disposal* is what 110 did first.
+
+    *opening* are further fields of the ticket's opening, as the desk's commands take them.
+    """
 
     matter: str
     title: str
     content: str
     result: str
     disposal: str
+    opening: Mapping[str, Any] = field(default_factory=dict)
 
 
 def crossings(city: City) -> Iterator[Scene]:
@@ -55,12 +61,9 @@ def crossings(city: City) -> Iterator[Scene]:
         way, category = _WAYS[item.mode], item.category
         yield Scene(
             name=f"crossing {category.id}",
-            title=Text(
-                en=_TITLE.en.format(id=category.id, name=category.name.en, way=way.en),
-                zh=_TITLE.zh.format(id=category.id, name=category.name.zh, way=way.zh),
-            ),
+            title=filled(_TITLE, id=category.id, name=category.name, way=way),
             rules="R11 R12 R20 R24",
-            rounds=cross(city, item, one, next(places)),
+            rounds=cross(city, item, replace(one, content=one.content.format(place=next(places)))),
         )
 
 
@@ -83,7 +86,7 @@ def load_crossings() -> list[Crossing]:
     return found
 
 
-def cross(city: City, item: Item, one: Crossing, place: str) -> Rounds:
+def cross(city: City, item: Item, one: Crossing) -> Rounds:
     """Carry a matter from the desk it reached to the desk whose it is, and to its end."""
     to_police = Direction.HOTLINE_TO_POLICE in item.mode.directions and item.mode is not (
         Mode.FIRST_110
@@ -95,7 +98,7 @@ def cross(city: City, item: Item, one: Crossing, place: str) -> Rounds:
         more["urgency"] = "immediate"
     if parallel:
         more |= PARALLEL
-    case = Case(city, origin, one.title, one.content.format(place=place), item.id)
+    case = Case(city, origin, one.title, one.content, item.id, **one.opening)
     words = f"{item.id}“{item.name.zh}”：{item.mode.text.zh}。"
     _, offered = yield [case.open(), case.offer(handler, words, **more)]
     yield [case.say(handler, "take")]
@@ -111,13 +114,9 @@ def cross(city: City, item: Item, one: Crossing, place: str) -> Rounds:
         ]
     yield closing
     yield [case.conclude("全部办结。")]
-    way = _WAYS[item.mode]
-    besides = _PARALLEL if parallel else Text(en="", zh="")
+    besides = _PARALLEL if parallel else NOTHING
     return Told(
-        text=Text(
-            en=_TOLD.en.format(matter=item.name.en, way=way.en, besides=besides.en),
-            zh=_TOLD.zh.format(matter=item.name.zh, way=way.zh, besides=besides.zh),
-        ),
+        text=filled(_TOLD, matter=item.name, way=_WAYS[item.mode], besides=besides),
         tickets=(case.ticket,),
         facts={
             "category": item.category.id,

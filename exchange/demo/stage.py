@@ -57,7 +57,11 @@ class Stage:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        processes = [self.bridge.process, *(desk.process for desk in self.desks.values())]
+        processes = [*(desk.process for desk in self.desks.values()), self.bridge.process]
+        if error is not None:
+            for process in processes:
+                process.kill()
+            return
         for process in processes:
             process.signal_end()
         for process in processes:

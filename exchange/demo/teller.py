@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Sequence
 from typing import TextIO
+from unicodedata import east_asian_width
 
 from exchange.text import Language, Text
 
@@ -40,6 +42,16 @@ class Teller:
             self._stream.write(self._live)
             self._stream.flush()
 
+    def table(self, rows: Sequence[Sequence[str]]) -> None:
+        """Tell a table, its heads first, in aligned columns."""
+        rooms = [max(_width(row[number]) for row in rows) for number in range(len(rows[0]))]
+        for row in rows:
+            cells = [
+                cell + " " * (room - _width(cell)) for cell, room in zip(row, rooms, strict=True)
+            ]
+            said = "  " + "  ".join(cells).rstrip()
+            self.line(Text(en=said, zh=said))
+
     def rang(self, warning: str) -> None:
         """Pass a platform's bell on to the terminal, where it rang for something urgent."""
         if not (self._terminal and warning.startswith(_URGENT)):
@@ -52,6 +64,11 @@ class Teller:
         if self._live:
             self._stream.write("\r\x1b[K")
             self._live = ""
+
+
+def _width(text: str) -> int:
+    """Return how many columns of a terminal *text* takes (UAX #11)."""
+    return sum(2 if east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
 def standard(language: Language, *, as_data: bool) -> Teller:
