@@ -14,6 +14,7 @@ from datetime import datetime
 from hashlib import sha256
 
 from exchange._proto.v1 import exchange_service_pb2 as service_pb
+from exchange._proto.v1 import message_pb2 as message_pb
 from exchange._proto.v1 import receipt_pb2 as pb
 from exchange.certificates import Rule
 from exchange.client.messages import (
@@ -57,7 +58,7 @@ _NOT_THE_AUTHORS_FAULT = {Rule.NETWORK_UNKNOWN.value, _CERTIFICATE_MISSING}
 Chains = Mapping[bytes, tuple[bytes, ...]]
 
 
-def chains_of(certificates: Iterable[service_pb.CertificateChain]) -> Chains:
+def chains_of(certificates: Iterable[message_pb.CertificateChain]) -> Chains:
     """Return the chains that came with an answer, by the key id that signatures name."""
     found = [tuple(chain.certificates) for chain in certificates]
     return {sha256(chain[0]).digest(): chain for chain in found if chain}

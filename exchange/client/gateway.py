@@ -17,6 +17,7 @@ from typing import Self, TypeVar
 import grpc
 
 from exchange._proto.v1 import exchange_service_pb2 as pb
+from exchange._proto.v1 import message_pb2 as message_pb
 from exchange._proto.v1 import receipt_pb2 as receipt_pb
 from exchange._proto.v1.exchange_service_pb2_grpc import ExchangeServiceStub
 from exchange.client.calls import Calls, Patience
@@ -113,7 +114,7 @@ class ExchangeClient:
         #: The newest checkpoint of the bridge's log seen so far; keep it across restarts.
         self.checkpoint = checkpoint
         self._channel = channel
-        self._chain = pb.CertificateChain(certificates=certificates)
+        self._chain = message_pb.CertificateChain(certificates=certificates)
         self._patience = patience or Patience()
         self._check = Checker(sealer.organisation, trust, logs)
         self._call = Calls(target, self._patience)

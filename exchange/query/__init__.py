@@ -7,7 +7,7 @@ Everything is seen with someone's eyes: an organisation's, which sees the ticket
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -28,7 +28,7 @@ from exchange.query.records import (
 from exchange.store import StoredReceipt
 from exchange.store.drivers import driver_of
 from exchange.store.engines import Engines, connect, reading
-from exchange.store.rows import HANDOFF, WRITTEN, standing_of, ticket_of
+from exchange.store.rows import HANDOFF, WRITTEN, standing_of, ticket_of, unpack_chain
 from exchange.store.schema import check_version
 from exchange.store.tree import StoredTree
 from exchange.tables import moment_of, stamp
@@ -139,9 +139,9 @@ class Query:
         """
         Return a page of a ticket's trail, oldest first, and the token of the next one.
 
-        Each entry comes with its receipt, byte for byte as it was given.  Raises `NotFound` when
-        the ticket is not there for *caller*, `InvalidRequest` for a strange token, and
-        `TamperingFound` where the stored log does not give the receipts.
+        Each entry comes with its leaf's proof and what was signed, byte for byte as it was given.
+        Raises `NotFound` when the ticket is not there for *caller*, `InvalidRequest` for a strange
+        token, and `TamperingFound` where the stored log does not give the proofs.
         """
         if page_token and not (page_token.isascii() and page_token.isdigit()):
             raise _strange_token()
@@ -156,9 +156,12 @@ class Query:
             found = connection.execute(statement).all()
             page = found[:limit]
             tree = StoredTree(partial(self._driver.fetch, connection))
-            proofs = tree.proofs([row.leaf_index for row in page if row.kind != WRITTEN])
+            proofs = tree.proofs([row.leaf_index for row in page])
             receipts = _receipts(
                 connection, [row.leaf_index for row in page if row.kind == WRITTEN]
+            )
+            envelopes = _envelopes(
+                connection, [row.leaf_index for row in page if row.kind != WRITTEN]
             )
         entries = [
             TrailEntry(
@@ -173,12 +176,21 @@ class Query:
                 state=State(row.state) if row.state else None,
                 answers=row.answers,
                 digest=bytes(row.digest),
-                proof=proofs.get(row.leaf_index),
+                proof=proofs[row.leaf_index],
                 receipt=receipts.get(row.leaf_index),
+                envelope=envelopes.get(row.leaf_index, b""),
             )
             for row in page
         ]
         return entries, str(page[-1].leaf_index) if len(found) > limit else ""
+
+    def certificates(self, key_ids: Collection[bytes]) -> list[tuple[bytes, ...]]:
+        """Return the chains (DER, leaf first) of these signer keys, those never seen left out."""
+        column = tables.certificate.c
+        statement = select(column.key_id, column.chain).where(column.key_id.in_(key_ids))
+        with reading(self._engines) as connection:
+            found = {bytes(key_id): bytes(chain) for key_id, chain in connection.execute(statement)}
+        return [unpack_chain(found[key_id]) for key_id in key_ids if key_id in found]
 
     def workload(self, now: datetime) -> list[Workload]:
         """Return, for everyone who answers for a hand-off, how many and how many are overdue."""
@@ -310,6 +322,14 @@ def _receipts(connection: Connection, leaf_indexes: Sequence[int]) -> dict[int, 
         )
         for row in connection.execute(statement)
     }
+
+
+def _envelopes(connection: Connection, leaf_indexes: Sequence[int]) -> dict[int, bytes]:
+    column = tables.message.c
+    statement = select(column.leaf_index, column.envelope).where(
+        column.leaf_index.in_(leaf_indexes)
+    )
+    return {index: bytes(envelope) for index, envelope in connection.execute(statement)}
 
 
 def _require_party(connection: Connection, ticket_id: str, caller: str | None) -> None:

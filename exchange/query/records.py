@@ -68,9 +68,9 @@ EVERYTHING = Filters()
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrailEntry:
     """
-    One thing that happened to a ticket: one leaf of the log, and the receipt for it.
+    One thing that happened to a ticket: one leaf of the log, its proof, and who signed it.
 
-    *proof* is a message's, *receipt* a written receipt's; the other is None.
+    *receipt* is a written receipt's, *envelope* a message's; the other is empty.
     """
 
     leaf_index: int
@@ -85,8 +85,10 @@ class TrailEntry:
     state: State | None
     answers: str
     digest: bytes
-    proof: StoredProof | None = None
+    proof: StoredProof
     receipt: StoredReceipt | None = None
+    #: Byte for byte as accepted; what of it a party may see, `Query.envelopes` says.
+    envelope: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

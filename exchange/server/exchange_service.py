@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from exchange._proto.v1 import exchange_service_pb2 as pb
+from exchange._proto.v1 import message_pb2 as message_pb
 from exchange._proto.v1 import receipt_pb2 as receipt_pb
 from exchange.bridge import Bridge, Finding, Head
 from exchange.errors import PredecessorUnknown, Refusal, RefusalCode, refuse
@@ -155,7 +156,7 @@ class ExchangeService:
         chains = await self._known_chains(key_ids)
         return pb.PullMessagesResponse(
             deliveries=await _in_slices(_delivery, delivered),
-            certificates=[pb.CertificateChain(certificates=chain) for chain in chains],
+            certificates=[message_pb.CertificateChain(certificates=chain) for chain in chains],
             checkpoint=self._bridge.checkpoint().decode(),
         )
 
@@ -257,7 +258,7 @@ async def _in_slices(function: Callable[[_In], _Out], items: Iterable[_In]) -> l
     return done
 
 
-def _chains(offered: Iterable[pb.CertificateChain]) -> list[Chain]:
+def _chains(offered: Iterable[message_pb.CertificateChain]) -> list[Chain]:
     return [tuple(chain.certificates) for chain in offered]
 
 

@@ -16,6 +16,7 @@ from itertools import islice
 from typing import TypeVar
 
 from exchange._proto.v1 import directory_service_pb2 as directory_pb
+from exchange._proto.v1 import message_pb2 as message_pb
 from exchange._proto.v1 import ticket_service_pb2 as ticket_pb
 from exchange.catalog import Catalog
 from exchange.divisions import COUNTRY, Division, Divisions, divisions, is_within, trim
@@ -100,9 +101,11 @@ class TicketService:
             limit=request.page_size or TRAIL_USUAL,
             page_token=request.page_token,
         )
+        chains = self._query.certificates(tickets.trail_key_ids(found))
         return ticket_pb.GetTrailResponse(
             entries=[tickets.trail_entry_to_proto(entry, self._register) for entry in found],
             next_page_token=token,
+            certificates=[message_pb.CertificateChain(certificates=chain) for chain in chains],
         )
 
 

@@ -9,7 +9,6 @@ from typing import Literal, TypedDict
 from google.protobuf.json_format import MessageToJson, Parse, ParseError
 from google.protobuf.message import DecodeError
 
-from exchange._proto.v1 import exchange_service_pb2 as service_pb
 from exchange._proto.v1 import message_pb2 as message_pb
 from exchange._proto.v1 import receipt_file_pb2 as pb
 from exchange._proto.v1 import receipt_pb2 as receipt_pb
@@ -117,7 +116,7 @@ def write_receipt_file(file: ReceiptFile) -> bytes:
             logged.proof.CopyFrom(stored_receipt(one.statement.message_id, one.proof))
     made.refused.extend(refused_receipt(one.statement, one.signature) for one in file.refused)
     made.certificates.extend(
-        service_pb.CertificateChain(certificates=chain) for chain in file.chains
+        message_pb.CertificateChain(certificates=chain) for chain in file.chains
     )
     return (MessageToJson(made, preserving_proto_field_name=True, indent=1) + "\n").encode()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from exchange._proto.v1 import common_pb2 as common_pb
@@ -13,7 +14,7 @@ from exchange.organisations import Register
 from exchange.query import Filters, HandoffView, TicketView, TrailEntry
 from exchange.text import Text
 from exchange.ticket import State
-from exchange.wire.calls import unpack_signature
+from exchange.wire.calls import envelope_key_id, unpack_signature
 from exchange.wire.headers import time_from_proto, time_to_proto
 from exchange.wire.receipts import stored_receipt, written_receipt
 
@@ -114,14 +115,14 @@ def ticket_to_proto(view: TicketView, register: Register) -> pb.TicketSummary:
 
 
 def trail_entry_to_proto(entry: TrailEntry, register: Register) -> pb.TrailEntry:
-    """Return one entry of a trail, with its receipt."""
-    receipt = None
-    if entry.proof is not None:
-        receipt = receipt_pb.Receipt(stored=stored_receipt(entry.message_id, entry.proof))
-    elif entry.receipt is not None:
+    """Return one entry of a trail, with its receipt and its leaf's proof."""
+    proof = stored_receipt(entry.message_id, entry.proof)
+    if entry.receipt is None:
+        receipt, logged = receipt_pb.Receipt(stored=proof), None
+    else:
         signature = unpack_signature(entry.receipt.signature)
         written = written_receipt(entry.receipt.statement, signature)
-        receipt = receipt_pb.Receipt(written=written)
+        receipt, logged = receipt_pb.Receipt(written=written), proof
     return pb.TrailEntry(
         leaf_index=entry.leaf_index,
         time=time_to_proto(entry.time),
@@ -134,4 +135,17 @@ def trail_entry_to_proto(entry: TrailEntry, register: Register) -> pb.TrailEntry
         answers=entry.answers,
         digest=entry.digest,
         receipt=receipt,
+        logged=logged,
+    )
+
+
+def trail_key_ids(entries: Iterable[TrailEntry]) -> list[bytes]:
+    """Return the ids of the keys that signed these entries, each once."""
+    return list(
+        dict.fromkeys(
+            envelope_key_id(entry.envelope)
+            if entry.receipt is None
+            else unpack_signature(entry.receipt.signature).key_id
+            for entry in entries
+        )
     )

@@ -194,9 +194,9 @@ class Caller:
         return DirectoryServiceStub(self.channel)
 
     @property
-    def certificates(self) -> list[pb.CertificateChain]:
+    def certificates(self) -> list[message_pb2.CertificateChain]:
         """The signer's chain as a request carries it."""
-        return [pb.CertificateChain(certificates=chain_of(self.sealer.signer))]
+        return [message_pb2.CertificateChain(certificates=chain_of(self.sealer.signer))]
 
     def push(self, sealed: Sequence[SealedMessage | bytes]) -> list[pb.PushOutcome]:
         """Push envelopes with the signer's chain; return the outcomes."""

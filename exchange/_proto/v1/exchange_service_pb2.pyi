@@ -11,6 +11,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from exchange._proto.v1 import common_pb2 as _common_pb2
+from exchange._proto.v1 import message_pb2 as _message_pb2
 from exchange._proto.v1 import receipt_pb2 as _receipt_pb2
 import builtins as _builtins
 import sys
@@ -73,7 +74,7 @@ class PushMessagesRequest(_message.Message):
         """
 
     @_builtins.property
-    def certificates(self) -> _containers.RepeatedCompositeFieldContainer[Global___CertificateChain]:
+    def certificates(self) -> _containers.RepeatedCompositeFieldContainer[_message_pb2.CertificateChain]:
         """The signer certificates (DER, leaf first, then its issuers) that the envelopes' `key_id`s name
         and the bridge may not hold yet.
         """
@@ -82,7 +83,7 @@ class PushMessagesRequest(_message.Message):
         self,
         *,
         envelopes: _abc.Iterable[_builtins.bytes] | None = ...,
-        certificates: _abc.Iterable[Global___CertificateChain] | None = ...,
+        certificates: _abc.Iterable[_message_pb2.CertificateChain] | None = ...,
         checkpoint: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
@@ -92,30 +93,6 @@ class PushMessagesRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PushMessagesRequest: _TypeAlias = PushMessagesRequest  # noqa: Y015
-
-@_typing.final
-class CertificateChain(_message.Message):
-    """A signer's certificate with its issuers."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    CERTIFICATES_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def certificates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """DER certificates: the signer's own first, then its issuers without the root."""
-
-    def __init__(
-        self,
-        *,
-        certificates: _abc.Iterable[_builtins.bytes] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificates", b"certificates"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___CertificateChain: _TypeAlias = CertificateChain  # noqa: Y015
 
 @_typing.final
 class PushMessagesResponse(_message.Message):
@@ -261,14 +238,14 @@ class PullMessagesResponse(_message.Message):
         """The deliveries; within a lane in order."""
 
     @_builtins.property
-    def certificates(self) -> _containers.RepeatedCompositeFieldContainer[Global___CertificateChain]:
+    def certificates(self) -> _containers.RepeatedCompositeFieldContainer[_message_pb2.CertificateChain]:
         """The certificates of the signers of these deliveries."""
 
     def __init__(
         self,
         *,
         deliveries: _abc.Iterable[Global___Delivery] | None = ...,
-        certificates: _abc.Iterable[Global___CertificateChain] | None = ...,
+        certificates: _abc.Iterable[_message_pb2.CertificateChain] | None = ...,
         checkpoint: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
@@ -340,14 +317,14 @@ class AcknowledgeMessagesRequest(_message.Message):
         """1 to 512 acknowledgements."""
 
     @_builtins.property
-    def certificates(self) -> _containers.RepeatedCompositeFieldContainer[Global___CertificateChain]:
+    def certificates(self) -> _containers.RepeatedCompositeFieldContainer[_message_pb2.CertificateChain]:
         """The signer certificates that the statements' `key_id`s name and the bridge may not hold yet."""
 
     def __init__(
         self,
         *,
         acknowledgements: _abc.Iterable[Global___Acknowledgement] | None = ...,
-        certificates: _abc.Iterable[Global___CertificateChain] | None = ...,
+        certificates: _abc.Iterable[_message_pb2.CertificateChain] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...

@@ -7,7 +7,6 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
-from exchange._proto.v1 import exchange_service_pb2 as _exchange_service_pb2
 from exchange._proto.v1 import message_pb2 as _message_pb2
 from exchange._proto.v1 import receipt_pb2 as _receipt_pb2
 import builtins as _builtins
@@ -60,7 +59,7 @@ class ReceiptFile(_message.Message):
         """That the bridge or a receiver refused the message, oldest first."""
 
     @_builtins.property
-    def certificates(self) -> _containers.RepeatedCompositeFieldContainer[_exchange_service_pb2.CertificateChain]:
+    def certificates(self) -> _containers.RepeatedCompositeFieldContainer[_message_pb2.CertificateChain]:
         """The certificates of everyone who signed, without the roots."""
 
     def __init__(
@@ -71,7 +70,7 @@ class ReceiptFile(_message.Message):
         stored: _receipt_pb2.StoredReceipt | None = ...,
         written: _abc.Iterable[Global___LoggedReceipt] | None = ...,
         refused: _abc.Iterable[_receipt_pb2.RefusedReceipt] | None = ...,
-        certificates: _abc.Iterable[_exchange_service_pb2.CertificateChain] | None = ...,
+        certificates: _abc.Iterable[_message_pb2.CertificateChain] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["signature", b"signature", "stored", b"stored"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...

@@ -11,6 +11,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from exchange._proto.v1 import acts_pb2 as _acts_pb2
 from exchange._proto.v1 import common_pb2 as _common_pb2
+from exchange._proto.v1 import message_pb2 as _message_pb2
 from exchange._proto.v1 import receipt_pb2 as _receipt_pb2
 import builtins as _builtins
 import sys
@@ -449,21 +450,29 @@ class GetTrailResponse(_message.Message):
 
     ENTRIES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    CERTIFICATES_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """The token for the next page; empty on the last."""
     @_builtins.property
     def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___TrailEntry]:
         """The entries, oldest first."""
 
+    @_builtins.property
+    def certificates(self) -> _containers.RepeatedCompositeFieldContainer[_message_pb2.CertificateChain]:
+        """The certificates of everyone who signed these entries' messages and receipts: with them and
+        the receipts the entries prove themselves, years later and without a bridge.
+        """
+
     def __init__(
         self,
         *,
         entries: _abc.Iterable[Global___TrailEntry] | None = ...,
         next_page_token: _builtins.str = ...,
+        certificates: _abc.Iterable[_message_pb2.CertificateChain] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "next_page_token", b"next_page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificates", b"certificates", "entries", b"entries", "next_page_token", b"next_page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -486,6 +495,7 @@ class TrailEntry(_message.Message):
     ANSWERS_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
     RECEIPT_FIELD_NUMBER: _builtins.int
+    LOGGED_FIELD_NUMBER: _builtins.int
     leaf_index: _builtins.int
     """The leaf's index in the bridge's log."""
     handoff_id: _builtins.str
@@ -516,6 +526,12 @@ class TrailEntry(_message.Message):
     def receipt(self) -> _receipt_pb2.Receipt:
         """The receipt of this entry: `stored` for a message, `written` for a written receipt."""
 
+    @_builtins.property
+    def logged(self) -> _receipt_pb2.StoredReceipt:
+        """The log's proof of a written receipt: its `message_digest` is the entry's `digest`, its
+        `message_id` the message's. Absent for a message, whose stored receipt is its own proof.
+        """
+
     def __init__(
         self,
         *,
@@ -530,10 +546,11 @@ class TrailEntry(_message.Message):
         answers: _builtins.str = ...,
         digest: _builtins.bytes = ...,
         receipt: _receipt_pb2.Receipt | None = ...,
+        logged: _receipt_pb2.StoredReceipt | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "receipt", b"receipt", "recipient", b"recipient", "time", b"time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "logged", b"logged", "receipt", b"receipt", "recipient", b"recipient", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "author", b"author", "digest", b"digest", "handoff_id", b"handoff_id", "kind", b"kind", "leaf_index", b"leaf_index", "message_id", b"message_id", "receipt", b"receipt", "recipient", b"recipient", "state", b"state", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "author", b"author", "digest", b"digest", "handoff_id", b"handoff_id", "kind", b"kind", "leaf_index", b"leaf_index", "logged", b"logged", "message_id", b"message_id", "receipt", b"receipt", "recipient", b"recipient", "state", b"state", "time", b"time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
