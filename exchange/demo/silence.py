@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from exchange.demo import counts
 from exchange.demo.city import Role
 from exchange.demo.director import Played, Scene, Unpromised
 from exchange.demo.script import Case, Told
@@ -29,6 +30,8 @@ def silent_peer(stage: Stage) -> Played:
         stage.city, H, "老人走失", "家属称一名老人早市后未归，穿灰色外套。", "NM.P.05.01", "XC.P.05.01"
     )  # fmt: skip
     desk, director = stage.desks[P], stage.director
+    # What it has in hand when it stops would come again only when its lease has ended, in 30 s.
+    counts.settle(stage.ground)
     desk.process.kill()
     try:
         director.say([case.open(), replace(case.offer(P, "走失求助，请110查找。"), until="stored")])
