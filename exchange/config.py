@@ -102,6 +102,14 @@ class Limits:
         least=1,
         most=1024,
     )
+    lease_seconds: int = _setting(
+        "Seconds a receiver has to acknowledge before a lane is handed out again: long enough for a "
+        "platform that writes slowly, short enough that a crashed one is not waited for.",
+        "接收方确认投递的秒数上限，逾期该通道将重新投递：须容许写入较慢的平台，又不致久等已崩溃的平台。",
+        30,
+        least=1,
+        most=3600,
+    )
     queued_messages: int = _setting(
         "Messages of all organisations waiting to be stored: about a second's work, so that an "
         "answer never takes longer than a caller waits.",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from exchange import catalog, profile, workdays
 from exchange.bridge import Bridge, Policy
 from exchange.config import Settings
+from exchange.delivery import Leases
 from exchange.divisions import divisions
 from exchange.errors import ConfigurationError
 from exchange.facts import Site
@@ -94,6 +95,7 @@ def open_server(
             origin=key.name,
             encode_refusal=refused_statement,
             encode_signature=pack_signature,
+            leases=Leases(timedelta(seconds=settings.limits.lease_seconds)),
         )
         return Server(
             bridge=bridge,
