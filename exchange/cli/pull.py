@@ -11,7 +11,7 @@ import click
 
 from exchange.cli.gateway import config_option, dial
 from exchange.cli.grammar import command, language, option, say
-from exchange.cli.receipts_out import safe_name, write_durably
+from exchange.cli.receipts_out import from_answers, safe_name, write_durably
 from exchange.cli.root import telling
 from exchange.cli.screen import show_json_line
 from exchange.text import Text
@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     "pull",
     en="Take what waits for your organisation, one JSON line each.\nWithout --to nothing is "
     "acknowledged: all of it comes again when its lease ends. With --to each message is\nwritten "
-    "there durably and then acknowledged as written: that folder is then your own database.",
+    "there durably and then acknowledged as written: that folder is then your own database. Of each\n"
+    "answer to a message of yours there is a receipt file beside it.",
     zh="领取本机构待收的内容，每行一个 JSON。\n不带 --to 时不作确认：租约到期后会再次送达。"
-    "带 --to 时逐条持久写入该文件夹，再确认“已写入”：\n该文件夹即为本机构的数据库。",
+    "带 --to 时逐条持久写入该文件夹，再确认“已写入”：\n该文件夹即为本机构的数据库。对本机构消息的答复另附回执文件。",
 )
 @option(
     "--to", "folder", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
@@ -72,6 +73,7 @@ def pull(
 def _take(client: ExchangeClient, items: list[IncomingItem], folder: Path) -> int:
     """Write each item, then acknowledge all; return how many were recorded."""
     from exchange.client import Declined, IncomingFault, IncomingMessage, Noted, Written
+    from exchange.wire.receipt_files import write_receipt_file
 
     acknowledgements: list[Acknowledgement] = []
     for item in items:
@@ -102,6 +104,8 @@ def _take(client: ExchangeClient, items: list[IncomingItem], folder: Path) -> in
         else:
             answer = safe_name(f"{item.message_id}-{item.organisation}")
             write_durably(folder / f"{answer}.answer.json", line)
+            file = from_answers(item.message_id, [item.receipt], chains=[item.chain])
+            write_durably(folder / f"{answer}.receipt.json", write_receipt_file(file))
             acknowledgements.append(Noted(position=item.position))
     results = client.acknowledge(acknowledgements)
     problems = [result.refusal or result.failure for result in results]
@@ -139,4 +143,5 @@ def _data(item: IncomingItem) -> dict[str, Any]:
         "local_number": item.local_number,
         "text": item.refusal.text.say(language()) if item.refusal is not None else "",
         "receipt": base64.b64encode(item.receipt).decode(),
+        "certificates": [base64.b64encode(one).decode() for one in item.chain],
     }

@@ -248,9 +248,10 @@ def _keep(
 ) -> None:
     from exchange.cli.receipts_out import from_answers, write_receipts
 
-    write_receipts(
-        folder, [from_answers(message.message_id, [result.receipt], message.envelope, chain)]
+    file = from_answers(
+        message.message_id, [result.receipt], envelope=message.envelope, chains=[chain]
     )
+    write_receipts(folder, [file])
 
 
 def _fault(place: str, why: Text) -> InvalidRequest:

@@ -71,24 +71,33 @@ def from_evidence(evidence: Evidence, room: EvidenceRoom) -> ReceiptFile:
 
 
 def from_answers(
-    message_id: str, receipts: Sequence[bytes], envelope: bytes = b"", chain: tuple[bytes, ...] = ()
+    message_id: str,
+    receipts: Sequence[bytes],
+    *,
+    logged: Sequence[bytes] = (),
+    envelope: bytes = b"",
+    chains: Sequence[tuple[bytes, ...]] = (),
 ) -> ReceiptFile:
     """
     Return the receipt file of what a bridge answered: serialised ``Receipt``s of one message.
 
-    *envelope* and the author's *chain* where the message is our own.
+    *logged* are the proofs of the written ones' own leaves (serialised ``StoredReceipt``s, in any
+    order), *envelope* the message where it is held, *chains* the certificates of who signed.
     """
     from dataclasses import replace
 
-    from exchange.log import StoredProof
+    from exchange.envelope import message_digest
+    from exchange.log import StoredProof, parse_leaf
     from exchange.wire.receipt_files import (
         LoggedStatement,
         ReceiptFile,
         envelope_parts,
+        read_logged,
         read_receipt,
     )
 
-    file = ReceiptFile(message_id=message_id, chains=(chain,) if chain else ())
+    file = ReceiptFile(message_id=message_id, chains=tuple(filter(None, chains)))
+    proofs = {parse_leaf(proof.leaf).digest: proof for proof in map(read_logged, logged)}
     if envelope:
         file = replace(file, **envelope_parts(envelope))
     for raw in receipts:
@@ -96,7 +105,9 @@ def from_answers(
         if isinstance(found, StoredProof):
             file = replace(file, stored=found)
         elif found.code is None:
-            file = replace(file, written=(*file.written, LoggedStatement(statement=found)))
+            proof = proofs.get(message_digest(found.statement))
+            one = LoggedStatement(statement=found, proof=proof)
+            file = replace(file, written=(*file.written, one))
         else:
             file = replace(file, refused=(*file.refused, found))
     return file

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from exchange.cli.gateway import config_option, is_gateway
+from exchange.cli.gateway import config_option
 from exchange.cli.grammar import Misused, group, json_option, language, option, say
 from exchange.cli.root import telling
 from exchange.cli.screen import show_json, show_table
@@ -121,7 +121,9 @@ def show(*, ticket_id: str, database: str | None, config: Path, as_json: bool) -
     )
     say(
         facts.fill(
-            **row, by=_name(row["origin"]), place=row["region"]["name"] or row["region"]["code"]
+            **{**row, "opened": _second(row["opened"])},
+            by=_name(row["origin"]),
+            place=row["region"]["name"] or row["region"]["code"],
         )
     )
     if row["closed"]:
@@ -147,7 +149,7 @@ def show(*, ticket_id: str, database: str | None, config: Path, as_json: bool) -
                 _state(one),
                 one["answers"],
                 one["decides"],
-                one["due"],
+                _second(one["due"]),
             )
             for one in row["handoffs"]
         ],
@@ -164,8 +166,8 @@ def show(*, ticket_id: str, database: str | None, config: Path, as_json: bool) -
 @click.argument("ticket_id")
 @option(
     "--receipts", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
-    en="Write a receipt file of each message there; with --database they prove everything.",
-    zh="将每条消息的回执文件写入该文件夹；配合 --database 时可完整证明。",
+    en="Write a receipt file of each message there: exchange receipt verify proves it offline.",
+    zh="将每条消息的回执文件写入该文件夹，可用 exchange receipt verify 离线验证。",
 )  # fmt: skip
 @_source_options
 @json_option
@@ -175,9 +177,9 @@ def trail(
     """Show a trail."""
     with open_source(database, config) as source:
         rows = list(source.trail(ticket_id))
+        files = source.receipts(ticket_id) if receipts is not None else []
     if as_json:
-        shown = [{key: value for key, value in row.items() if key != "receipt"} for row in rows]
-        show_json({"ticket_id": ticket_id, "entries": shown})
+        show_json({"ticket_id": ticket_id, "entries": rows})
     else:
         heads = Text(
             en="entry|time|what|by|to|state|answers", zh="条目|时间|事件|由|至|状态|负责机构"
@@ -187,7 +189,7 @@ def trail(
             [
                 (
                     str(row["leaf_index"]),
-                    row["time"],
+                    _second(row["time"]),
                     _kind(row["kind"]),
                     _name(row["author"]),
                     _name(row["recipient"]),
@@ -198,7 +200,9 @@ def trail(
             ],
         )
     if receipts is not None:
-        paths = _write_receipts(receipts, ticket_id, rows, database, config)
+        from exchange.cli.receipts_out import write_receipts
+
+        paths = write_receipts(receipts, files)
         written = Text(
             en="{count} receipt files in {folder}.", zh="已在 {folder} 写入 {count} 个回执文件。"
         )
@@ -227,7 +231,7 @@ def export(
     *, form: str, output: Path | None, database: str | None, config: Path, **conditions: Any
 ) -> None:
     """Export tickets, holding no more than a page of them."""
-    from exchange.query.export import csv_lines, json_lines
+    from exchange.cli.export import csv_lines, flat_rows, json_lines
 
     count = 0
 
@@ -245,8 +249,6 @@ def export(
 
     wanted = _wanted(**conditions)
     with telling(progress), open_source(database, config) as source:
-        from exchange.cli.flat import flat_rows
-
         rows = counted(row for one in source.list(wanted) for row in flat_rows(one))
         lines = csv_lines(rows) if form == "csv" else json_lines(rows)
         if output is None:
@@ -260,28 +262,6 @@ def export(
                     file.write(line.encode())
             say(Text(en="{count} rows in {file}.", zh="已将 {count} 行写入 {file}。").fill(
                 count=count, file=output))  # fmt: skip
-
-
-def _write_receipts(
-    folder: Path, ticket_id: str, rows: list[dict[str, Any]], database: str | None, config: Path
-) -> list[Path]:
-    from exchange.cli.receipts_out import from_answers, from_evidence, write_receipts
-
-    if database is None and is_gateway(config):
-        answers: dict[str, list[bytes]] = {}
-        for row in rows:
-            if row["receipt"]:
-                answers.setdefault(row["message_id"], []).append(row["receipt"])
-        return write_receipts(folder, [from_answers(*one) for one in answers.items()])
-    from exchange.cli.tickets import database_of
-    from exchange.query.evidence import EvidenceRoom
-
-    room = EvidenceRoom.open(database_of(database, config))
-    try:
-        found = [from_evidence(one, room) for one in room.of_ticket(ticket_id)]
-    finally:
-        room.close()
-    return write_receipts(folder, found)
 
 
 def _wanted(
@@ -315,7 +295,7 @@ def _moment(given: str | None) -> datetime | None:
 
 def _lines(row: dict[str, Any]) -> list[tuple[str, ...]]:
     """Return one line for the ticket, or one a hand-off."""
-    head = row["ticket_id"], row["opened"], row["matter"]
+    head = row["ticket_id"], _second(row["opened"]), row["matter"]
     if not row["handoffs"]:
         state = Text(en="closed", zh="已结案") if row["closed"] else Text(en="open", zh="未结案")
         return [(*head, state.say(language()), ", ".join(row["answers"]), "", "")]
@@ -325,10 +305,15 @@ def _lines(row: dict[str, Any]) -> list[tuple[str, ...]]:
             _state(one),
             one["answers"],
             one["decides"],
-            one["due"],
+            _second(one["due"]),
         )
         for number, one in enumerate(row["handoffs"])
     ]
+
+
+def _second(time: str) -> str:
+    """Return a time of a row to the second, as people read it; programs get all of it."""
+    return time and f"{time[:19]}Z"
 
 
 def _state(row: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ Both give the contract's messages; here they become plain rows with the contract
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from exchange.organisations import Register
     from exchange.query import Filters, Query
     from exchange.ticket import State
+    from exchange.wire.receipt_files import ReceiptFile
 
 #: Rows of the database's pages.
 _PAGE = 200
@@ -51,7 +52,10 @@ class Source(Protocol):
         """Yield tickets, newest first."""
 
     def trail(self, ticket_id: str) -> Iterator[dict[str, Any]]:
-        """Yield what happened to a ticket, oldest first; ``receipt`` is serialised."""
+        """Yield what happened to a ticket, oldest first."""
+
+    def receipts(self, ticket_id: str) -> Sequence[ReceiptFile]:
+        """Return what proves each message of a ticket, oldest first."""
 
 
 @contextmanager
@@ -72,9 +76,10 @@ def open_source(database: str | None, config: Path) -> Iterator[Source]:
 
         settings = load_settings(config, os.environ)
         register = load_register(settings.register, on=datetime.now(UTC).date())
-    query = Query.open(database_of(database, config))
+    url = database_of(database, config)
+    query = Query.open(url)
     try:
-        yield _Database(query, register)
+        yield _Database(query, register, url)
     finally:
         query.close()
 
@@ -112,11 +117,44 @@ class _Bridge:
     def trail(self, ticket_id: str) -> Iterator[dict[str, Any]]:
         return map(trail_row, self._tickets.trail(ticket_id))
 
+    def receipts(self, ticket_id: str) -> Sequence[ReceiptFile]:
+        from exchange.cli.receipts_out import from_answers
+        from exchange.wire.receipt_files import envelope_parts
+
+        envelopes = {
+            envelope_parts(envelope)["message_id"]: envelope
+            for envelope in self._tickets.get(ticket_id).envelopes
+        }
+        chains: dict[tuple[bytes, ...], None] = {}
+        receipts: dict[str, list[bytes]] = {}
+        logged: dict[str, list[bytes]] = {}
+        for page in self._tickets.trail_pages(ticket_id):
+            chains |= dict.fromkeys(tuple(chain.certificates) for chain in page.certificates)
+            for entry in page.entries:
+                if not entry.HasField("receipt"):
+                    continue
+                kept = receipts.setdefault(entry.message_id, [])
+                kept.append(entry.receipt.SerializeToString(deterministic=True))
+                if entry.HasField("logged"):
+                    proofs = logged.setdefault(entry.message_id, [])
+                    proofs.append(entry.logged.SerializeToString(deterministic=True))
+        return [
+            from_answers(
+                message_id,
+                kept,
+                logged=logged.get(message_id, ()),
+                envelope=envelopes.get(message_id, b""),
+                chains=list(chains),
+            )
+            for message_id, kept in receipts.items()
+        ]
+
 
 class _Database:
-    def __init__(self, query: Query, register: Register) -> None:
+    def __init__(self, query: Query, register: Register, url: str) -> None:
         self._query = query
         self._register = register
+        self._url = url
 
     def get(self, ticket_id: str) -> dict[str, Any]:
         from exchange.wire.tickets import ticket_to_proto
@@ -140,6 +178,16 @@ class _Database:
             return self._query.trail(ticket_id, None, limit=_PAGE, page_token=token)
 
         return (trail_row(trail_entry_to_proto(one, self._register)) for one in _pages(page))
+
+    def receipts(self, ticket_id: str) -> Sequence[ReceiptFile]:
+        from exchange.cli.receipts_out import from_evidence
+        from exchange.query.evidence import EvidenceRoom
+
+        room = EvidenceRoom.open(self._url)
+        try:
+            return [from_evidence(one, room) for one in room.of_ticket(ticket_id)]
+        finally:
+            room.close()
 
 
 def filters(wanted: Wanted) -> Filters:
@@ -215,7 +263,7 @@ def _handoff_row(handoff: Any) -> dict[str, Any]:
 
 
 def trail_row(entry: Any) -> dict[str, Any]:
-    """Return a ``TrailEntry`` as plain data, its receipt serialised."""
+    """Return a ``TrailEntry`` as plain data, without its receipt."""
     from exchange.ticket import State
 
     return {
@@ -229,9 +277,6 @@ def trail_row(entry: Any) -> dict[str, Any]:
         "state": _word(State, entry.state),
         "answers": entry.answers,
         "digest": entry.digest.hex(),
-        "receipt": entry.receipt.SerializeToString(deterministic=True)
-        if entry.HasField("receipt")
-        else b"",
     }
 
 
@@ -252,4 +297,4 @@ def _word(kind: Any, number: int) -> str:
 
 def _time(stamp: Any) -> str:
     moment: datetime = stamp.ToDatetime(UTC)
-    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")

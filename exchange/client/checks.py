@@ -201,6 +201,7 @@ class Checker:
             local_number=statement.local_number,
             refusal=None if written else refusal_of(receipt.refused),
             receipt=raw,
+            chain=evidence.chains.get(statement.signature.key_id, ()),
         )
 
     def _stated(self, statement: Statement, evidence: _Evidence, *, written: bool) -> None:

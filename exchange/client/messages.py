@@ -233,6 +233,9 @@ class IncomingReceipt:
     refusal: Refusal | None = None
     #: A serialised ``Receipt`` of the contract.
     receipt: bytes
+    #: The signer's certificates (DER, leaf first), without which nobody can verify the receipt
+    #: later; empty where the bridge itself refused, whose log key everybody has.
+    chain: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,10 +67,15 @@ class Tickets:
 
     def trail(self, ticket_id: str, *, page_size: int = 200) -> Iterator[pb.TrailEntry]:
         """Yield everything that ever happened to a ticket, oldest first; raises `NotFound`."""
+        for page in self.trail_pages(ticket_id, page_size=page_size):
+            yield from page.entries
+
+    def trail_pages(self, ticket_id: str, *, page_size: int = 200) -> Iterator[pb.GetTrailResponse]:
+        """Yield a trail's pages, each with the certificates of everyone who signed its entries."""
         request = pb.GetTrailRequest(ticket_id=ticket_id, page_size=page_size)
         while True:
             page = self._call(self._stub.GetTrail, request)
-            yield from page.entries
+            yield page
             if not page.next_page_token:
                 return
             request.page_token = page.next_page_token

@@ -173,6 +173,14 @@ def read_receipt(raw: bytes) -> StoredProof | Statement:
     return _stated(read_refused(receipt.refused))
 
 
+def read_logged(raw: bytes) -> StoredProof:
+    """Return the proof of a written receipt's own leaf, a serialised `StoredReceipt`."""
+    try:
+        return _proof(receipt_pb.StoredReceipt.FromString(raw), LeafKind.WRITTEN)
+    except (DecodeError, ValueError, OverflowError) as error:
+        raise _unreadable(str(error)) from error
+
+
 def _logged(logged: pb.LoggedReceipt) -> LoggedStatement:
     proof = _proof(logged.proof, LeafKind.WRITTEN) if logged.HasField("proof") else None
     return LoggedStatement(statement=_stated(read_written(logged.receipt)), proof=proof)

@@ -7,20 +7,9 @@ import json
 import sqlite3
 from pathlib import Path
 
-from exchange.query.export import BOM, COLUMNS
-from tests.cli.town import Shell, Town, matter_lines, write_lines
+from exchange.cli.export import BOM, COLUMNS, csv_lines
+from tests.cli.town import Shell, Town, cross, matter_lines, write_lines
 from tests.pki import CITY_110, CITY_12345
-
-
-def _cross(exchange: Shell, town: Town, folder: Path) -> str:
-    ticket, lines = matter_lines()
-    file = write_lines(folder / "out.jsonl", lines)
-    pushed = exchange("push", file, "--config", town.hotline, "--json")
-    assert [line["outcome"] for line in pushed.lines] == ["stored", "stored"], pushed
-    pulled = exchange("pull", "--to", folder / "in", "--config", town.police)
-    assert pulled.code == 0, pulled
-    assert {line["kind"] for line in pulled.lines if line["type"] == "message"} >= {"offer"}
-    return ticket
 
 
 def test_a_push_is_answered_for_each_line_and_a_repeat_repeats(
@@ -64,7 +53,7 @@ def test_what_is_pulled_into_a_folder_is_written_and_receipted(
     exchange: Shell, town: Town, tmp_path: Path
 ) -> None:
     """The offer lies in the police's folder; the hotline learns that it was written."""
-    _cross(exchange, town, tmp_path)
+    cross(exchange, town, tmp_path)
     answers = exchange("pull", "--to", tmp_path / "answers", "--config", town.hotline, "--wait", 5)
 
     written = [line for line in answers.lines if line["type"] == "written"]
@@ -75,7 +64,7 @@ def test_what_is_pulled_into_a_folder_is_written_and_receipted(
 
 def test_both_eyes_see_who_answers(exchange: Shell, town: Town, tmp_path: Path) -> None:
     """The list by bridge and the list by database agree: the sender answers until it is taken."""
-    ticket = _cross(exchange, town, tmp_path)
+    ticket = cross(exchange, town, tmp_path)
     asked = ("ticket", "list", "--answers", CITY_12345.organisation, "--json", "--config")
     by_bridge, by_database = exchange(*asked, town.hotline), exchange(*asked, town.operator)
 
@@ -90,7 +79,7 @@ def test_one_ticket_and_its_trail_are_shown_in_chinese(
     exchange: Shell, town: Town, tmp_path: Path
 ) -> None:
     """Show and trail speak the chosen language and use the register's names."""
-    ticket = _cross(exchange, town, tmp_path)
+    ticket = cross(exchange, town, tmp_path)
     shown = exchange("ticket", "show", ticket, "--config", town.police, "--lang", "zh")
     trail = exchange("ticket", "trail", ticket, "--config", town.operator, LANG="zh_CN.UTF-8")
 
@@ -112,7 +101,7 @@ def test_export_is_a_csv_for_spreadsheets_or_json_lines(
     exchange: Shell, town: Town, tmp_path: Path
 ) -> None:
     """CSV begins with the byte order mark and Chinese headings; both forms have the same rows."""
-    ticket = _cross(exchange, town, tmp_path)
+    ticket = cross(exchange, town, tmp_path)
     file = tmp_path / "export.csv"
     exported = exchange("ticket", "export", "--output", file, "--config", town.hotline)
     lines = exchange("ticket", "export", "--format", "jsonl", "--config", town.operator)
@@ -122,14 +111,55 @@ def test_export_is_a_csv_for_spreadsheets_or_json_lines(
     assert text.startswith(BOM + next(iter(COLUMNS.values())).zh)
     rows = list(csv.reader(text.removeprefix(BOM).splitlines()))
     assert ticket in {row[0] for row in rows}
-    assert [set(line) for line in lines.lines] == [set(COLUMNS)] * (len(rows) - 1)
+    assert [list(line) for line in lines.lines] == [list(COLUMNS)] * (len(rows) - 1)
+
+
+def test_an_export_has_the_times_that_the_bridge_has(
+    exchange: Shell, town: Town, tmp_path: Path
+) -> None:
+    """By bridge and by database every time comes to the microsecond, as it is stored."""
+    ticket = cross(exchange, town, tmp_path)
+    asked = ("ticket", "export", "--format", "jsonl", "--config")
+    by_bridge, by_database = exchange(*asked, town.police), exchange(*asked, town.operator)
+    with sqlite3.connect(town.database) as database:
+        stored = database.execute(
+            "SELECT t.opened, h.offered, h.updated FROM ticket t JOIN handoff h"
+            " ON h.ticket_id = t.id WHERE t.id = ?",
+            (ticket,),
+        ).fetchall()
+    database.close()
+
+    assert by_bridge.out == by_database.out
+    (row,) = [line for line in by_bridge.lines if line["ticket_id"] == ticket]
+    assert [(row["opened"], row["offered"], row["state_changed"])] == stored
+
+
+def test_a_ticket_without_hand_offs_is_one_row_for_its_own_parties(
+    exchange: Shell, town: Town, tmp_path: Path
+) -> None:
+    """The hand-off's columns are empty; who is no party to it does not get it."""
+    ticket, lines = matter_lines()
+    exchange("push", write_lines(tmp_path / "out.jsonl", lines[:1]), "--config", town.hotline)
+    asked = ("ticket", "export", "--format", "jsonl", "--config")
+    ours, theirs = exchange(*asked, town.hotline), exchange(*asked, town.police)
+
+    (row,) = [line for line in ours.lines if line["ticket_id"] == ticket]
+    assert (row["origin"], row["handoff_id"]) == (CITY_12345.organisation, "")
+    assert ticket not in {line["ticket_id"] for line in theirs.lines}
+
+
+def test_a_cell_is_never_a_formula() -> None:
+    """What a spreadsheet would run is quoted."""
+    row = {**dict.fromkeys(COLUMNS, ""), "matter": "=1+1"}
+
+    assert ",'=1+1," in list(csv_lines([row]))[1]
 
 
 def test_receipt_files_prove_the_crossing_offline(
     exchange: Shell, town: Town, tmp_path: Path
 ) -> None:
     """The operator's receipt files prove author, log and written receipt, each numbered."""
-    ticket = _cross(exchange, town, tmp_path)
+    ticket = cross(exchange, town, tmp_path)
     exchange("ticket", "trail", ticket, "--receipts", tmp_path / "r", "--config", town.operator)
     files = sorted((tmp_path / "r").iterdir())
     assert len(files) == 2
@@ -155,13 +185,12 @@ def test_a_pushed_messages_own_receipt_verifies(
 
 def test_the_log_holds_until_a_byte_is_changed(exchange: Shell, town: Town, tmp_path: Path) -> None:
     """Verify is content; one changed byte of a stored message is found and its row named."""
-    _cross(exchange, town, tmp_path)
+    cross(exchange, town, tmp_path)
     fine = exchange("log", "verify", "--config", town.operator, "--json")
     assert (fine.code, fine.data["holds"], fine.data["findings"]) == (0, True, []), fine
 
     copy = tmp_path / "copy.db"
-    source = town.bridge.settings.database.removeprefix("sqlite:///")
-    with sqlite3.connect(source) as database, sqlite3.connect(copy) as target:
+    with sqlite3.connect(town.database) as database, sqlite3.connect(copy) as target:
         database.backup(target)
         ((index, envelope),) = target.execute(
             "SELECT leaf_index, envelope FROM message ORDER BY leaf_index LIMIT 1"
@@ -185,7 +214,7 @@ def test_the_log_holds_until_a_byte_is_changed(exchange: Shell, town: Town, tmp_
 
 def test_the_checkpoint_is_a_signed_note(exchange: Shell, town: Town, tmp_path: Path) -> None:
     """The newest checkpoint is printed as it is signed."""
-    _cross(exchange, town, tmp_path)
+    cross(exchange, town, tmp_path)
     note = exchange("log", "checkpoint", "--config", town.operator)
 
     assert note.out.startswith(f"{town.bridge.settings.origin}\n")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +17,7 @@ from certs.development import Credential, Desk
 from exchange import profile
 from exchange.cli.root import run
 from tests.pki import CITY_110, CITY_12345, Pki
-from tests.server.running import Running
+from tests.server.running import Running, running
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,11 +95,30 @@ class Town:
     police: Path
 
     @property
+    def database(self) -> str:
+        """The file of the bridge's database."""
+        return self.bridge.settings.database.removeprefix("sqlite:///")
+
+    @property
     def trust(self) -> tuple[str, ...]:
         """Options by which a reader trusts this town."""
         made = self.pki.development
         roots = [f"--trust={network}={path}" for network, path in made.trust.items()]
         return (*roots, f"--log={made.log_verifier}")
+
+
+@contextmanager
+def open_town(pki: Pki, folder: Path) -> Iterator[Town]:
+    """Serve in *folder*, with the configurations of two desks."""
+    with running(pki, folder) as bridge:
+        yield Town(
+            pki=pki,
+            folder=folder,
+            bridge=bridge,
+            operator=folder / "exchange.toml",
+            hotline=gateway_toml(pki, folder, CITY_12345, bridge.port),
+            police=gateway_toml(pki, folder, CITY_110, bridge.port),
+        )
 
 
 def matter_lines() -> tuple[str, list[dict[str, Any]]]:
@@ -140,6 +161,18 @@ def matter_lines() -> tuple[str, list[dict[str, Any]]]:
         "groups": {"grounds": {"text": "属公安职责。"}},
     }
     return ticket, [opening, offer]
+
+
+def cross(exchange: Shell, town: Town, folder: Path) -> str:
+    """Push a ticket with its offer and pull it on the other side; return its id."""
+    ticket, lines = matter_lines()
+    file = write_lines(folder / "out.jsonl", lines)
+    pushed = exchange("push", file, "--config", town.hotline, "--json")
+    assert [line["outcome"] for line in pushed.lines] == ["stored", "stored"], pushed
+    pulled = exchange("pull", "--to", folder / "in", "--config", town.police)
+    assert pulled.code == 0, pulled
+    assert {line["kind"] for line in pulled.lines if line["type"] == "message"} >= {"offer"}
+    return ticket
 
 
 def write_lines(path: Path, lines: list[dict[str, Any]]) -> Path:

@@ -1,10 +1,7 @@
-"""Who has what: tickets, lists, trails and exports, each with someone's eyes."""
+"""Who has what: tickets, lists and trails, each with someone's eyes."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -15,7 +12,6 @@ from exchange.acts import Kind
 from exchange.errors import InvalidRequest, NotFound
 from exchange.log import LeafKind, TrustedLogs
 from exchange.query import Filters, Query
-from exchange.query.export import BOM, COLUMNS, csv_lines, export_rows, json_lines
 from exchange.store import Accepted, Store
 from exchange.ticket import State
 from tests.store.stories import (
@@ -160,9 +156,10 @@ def test_the_trail_comes_with_its_receipts(
     assert ["open_ticket", "offer", "written"] == [entry.kind for entry in first + rest]
     assert "" == end
     assert [None, State.OFFERED, State.OFFERED] == [entry.state for entry in first + rest]
-    for entry in first:
-        assert entry.proof is not None
-        entry.proof.verify(LeafKind.MESSAGE, entry.digest, TrustedLogs([KEY.verifier]))
+    for entry in first + rest:
+        kind = LeafKind.WRITTEN if entry.kind == "written" else LeafKind.MESSAGE
+        entry.proof.verify(kind, entry.digest, TrustedLogs([KEY.verifier]))
+    assert [True, True, False] == [bool(entry.envelope) for entry in first + rest]
     assert rest[0].receipt is not None
     assert POLICE == rest[0].receipt.organisation
     with pytest.raises(NotFound):
@@ -193,24 +190,3 @@ def test_workload(query: Query, five: list[Accepted]) -> None:
 
     assert (2, 1) == (loads[HOTLINE].handoffs, loads[HOTLINE].overdue)
     assert (1, 0) == (loads[POLICE].handoffs, loads[POLICE].overdue)
-
-
-def test_exports(query: Query, five: list[Accepted]) -> None:
-    """An export has one row a hand-off, for spreadsheets and for programs, by the caller's scope."""
-    whole = "".join(csv_lines(export_rows(query, None)))
-    assert whole.startswith(BOM + "单编号,")
-    rows = list(csv.reader(io.StringIO(whole.removeprefix(BOM))))
-    assert 6 == len(rows)
-    assert {len(COLUMNS)} == {len(row) for row in rows}
-
-    lines = [json.loads(line) for line in json_lines(export_rows(query, POLICE))]
-    assert [POLICE, POLICE] == [line["receiver"] for line in lines]
-    assert list(COLUMNS) == list(lines[0])
-
-
-def test_a_cell_is_never_a_formula() -> None:
-    """What a spreadsheet would run is quoted."""
-    row: dict[str, str | int | bool | None] = dict.fromkeys(COLUMNS, "")
-    row["matter"] = "=1+1"
-
-    assert ",'=1+1," in list(csv_lines(iter([row])))[1]
