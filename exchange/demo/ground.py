@@ -116,6 +116,10 @@ def _bridge(ground: Ground) -> list[str]:
         "",
         "[networks]",
         *(f"{_quoted(net)} = {_quoted(path.relative_to(at))}" for net, path in made.trust.items()),
+        "",
+        # The silent peer's lane shall come again soon after it wakes, not after the usual 30 s.
+        "[limits]",
+        "lease_seconds = 3",
     ]  # fmt: skip
 
 

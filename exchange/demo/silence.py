@@ -25,7 +25,7 @@ _TOLD = Text(
 
 def silent_peer(stage: Stage) -> Played:
     """Play the scene; it needs the whole stage, for a platform is down meanwhile."""
-    scene = Scene(name="take-over", title=_TITLE, rules="DESIGN §3")
+    scene = Scene(name="take-over", title=_TITLE, rules="R30")
     case = Case(
         stage.city, H, "老人走失", "家属称一名老人早市后未归，穿灰色外套。", "NM.P.05.01", "XC.P.05.01"
     )  # fmt: skip
