@@ -3,7 +3,8 @@ The journal: one JSON object a line, for the operator's own log collection.
 
 Rule 1: an event has a fixed name and facts that were chosen one by one: codes, counts, times and
 numbers, never a message's content, never a sentence that may quote one.  Rule 2: of an exception
-only its type and the places in the code are written, because its words may quote a citizen's.
+only its type and the places in the code are written, because its words may quote a citizen's; only
+what a database as a whole suffers from ("disk is full") is told, for without it nobody could mend it.
 Rule 3: what foreign libraries write obeys rule 2 as well, and their talkative levels are off.
 """
 
@@ -15,6 +16,8 @@ import traceback
 from typing import Any, TextIO
 
 import structlog
+
+from exchange.errors import StoreMismatch, StoreUnavailable, TamperingFound
 
 Journal = structlog.typing.FilteringBoundLogger
 
@@ -29,6 +32,11 @@ def frames_of(error: BaseException) -> list[str]:
     """Return where *error* happened, innermost first: file, line and function, nothing else."""
     found = traceback.extract_tb(error.__traceback__)
     return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in reversed(found)][:30]
+
+
+#: Whose words the operator needs.  Exactly these: what a database says of rows that it refuses, in
+#: `exchange.store.RowsRefused`, can hold their content.
+_FOR_OPERATORS = (StoreUnavailable, StoreMismatch, TamperingFound)
 
 
 def kind_of(error: BaseException) -> str:
@@ -54,6 +62,8 @@ def _without_words(
         error = error[1]
     if isinstance(error, BaseException):
         event["error"] = kind_of(error)
+        if type(error) in _FOR_OPERATORS:
+            event["said"] = error.args[0]
         event["places"] = frames_of(error)
     return event
 

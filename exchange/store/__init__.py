@@ -17,6 +17,7 @@ A drain is one transaction: state, messages, receipts, mailboxes, trail and log,
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 import threading
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -24,7 +25,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from exchange import tables
-from exchange.errors import StoreMismatch, TamperingFound, VerificationError
+from exchange.errors import StoreMismatch, StoreUnavailable, TamperingFound, VerificationError
 from exchange.log import StoredProof, TrustedLogs, sign_checkpoint
 from exchange.merkle import Frontier
 from exchange.note import LogKey
@@ -106,6 +107,9 @@ class Store:
         self._note = b""
         path = engines.url.database if engines.url.get_backend_name() == SQLITE else None
         self._wal = Path(f"{path}-wal") if path else None
+        self._file = Path(path) if path else None
+        #: Device and number of SQLite's file when it was opened.
+        self._opened: tuple[int, int] | None = None
 
     @classmethod
     def open(cls, url: str, key: LogKey) -> Store:
@@ -142,6 +146,7 @@ class Store:
         """
         with self._writing, translated(), self._engines.writer.connect() as connection:
             with connection.begin() as transaction:
+                self._require_file()
                 head = self._head = self._head or self._read_head(connection)
                 writer = Writer(connection, self._driver, self._key, head)
                 yield writer
@@ -152,6 +157,29 @@ class Store:
             self._head = writer.head
             self._note = writer.note or self._note
 
+    def _require_file(self) -> None:
+        """Write into no file that was moved or deleted under us: nobody would find it again."""
+        if self._file is None:
+            return
+        try:
+            found = self._file.stat()
+        except FileNotFoundError:
+            now = None
+        else:
+            now = (found.st_dev, found.st_ino)
+        self._opened = self._opened or now
+        if self._opened is None:
+            self._file = None  # an URI, which SQLite alone can read
+        elif now != self._opened:
+            raise StoreUnavailable(
+                Text(
+                    en=f"The database file {self._file} is not there any more, or is another one. "
+                    "Nothing was written. Put it back; for another file, restart the bridge.",
+                    zh=f"数据库文件 {self._file} 已不在原处或已被替换，未写入任何内容。"
+                    "请放回原文件；如需换用其他文件，请重启网桥。",
+                )
+            )
+
     def _bound_wal(self, connection: Connection) -> None:
         """
         Empty SQLite's write-ahead log when it has grown.
@@ -161,7 +189,9 @@ class Store:
         """
         if self._wal is None:
             return
-        with contextlib.suppress(FileNotFoundError):  # the last one to close removes it
+        # The last one to close removes it.  On a full disk it stays for now: what was committed is
+        # durable, and must not be reported as a failure.
+        with contextlib.suppress(FileNotFoundError, sqlite3.Error):
             if self._wal.stat().st_size > _WAL_LIMIT:
                 self._driver.fetch(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
 

@@ -290,3 +290,24 @@ def test_a_database_that_crashes_and_comes_back(pki: Pki, tmp_path: Path) -> Non
         assert [outcome.WhichOneof("outcome") for outcome in outcomes] == ["stored", "stored"]
         assert police.acknowledge(written)[0].WhichOneof("outcome") == "recorded"
         assert not findings(url, pki)
+
+
+def test_a_file_that_was_moved_away(pki: Pki, bridge: BridgeProcess) -> None:
+    """SQLite would go on writing into a file that nobody finds again: nothing is promised instead."""
+    bridge.start()
+    path = Path(bridge.database.removeprefix("sqlite:///"))
+    away = path.with_name("away.db")
+    with calling(pki, bridge.port, CITY_12345) as hotline:
+        kept = push_matter(hotline)
+        path.rename(away)
+        sealed = hotline.sealer.seal(matter())
+        with pytest.raises(grpc.RpcError) as raised:
+            hotline.push(sealed)
+        assert failure(raised)[:2] == (grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE")
+        assert str(path) in bridge.journal.read_text("utf-8")  # where the operator looks
+        away.rename(path)
+        outcomes = hotline.push(sealed)
+        assert [outcome.WhichOneof("outcome") for outcome in outcomes] == ["stored", "stored"]
+    stored = set(column(bridge.database, "message", "id"))
+    assert stored == {one.message_id for one in (*kept, *sealed)}
+    assert bridge.verified()["holds"]
