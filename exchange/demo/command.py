@@ -8,9 +8,8 @@ import click
 
 from exchange.cli.grammar import command, json_option, language, option, say
 from exchange.cli.screen import show_json
+from exchange.demo import PROFILES
 from exchange.text import Text
-
-PROFILES = ("changzhi", "shanghai", "wuyang", "xiangcheng", "inner-mongolia", "national")
 
 _ENDED = Text(
     en="Interrupted: every process of the demo was ended and its temporary folder removed.",

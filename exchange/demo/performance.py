@@ -27,8 +27,10 @@ _CROSSING = Text(
     en="  categories on their way: {done} of {of}", zh="  正在移交：{done}/{of} 类事项"
 )
 _CROSSED = Text(
-    en="  {mark} {done} of {of} matters crossed by their own route and were closed: {ways}.",
-    zh="  {mark} {done}/{of} 件事项按各自路径移交并办结：{ways}。",
+    en="  {mark} {done} of {of} matters crossed by their own route and were closed: 12345→110 {going} "
+    "({parallel} with a parallel own duty), 110→12345 {coming}.",
+    zh="  {mark} {done}/{of} 件事项按各自路径移交并办结：12345→110 {going} 件（其中 {parallel} 件同时自办），"
+    "110→12345 {coming} 件。",
 )
 _NOT_CROSSED = Text(en="  ✗ {title}: {why}", zh="  ✗ {title}：{why}")
 _KILLED = Text(
@@ -136,14 +138,15 @@ def _cross(found: Performance, scenes: Sequence[Scene], teller: Teller) -> None:
 
     teller.live(_CROSSING.fill(done=0, of=len(scenes)))
     found.crossed = stage.director.play(scenes, finished=finished, midst={_KILL_IN_ROUND: kill})
-    ways: dict[str, int] = {}
-    for played in found.crossed:
-        if played.told is not None:
-            way = played.told.facts["direction"] + ("+" if played.told.facts["own_duty"] else "")
-            ways[way] = ways.get(way, 0) + 1
-    shown = ", ".join(f"{way} {count}" for way, count in sorted(ways.items()))
+    facts = [played.told.facts for played in found.crossed if played.told is not None]
+    going = [one for one in facts if one["direction"] == "12345-110"]
+    ways = {
+        "going": len(going),
+        "coming": len(facts) - len(going),
+        "parallel": sum(bool(one["own_duty"]) for one in going),
+    }
     mark = "✓" if done == len(scenes) else "✗"
-    teller.line(_CROSSED.fill(mark=mark, done=done, of=len(scenes), ways=shown))
+    teller.line(_CROSSED.fill(mark=mark, done=done, of=len(scenes), **ways))
     teller.line(_KILLED.fill(waiting=found.killed[0], seconds=found.killed[1]))
 
 

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import io
 import json
 import os
 import select
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from exchange import profile
-from exchange.demo.command import PROFILES
+from exchange.demo import PROFILES, counts, proofs
+from exchange.demo.city import load_cities
+from exchange.demo.ground import Ground, lay
+from exchange.demo.process import Leash, Process
+from exchange.demo.teller import Teller
 
 CORPUS = Path(__file__).resolve().parents[3] / "shared" / "corpus" / "messages.jsonl"
 
@@ -353,6 +363,100 @@ def test_the_demo_tells_people(tmp_path: Path) -> None:
     assert "各方案演示结果" in out
     assert "✗" not in out
     assert err == ""
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Ground:
+    """A city that has performed, its files kept; its databases are as the demo left them."""
+    folder, temporary = tmp_path_factory.mktemp("kept"), tmp_path_factory.mktemp("temporary")
+    city = load_cities()["xiangcheng"]
+    file = write_lines(temporary / "messages.jsonl", MESSAGES)
+    arguments = ("--profile", city.name, "--messages", str(file), "--keep", str(folder / "demo"))
+    code, _, err = demo(*arguments, temporary=temporary)
+    assert code == 0, err
+    spare = lay(folder / "spare", city, datetime.now(UTC))
+    return dataclasses.replace(spare, folder=folder / "demo" / city.name)
+
+
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize(
+    ("database", "statement", "field"),
+    [
+        ("hotline/desk.db", "DELETE FROM event WHERE seq = (SELECT max(seq) FROM event)", "lost"),
+        ("police/desk.db", "UPDATE event SET message_id = 'x' WHERE seq = (SELECT max(seq) FROM event)", "lost"),
+        ("bridge.db", "DELETE FROM receipt WHERE leaf_index = (SELECT max(leaf_index) FROM receipt)", "lost"),
+        ("police/desk.db", "UPDATE handoff SET state = 2", "differing"),
+    ],
+)  # fmt: skip
+def test_counting_finds_what_is_missing(
+    ground: Ground, tmp_path: Path, database: str, statement: str, field: str
+) -> None:
+    """A message gone from any one database, or a state changed, is counted; before, nothing is."""
+    assert all(one.holds for one in counts.count(ground))
+    copied = dataclasses.replace(ground, folder=tmp_path / "copy")
+    shutil.copytree(ground.folder, copied.folder)
+    with contextlib.closing(sqlite3.connect(copied.folder / database)) as changed, changed:
+        changed.execute("PRAGMA foreign_keys=OFF")
+        changed.execute(statement)
+
+    assert sum(getattr(one, field) for one in counts.count(copied)) > 0
+
+
+@pytest.mark.timeout(200)
+def test_proving_finds_a_changed_receipt(ground: Ground, tmp_path: Path) -> None:
+    """Receipts are proved for what they say: under another log's key none holds."""
+    copied = dataclasses.replace(ground, folder=tmp_path / "copy")
+    shutil.copytree(ground.folder, copied.folder)
+
+    verified = proofs.verify(copied)  # *ground* names the certificates of another set
+
+    assert verified.entries > 0
+    assert len(verified.findings) >= verified.stored + verified.written > 0
+
+
+def test_a_failing_child_shows_its_last_words(tmp_path: Path) -> None:
+    """A process that ends by itself is named, with its exit code, its log's end and what to do."""
+    leash = Leash()
+    child = Process(
+        "the bridge", "exchange", ["--lang", "en", "serve", "--config", str(tmp_path / "no.toml")],
+        log=tmp_path / "bridge.log", leash=leash, heard=print,
+    )  # fmt: skip
+    child.start()
+    try:
+        said = child.ended()
+    finally:
+        child.kill()
+        leash.let_go()
+
+    assert "the bridge ended by itself (exit code 2)" in said.en
+    assert "no.toml" in said.en
+    assert "--keep DIR" in said.en
+    assert "退出码 2" in said.zh
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        """Say yes."""
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stream", "warning", "rings"),
+    [
+        (Terminal(), "\a\a\a[URGENT] ...", True),
+        (Terminal(), "\a[routine] ...", False),
+        (io.StringIO(), "\a\a\a[URGENT] ...", False),
+    ],
+)
+def test_the_terminal_rings_for_what_is_urgent(
+    stream: io.StringIO, warning: str, rings: bool
+) -> None:
+    """A platform's bell for an urgent arrival rings the terminal, a routine one does not."""
+    Teller(stream, "en").rang(warning)
+
+    assert ("\a" in stream.getvalue()) is rings
 
 
 def test_an_unknown_profile_is_named() -> None:
