@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from exchange.cli.gateway import config_option
 from exchange.cli.grammar import command, json_option, option, say
 from exchange.cli.screen import show_json
 from exchange.text import Text
-
-if TYPE_CHECKING:
-    from exchange.config import Settings
 
 _CREATED = Text(en="The database was created, version {after}.", zh="数据库已创建，版本 {after}。")
 _UPGRADED = Text(
@@ -48,13 +45,22 @@ def serve(*, upgrade: bool, config: Path) -> None:
     import asyncio
 
     from exchange.config import load_settings
+    from exchange.server.address import require_free
 
     settings = load_settings(config, os.environ)
+    require_free(settings.listen)  # before a database is changed that another bridge may be using
     if upgrade:
         from exchange.store import migrate as upgrade_database
 
         say(_outcome(*upgrade_database(settings.database)), err=True)
-    asyncio.run(_serve(settings))
+    from exchange.server.opening import serve as serve_until_signal
+
+    def announce(port: int) -> None:
+        host = settings.listen.rpartition(":")[0]
+        say(_LISTENS.fill(origin=settings.origin, host=host, port=port))
+        sys.stdout.flush()
+
+    asyncio.run(serve_until_signal(settings, announce))
     say(_STOPPED)
 
 
@@ -87,28 +93,3 @@ def _outcome(before: str | None, after: str) -> Text:
     if before is None:
         return _CREATED.fill(after=after)
     return (_NEWEST if before == after else _UPGRADED).fill(before=before, after=after)
-
-
-async def _serve(settings: Settings) -> None:
-    import sys
-
-    from exchange.server.credentials import server_credentials
-    from exchange.server.journal import open_journal, take_over_logging
-    from exchange.server.opening import open_server
-    from exchange.server.serving import utc_now
-    from exchange.trust import TrustStore
-
-    journal = open_journal(sys.stderr, level=settings.journal)
-    take_over_logging(journal)
-    trust = TrustStore.load(settings.networks)
-    credentials = server_credentials(settings.tls, trust, utc_now())
-    server = open_server(settings, trust=trust, journal=journal)
-    try:
-        port = await server.start(settings.listen, credentials)
-    except BaseException:
-        await server.stop()
-        raise
-    host = settings.listen.rpartition(":")[0]
-    say(_LISTENS.fill(origin=settings.origin, host=host, port=port))
-    sys.stdout.flush()
-    await server.run_until_signal()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +10,7 @@ import grpc
 from exchange.config import Limits, Tls
 from exchange.envelope import P256_SHA256, SigningKey, read_file, read_private_file
 from exchange.errors import ConfigurationError
+from exchange.server.address import cannot_listen, require_free
 from exchange.text import Text
 from exchange.trust import TrustStore
 
@@ -22,15 +22,6 @@ _VALIDITY = Text(
     en="The bridge's certificate {file} is valid from {begin} to {end} only. Renew it, or set the "
     "clock right.",
     zh="网桥证书 {file} 的有效期为 {begin} 至 {end}，请更新证书或校准时钟。",
-)
-_PORT = Text(
-    en="The bridge cannot listen on {address}: {why}. Stop what uses it, or set 'listen' to another "
-    "address.",
-    zh="网桥无法监听 {address}：{why}。请停止占用者，或在 listen 中改用其他地址。",
-)
-_ADDRESS = Text(
-    en="'{address}' is no address to listen on; write host:port, such as 0.0.0.0:5110.",
-    zh="“{address}”不是监听地址，应写作 主机:端口，例如 0.0.0.0:5110。",
 )
 
 
@@ -88,29 +79,8 @@ def server_options(limits: Limits) -> list[tuple[str, Any]]:
 
 def listen(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials) -> int:
     """Bind *server* to *address* (``host:port``) and return the port; or `ConfigurationError`."""
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal():
-        raise ConfigurationError(_ADDRESS.fill(address=address), address=address)
+    require_free(address)
     try:
-        bound = server.add_secure_port(address, credentials)
+        return server.add_secure_port(address, credentials)
     except RuntimeError as error:
-        why = _why_not(host.strip("[]"), int(port))
-        raise ConfigurationError(_PORT.fill(address=address, why=why), address=address) from error
-    if not bound:
-        raise ConfigurationError(
-            _PORT.fill(address=address, why=_why_not(host.strip("[]"), int(port))), address=address
-        )
-    return bound
-
-
-def _why_not(host: str, port: int) -> str:
-    """Ask the operating system, because grpc does not say."""
-    try:
-        family, kind, protocol, _, place = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.bind(place)
-    except OSError as error:
-        return error.strerror or str(error)
-    return "grpc gave no reason"
+        raise cannot_listen(address, error) from error

@@ -18,6 +18,7 @@ from exchange.organisations import Register, load_register
 from exchange.profile import Profile
 from exchange.query import Query
 from exchange.reading import nearest, package_data
+from exchange.server.address import require_free
 from exchange.server.credentials import server_credentials
 from exchange.server.journal import Journal, open_journal, take_over_logging
 from exchange.server.reading import Directory
@@ -42,19 +43,22 @@ _STRANGE_RELAY = Text(
 )
 
 
-async def serve(settings: Settings) -> None:
+async def serve(settings: Settings, announce: Callable[[int], None] | None = None) -> None:
     """
-    Serve until SIGTERM or SIGINT.
+    Serve until SIGTERM or SIGINT; once it listens, tell *announce* the port.
 
     Raises `ConfigurationError`, `DataError` and the store's failures before it listens.
     """
+    require_free(settings.listen)  # before a database is opened that another bridge may be using
     journal = open_journal(sys.stderr, level=settings.journal)
     take_over_logging(journal)
     trust = TrustStore.load(settings.networks)
     credentials = server_credentials(settings.tls, trust, utc_now())
     server = open_server(settings, trust=trust, journal=journal)
     try:
-        await server.start(settings.listen, credentials)
+        port = await server.start(settings.listen, credentials)
+        if announce is not None:
+            announce(port)
     except BaseException:
         await server.stop()
         raise

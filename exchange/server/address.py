@@ -1,0 +1,61 @@
+"""The address that a bridge listens on, asked about before anything is opened."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+from exchange.errors import ConfigurationError
+from exchange.text import Text
+
+_TAKEN = Text(
+    en="The bridge cannot listen on {address}: {why}. Stop what uses it, or set 'listen' to another "
+    "address.",
+    zh="网桥无法监听 {address}：{why}。请停止占用者，或在 listen 中改用其他地址。",
+)
+_NONE = Text(
+    en="'{address}' is no address to listen on; write host:port, such as 0.0.0.0:5110.",
+    zh="“{address}”不是监听地址，应写作 主机:端口，例如 0.0.0.0:5110。",
+)
+
+
+def require_free(address: str) -> None:
+    """
+    Raise `ConfigurationError` unless *address* (``host:port``) can be listened on now.
+
+    A name may stand for several (``localhost`` for two): none may be taken, though grpc would be
+    content with the others.
+    """
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise ConfigurationError(_NONE.fill(address=address), address=address)
+    try:
+        places = socket.getaddrinfo(
+            host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except (OSError, OverflowError) as error:
+        raise cannot_listen(address, error) from error
+    failures = [failure for place in places if (failure := _bind(*place)) is not None]
+    for failure in failures:
+        # A kind of address that this machine does not have (IPv6) may stay away.
+        if failure.errno == errno.EADDRINUSE or len(failures) == len(places):
+            raise cannot_listen(address, failure) from failure
+
+
+def cannot_listen(address: str, error: Exception) -> ConfigurationError:
+    """Return the failure to listen on *address*, in the operating system's words where it has any."""
+    why = getattr(error, "strerror", None) or str(error)
+    return ConfigurationError(_TAKEN.fill(address=address, why=why), address=address)
+
+
+def _bind(
+    family: int, kind: int, protocol: int, _: str, place: tuple[object, ...]
+) -> OSError | None:
+    try:
+        with socket.socket(family, kind, protocol) as probe:
+            # As grpc does: connections that linger from before do not keep the port.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(place)
+    except OSError as error:
+        return error
+    return None
