@@ -31,7 +31,7 @@ class Indigestible(Exception):
 
     def __init__(self, text: Text, code: RefusalCode = RefusalCode.FIELD_INVALID) -> None:
         super().__init__(str(text))
-        self.refusal: Refusal = refuse(code, "message", "indigestible", text)
+        self.refusal: Refusal = refuse(code, "envelope", "indigestible", text)
 
 
 class Adapter(Protocol):

@@ -35,24 +35,20 @@ from exchange.text import Text
 
 
 class RefusalCode(IntEnum):
-    """
-    Why a message was refused, in order of precedence: where several hold, the first is given.
-
-    The numbers are the contract's ``RefusalCode`` numbers.
-    """
+    """Why a message was refused; of several the first is given.  The contract's numbers."""
 
     # -- the bytes
-    MALFORMED = 1
-    TOO_LARGE = 2
+    TOO_LARGE = 1
+    MALFORMED = 2
     UNKNOWN_KIND = 3
     FIELD_INVALID = 4
+    GROUP_DIGEST_MISMATCH = 5
     # -- who says it
     UNSIGNED = 10
-    SIGNATURE_INVALID = 11
-    SIGNER_NOT_TRUSTED = 12
+    SIGNER_NOT_TRUSTED = 11
+    SIGNATURE_INVALID = 12
     AUTHOR_MISMATCH = 13
-    GROUP_DIGEST_MISMATCH = 14
-    DIFFERENT_CONTENT = 15
+    DIFFERENT_CONTENT = 14
     # -- the words it uses
     REGION_UNKNOWN = 20
     ORGANISATION_UNKNOWN = 21
@@ -87,6 +83,7 @@ class RefusalCode(IntEnum):
     LEVEL_REQUIRES_110 = 62
     GROUP_REQUIRED = 63
     PARALLEL_DUTY_REQUIRED = 64
+    ASSESSOR_MISMATCH = 65
 
     @property
     def text(self) -> Text:
@@ -95,13 +92,13 @@ class RefusalCode(IntEnum):
 
 
 REFUSAL_TEXTS: dict[RefusalCode, Text] = {
-    RefusalCode.MALFORMED: Text(
-        en="The bytes are not a message of this contract; encode it again with the published schema.",
-        zh="报文字节不符合本接口规范，请按公布的协议重新编码。",
-    ),
     RefusalCode.TOO_LARGE: Text(
         en="The message is larger than the limit; send attachments by reference.",
         zh="报文超过大小上限，附件请以引用方式发送。",
+    ),
+    RefusalCode.MALFORMED: Text(
+        en="The bytes are not a message of this contract; encode it again with the published schema.",
+        zh="报文字节不符合本接口规范，请按公布的协议重新编码。",
     ),
     RefusalCode.UNKNOWN_KIND: Text(
         en="This kind of message is not known to this bridge; check the contract's version.",
@@ -111,25 +108,25 @@ REFUSAL_TEXTS: dict[RefusalCode, Text] = {
         en="One or more fields break the contract's field rules; mend the fields named.",
         zh="一个或多个字段不符合字段规则，请修改所列字段。",
     ),
+    RefusalCode.GROUP_DIGEST_MISMATCH: Text(
+        en="A field group does not fit its digest in the signed header; send the group as it was signed.",
+        zh="字段组与已签名报头中的摘要不符，请按签名时的内容发送。",
+    ),
     RefusalCode.UNSIGNED: Text(
         en="The message carries no signature; sign it with its author's signer key.",
         zh="消息未签名，请用作者的签名密钥签名。",
-    ),
-    RefusalCode.SIGNATURE_INVALID: Text(
-        en="The signature does not fit the message's bytes; sign the exact header bytes that are sent.",
-        zh="签名与消息字节不符，请对所发送的报头原始字节签名。",
     ),
     RefusalCode.SIGNER_NOT_TRUSTED: Text(
         en="The signer's certificate is not trusted here; use a valid signer certificate of the network.",
         zh="签名证书不被信任，请使用本网络签发的有效签名证书。",
     ),
+    RefusalCode.SIGNATURE_INVALID: Text(
+        en="The signature does not fit the message's bytes; sign the exact header bytes that are sent.",
+        zh="签名与消息字节不符，请对所发送的报头原始字节签名。",
+    ),
     RefusalCode.AUTHOR_MISMATCH: Text(
         en="The author is not the organisation that signs or sends; send as yourself or register a relay.",
         zh="作者与签名方或发送方不一致，请以本机构身份发送或登记中继。",
-    ),
-    RefusalCode.GROUP_DIGEST_MISMATCH: Text(
-        en="A field group does not fit its digest in the signed header; send the group as it was signed.",
-        zh="字段组与已签名报头中的摘要不符，请按签名时的内容发送。",
     ),
     RefusalCode.DIFFERENT_CONTENT: Text(
         en="This message id was accepted before with other content; use a new id for new content.",
@@ -251,20 +248,24 @@ REFUSAL_TEXTS: dict[RefusalCode, Text] = {
         en="Emergencies of this level go to 110 first (R40).",
         zh="该等级的突发事件须由 110 先行处置（R40）。",
     ),
+    RefusalCode.GROUP_REQUIRED: Text(
+        en="A field group that this message needs is missing; add the groups named.",
+        zh="缺少该消息必需的字段组，请补充所列字段组。",
+    ),
     RefusalCode.PARALLEL_DUTY_REQUIRED: Text(
         en="This matter goes to 110 at once and is dispatched in parallel: set parallel_duty (R24).",
         zh="该事项须第一时间移交 110 并同时自行转办：请设置 parallel_duty（R24）。",
     ),
-    RefusalCode.GROUP_REQUIRED: Text(
-        en="A field group that this message needs is missing; add the groups named.",
-        zh="缺少该消息必需的字段组，请补充所列字段组。",
+    RefusalCode.ASSESSOR_MISMATCH: Text(
+        en="Another side assesses hand-offs of this kind in this region; name that side (R51).",
+        zh="本地区此类移交由另一方考核，请填写该方（R51）。",
     ),
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Violation:
-    """One field at fault: its path in the contract's names, the rule broken, and the mend."""
+    """One field at fault: its path (as ``FieldViolation.field`` says), the rule, the mend."""
 
     field: str
     rule: str

@@ -36,19 +36,19 @@ def region_valid(facts: Facts) -> Refusal | None:
     fault = facts.context.site.divisions.problem(act.region, facts.message.created.date())
     if fault is None:
         return None
-    return refuse(RefusalCode.REGION_UNKNOWN, "open_ticket.region", "in_force", fault)
+    return refuse(RefusalCode.REGION_UNKNOWN, "header.open_ticket.region", "in_force", fault)
 
 
 def organisations_valid(facts: Facts) -> Refusal | None:
     """Every organisation that a message brings in is well formed and, if a register is kept, in it."""
     message, act = facts.message, facts.message.act
-    named = [("author", message.author)]
+    named = [("header.author", message.author)]
     if isinstance(act, OpenTicket):
-        named.append(("open_ticket.first_receiver", act.first_receiver))
+        named.append(("header.open_ticket.first_receiver", act.first_receiver))
     elif isinstance(act, Return):
-        named = [("return.suggested_owner", act.suggested_owner)]
+        named = [("header.return.suggested_owner", act.suggested_owner)]
     else:
-        named.append(("recipient", message.recipient))
+        named.append(("header.recipient", message.recipient))
     for path, code in named:
         fault = facts.context.site.register.problem(code, message.created.date()) if code else None
         if fault is not None:
@@ -68,7 +68,8 @@ def matter_known(facts: Facts) -> Refusal | None:
         return None
     if catalogue.get(matter) is not None or catalogue.excluded(matter) is not None:
         return None
-    return refuse(RefusalCode.MATTER_UNKNOWN, f"{facts.message.kind.value}.matter", "listed")
+    path = f"header.{facts.message.kind.value}.matter"
+    return refuse(RefusalCode.MATTER_UNKNOWN, path, "listed")
 
 
 def profile_known(facts: Facts) -> Refusal | None:
@@ -79,13 +80,13 @@ def profile_known(facts: Facts) -> Refusal | None:
     if facts.profile is None:
         if any(known == name for known, _ in facts.context.site.profiles):
             return None  # another edition is: the next guard says so
-        return refuse(RefusalCode.PROFILE_UNKNOWN, "offer.profile", "installed")
+        return refuse(RefusalCode.PROFILE_UNKNOWN, "header.offer.profile", "installed")
     if facts.offering is not None and ticket is not None:
         holds = facts.profile.applies_to(ticket.region)
         return (
             None
             if holds
-            else refuse(RefusalCode.PROFILE_UNKNOWN, "offer.profile", "region", OTHER_REGION)
+            else refuse(RefusalCode.PROFILE_UNKNOWN, "header.offer.profile", "region", OTHER_REGION)
         )
     return None
 
@@ -95,12 +96,15 @@ def editions_known(facts: Facts) -> Refusal | None:
     act, offer = facts.message.act, facts.offer
     if isinstance(act, OpenTicket):
         if act.matter and act.catalogue_edition not in facts.context.site.catalogues:
-            return refuse(RefusalCode.EDITION_UNKNOWN, "open_ticket.catalogue_edition", "installed")
+            path = "header.open_ticket.catalogue_edition"
+            return refuse(RefusalCode.EDITION_UNKNOWN, path, "installed")
     elif offer is not None:
         if facts.profile is None:
-            return refuse(RefusalCode.EDITION_UNKNOWN, "offer.profile_edition", "installed")
+            return refuse(RefusalCode.EDITION_UNKNOWN, "header.offer.profile_edition", "installed")
         if offer.catalogue_edition != facts.profile.catalogue.edition:
-            return refuse(RefusalCode.EDITION_UNKNOWN, "offer.catalogue_edition", "installed")
+            return refuse(
+                RefusalCode.EDITION_UNKNOWN, "header.offer.catalogue_edition", "installed"
+            )
     return None
 
 
@@ -108,7 +112,7 @@ def not_secret(facts: Facts) -> Refusal | None:
     """R02: secret matters and matters in a legal channel do not cross."""
     if facts.message.classification < Classification.SECRET:
         return None
-    return refuse(RefusalCode.SECRET, "classification")
+    return refuse(RefusalCode.SECRET, "header.classification")
 
 
 def not_excluded(facts: Facts) -> Refusal | None:
@@ -122,7 +126,7 @@ def not_excluded(facts: Facts) -> Refusal | None:
     # matter of either side.
     if facts.item is not None and facts.direction is Direction.HOTLINE_TO_POLICE:
         return None
-    return refuse(RefusalCode.MATTER_EXCLUDED, "offer.matter")
+    return refuse(RefusalCode.MATTER_EXCLUDED, "header.offer.matter")
 
 
 # -- where the ticket stands
@@ -137,7 +141,7 @@ def ticket_open(facts: Facts) -> Refusal | None:
     ticket = facts.context.ticket
     if ticket is None or not ticket.closed or facts.message.kind not in BEGINNING:
         return None
-    return refuse(RefusalCode.TICKET_CLOSED, "ticket_id")
+    return refuse(RefusalCode.TICKET_CLOSED, "header.ticket_id")
 
 
 def marker_same(facts: Facts) -> Refusal | None:
@@ -145,7 +149,7 @@ def marker_same(facts: Facts) -> Refusal | None:
     ticket = facts.context.ticket
     if ticket is None or facts.message.marker is ticket.marker:
         return None
-    return refuse(RefusalCode.MARKER_MISMATCH, "marker")
+    return refuse(RefusalCode.MARKER_MISMATCH, "header.marker")
 
 
 # -- after the offer
@@ -161,7 +165,7 @@ def danger_disposed_of(facts: Facts) -> Refusal | None:
         whole = offer.form not in {Form.JOINT, Form.NOTIFICATION}
         handing_over = whole and facts.direction is Direction.POLICE_TO_HOTLINE
         if handing_over and offer.danger and not facts.prior_disposal_stated:
-            return refuse(RefusalCode.DANGER_PRESENT, "offer.danger")
+            return refuse(RefusalCode.DANGER_PRESENT, "header.offer.danger")
         return None
     if handoff is None or not handoff.danger or handoff.disposal_stated:
         return None
@@ -174,7 +178,7 @@ def danger_disposed_of(facts: Facts) -> Refusal | None:
         )
         if not relieved:
             return None
-    return refuse(RefusalCode.DANGER_PRESENT, message.kind.value)
+    return refuse(RefusalCode.DANGER_PRESENT, f"header.{message.kind.value}")
 
 
 def measures_stated(facts: Facts) -> Refusal | None:
@@ -182,7 +186,7 @@ def measures_stated(facts: Facts) -> Refusal | None:
     profile = facts.profile
     if profile is None or not profile.return_needs_measures or not facts.lacks(Group.MEASURES):
         return None
-    return refuse(RefusalCode.MEASURES_REQUIRED, "groups", "MEASURES")
+    return refuse(RefusalCode.MEASURES_REQUIRED, "groups.measures", "required")
 
 
 def ground_new(facts: Facts) -> Refusal | None:
@@ -191,7 +195,7 @@ def ground_new(facts: Facts) -> Refusal | None:
     if not isinstance(act, Return) or handoff is None:
         return None
     if act.ground in handoff.return_grounds:
-        return refuse(RefusalCode.NEW_GROUND_REQUIRED, "return.ground")
+        return refuse(RefusalCode.NEW_GROUND_REQUIRED, "header.return.ground")
     return None
 
 
@@ -201,7 +205,7 @@ def first_receiver_keeps(facts: Facts) -> Refusal | None:
     if profile is None or profile.first_receiver_may_return or handoff is None:
         return None
     if handoff.first_receiver == handoff.receiver:
-        return refuse(RefusalCode.FIRST_RECEIVER_KEEPS, "return")
+        return refuse(RefusalCode.FIRST_RECEIVER_KEEPS, "header.return")
     return None
 
 
@@ -211,7 +215,7 @@ def return_agreed(facts: Facts) -> Refusal | None:
     if profile is None or profile.negotiation or handoff is None:
         return None
     if handoff.first_receiver == handoff.sender:
-        return refuse(RefusalCode.NO_NEGOTIATION, "refuse")
+        return refuse(RefusalCode.NO_NEGOTIATION, "header.refuse")
     return None
 
 
@@ -224,7 +228,7 @@ def position_cited(facts: Facts) -> Refusal | None:
         return None
     if (act.position_digest, int(act.outcome)) in handoff.positions:
         return None
-    return refuse(RefusalCode.POSITION_REQUIRED, "rule.position_digest")
+    return refuse(RefusalCode.POSITION_REQUIRED, "header.rule.position_digest")
 
 
 def assessor_right(facts: Facts) -> Refusal | None:
@@ -239,7 +243,7 @@ def assessor_right(facts: Facts) -> Refusal | None:
     if (named is Service.POLICE) is (expected is Service.POLICE):
         return None
     text = ASSESSED_BY.fill(service=expected.value)
-    return refuse(RefusalCode.FIELD_INVALID, "evaluate.assessed_by", "assessor", text)
+    return refuse(RefusalCode.ASSESSOR_MISMATCH, "header.evaluate.assessed_by", "assessor", text)
 
 
 OTHER_REGION = Text(

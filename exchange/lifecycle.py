@@ -65,16 +65,16 @@ def open_handoff(
     if not isinstance(offer, Offer):
         raise TypeError(f"not an offer: {message.kind}")
     if message.author == message.recipient:
-        return refuse(RefusalCode.FIELD_INVALID, "recipient", "not_author", NOT_TO_ONESELF)
+        return refuse(RefusalCode.NOT_A_PARTY, "header.recipient", "not_author", NOT_TO_ONESELF)
     if not offer.onward_of and message.author != ticket.origin:
-        return refuse(RefusalCode.NOT_A_PARTY, "author")
+        return refuse(RefusalCode.NOT_A_PARTY, "header.author")
     if first and offer.onward_of:
         if parent is None:
             raise PredecessorUnknown(AWAITED, handoff=offer.onward_of)
         if parent.receiver != message.author or parent.ticket_id != message.ticket_id:
-            return refuse(RefusalCode.NOT_A_PARTY, "offer.onward_of")
+            return refuse(RefusalCode.NOT_A_PARTY, "header.offer.onward_of")
         if parent.state is not State.TAKEN:  # who passes a matter on answers for it
-            return refuse(RefusalCode.WRONG_STATE, "offer.onward_of")
+            return refuse(RefusalCode.WRONG_STATE, "header.offer.onward_of")
     # Who hands on what was handed to it stands in the line of the first receiver: a ruling to the
     # first receiver must lead back along that line, on every copy, also where the line's earlier
     # hand-offs were never learned.
@@ -114,17 +114,17 @@ def advance(
     :raises PredecessorUnknown: a message is named that has not arrived here; try again later.
     """
     if message.ticket_id != handoff.ticket_id:
-        return refuse(RefusalCode.FIELD_INVALID, "ticket_id", "same_ticket", OTHER_TICKET)
+        return refuse(RefusalCode.NOT_A_PARTY, "header.ticket_id", "same_ticket", OTHER_TICKET)
     if message.author == handoff.sender:
         other = handoff.receiver
     elif message.author == handoff.receiver:
         other = handoff.sender
     else:
-        return refuse(RefusalCode.NOT_A_PARTY, "author")
+        return refuse(RefusalCode.NOT_A_PARTY, "header.author")
     if message.recipient != other:
-        return refuse(RefusalCode.NOT_A_PARTY, "recipient")
+        return refuse(RefusalCode.NOT_A_PARTY, "header.recipient")
     if not any(_stands(handoff, message.author, side) for side in SAYERS[message.kind]):
-        return refuse(RefusalCode.NOT_A_PARTY, message.kind.value)
+        return refuse(RefusalCode.NOT_A_PARTY, f"header.{message.kind.value}")
     note = NOTES.get(message.kind)
     if note is not None:
         return _note(handoff, message, note, first=first)
@@ -144,20 +144,20 @@ def _move(
         raise PredecessorUnknown(AWAITED, handoff=handoff.id)
     row = TABLE.get((handoff.state, message.kind, _case(handoff, message)))
     if row is None or not _stands(handoff, message.author, row.by):
-        return refuse(RefusalCode.WRONG_STATE, message.kind.value)
+        return refuse(RefusalCode.WRONG_STATE, f"header.{message.kind.value}")
     if handoff.own_duty and message.kind not in OWN_DUTY_MOVES:
-        return refuse(RefusalCode.WRONG_STATE, message.kind.value)
-    if not at_head:
-        return refuse(RefusalCode.SUPERSEDED, "previous")
+        return refuse(RefusalCode.WRONG_STATE, f"header.{message.kind.value}")
     act = message.act
-    if row.after_take_over:
-        named = act.take_over_digest if isinstance(act, Release) else b""
-        if named not in handoff.take_overs:
-            if known(named):
-                return refuse(RefusalCode.WRONG_STATE, "release.take_over_digest")
-            raise PredecessorUnknown(AWAITED, handoff=handoff.id)
+    taken_over = act.take_over_digest if isinstance(act, Release) else b""
+    awaited = row.after_take_over and taken_over not in handoff.take_overs
+    if awaited and known(taken_over):
+        return refuse(RefusalCode.WRONG_STATE, "header.release.take_over_digest")
+    if not at_head:
+        return refuse(RefusalCode.SUPERSEDED, "header.previous")
+    if awaited:
+        raise PredecessorUnknown(AWAITED, handoff=handoff.id)
     if _onward_open(handoff, message.kind, children):
-        return refuse(RefusalCode.ONWARD_OPEN, message.kind.value)
+        return refuse(RefusalCode.ONWARD_OPEN, f"header.{message.kind.value}")
     moved = replace(handoff, state=row.to, head=message.digest)
     if isinstance(act, Return):
         moved = replace(moved, return_grounds=handoff.return_grounds | {act.ground})
@@ -169,7 +169,7 @@ def _move(
 def _note(handoff: Handoff, message: Message, note: Note, *, first: bool) -> Change | Refusal:
     """Add a note: a union of sets, whatever the state, once the first bridge let it in."""
     if handoff.own_duty and not note.on_own_duty:
-        return refuse(RefusalCode.WRONG_STATE, message.kind.value)
+        return refuse(RefusalCode.WRONG_STATE, f"header.{message.kind.value}")
     if first and (refusal := _untimely(handoff, message, note)) is not None:
         return refusal
     act, digest = message.act, message.digest
@@ -194,12 +194,12 @@ def _untimely(handoff: Handoff, message: Message, note: Note) -> Refusal | None:
     """Return why the note may not be said now; a note already said is never untimely."""
     act = message.act
     if handoff.state in TERMINAL_STATES and not (note.on_closed and handoff.state is State.CLOSED):
-        return refuse(RefusalCode.WRONG_STATE, message.kind.value)
+        return refuse(RefusalCode.WRONG_STATE, f"header.{message.kind.value}")
     if message.kind is Kind.TAKE_OVER and handoff.taken_over:
-        return refuse(RefusalCode.WRONG_STATE, message.kind.value)
+        return refuse(RefusalCode.WRONG_STATE, f"header.{message.kind.value}")
     if isinstance(act, ClearDanger) and act.mark_digest not in handoff.danger_marks:
-        field = "clear_danger.mark_digest"
-        return refuse(RefusalCode.FIELD_INVALID, field, "known_mark", NO_SUCH_MARK)
+        path = "header.clear_danger.mark_digest"
+        return refuse(RefusalCode.WRONG_STATE, path, "known_mark", NO_SUCH_MARK)
     return None
 
 
@@ -295,14 +295,15 @@ def may_close(ticket: Ticket, handoffs: Sequence[Handoff], author: str) -> Refus
     Every hand-off must be closed, returned or taken over, every own duty done.  Whatever was
     handed on below a taken-over hand-off does not count: a silent peer never blocks.
     """
-    if author != ticket.origin:
-        return refuse(RefusalCode.NOT_ORIGIN, "author")
     if ticket.closed:
-        return refuse(RefusalCode.TICKET_CLOSED)
+        return refuse(RefusalCode.TICKET_CLOSED, "header.ticket_id")
+    if author != ticket.origin:
+        return refuse(RefusalCode.NOT_ORIGIN, "header.author")
     by_id = {h.id: h for h in handoffs}
     for handoff in handoffs:
         if handoff.state not in TERMINAL_STATES and not _excused(handoff, by_id):
-            return refuse(RefusalCode.HANDOFF_OPEN, f"handoff/{handoff.id}", "closed")
+            text = STILL_OPEN.fill(id=handoff.id)
+            return refuse(RefusalCode.HANDOFF_OPEN, "header.ticket_id", "handoff_open", text)
     return None
 
 
@@ -321,6 +322,10 @@ def _excused(handoff: Handoff, by_id: dict[str, Handoff]) -> bool:
 AWAITED = Text(
     en="An earlier message that this one names has not arrived here yet; try again later.",
     zh="所引用的前一消息尚未到达，请稍后重试。",
+)
+STILL_OPEN = Text(
+    en="Hand-off {id} is still open.",
+    zh="移交 {id} 尚未办结。",
 )
 NOT_TO_ONESELF = Text(
     en="Nothing is offered to oneself; an own duty opens by the act that causes it.",

@@ -23,7 +23,7 @@ def route_allowed(facts: Facts) -> Refusal | None:
         )
     else:
         allowed = offer.form == Form.JOINT or (high and offer.form == Form.NOTIFICATION)  # R15, R40
-    return None if allowed else refuse(RefusalCode.ROUTE_NOT_ALLOWED, "offer.matter")
+    return None if allowed else refuse(RefusalCode.ROUTE_NOT_ALLOWED, "header.offer.matter")
 
 
 def county_relayed(facts: Facts) -> Refusal | None:
@@ -40,7 +40,7 @@ def county_relayed(facts: Facts) -> Refusal | None:
         county = above is not None and above.service is Service.POLICE
     else:
         county = author[4:6] != "00"
-    return refuse(RefusalCode.RELAY_REQUIRED, "recipient") if county else None
+    return refuse(RefusalCode.RELAY_REQUIRED, "header.recipient") if county else None
 
 
 def reason_given(facts: Facts) -> Refusal | None:
@@ -50,7 +50,7 @@ def reason_given(facts: Facts) -> Refusal | None:
         return None
     unlisted = not offer.matter and facts.direction is not Direction.WITHIN
     if unlisted or facts.direction in profile.reason_required:
-        return refuse(RefusalCode.REASON_REQUIRED, "groups", "GROUNDS")
+        return refuse(RefusalCode.REASON_REQUIRED, "groups.grounds", "required")
     return None
 
 
@@ -60,7 +60,7 @@ def reviewed(facts: Facts) -> Refusal | None:
     if facts.offering is None or profile is None or not facts.lacks(Group.REVIEW):
         return None
     if facts.direction in profile.review_required:
-        return refuse(RefusalCode.REVIEW_REQUIRED, "groups", "REVIEW")
+        return refuse(RefusalCode.REVIEW_REQUIRED, "groups.review", "required")
     return None
 
 
@@ -71,7 +71,7 @@ def disposed_of_first(facts: Facts) -> Refusal | None:
         return None
     needed = facts.category in profile.prior_disposal_categories
     if needed and not facts.prior_disposal_stated:
-        return refuse(RefusalCode.PRIOR_DISPOSAL_REQUIRED, "groups", "PRIOR_DISPOSAL")
+        return refuse(RefusalCode.PRIOR_DISPOSAL_REQUIRED, "groups.prior_disposal", "required")
     return None
 
 
@@ -81,7 +81,7 @@ def no_case_opened(facts: Facts) -> Refusal | None:
     if offer is None or profile is None or facts.direction is not Direction.POLICE_TO_HOTLINE:
         return None
     if offer.case_opened and facts.category in profile.no_case_categories:
-        return refuse(RefusalCode.CASE_OPENED, "offer.case_opened")
+        return refuse(RefusalCode.CASE_OPENED, "header.offer.case_opened")
     return None
 
 
@@ -99,7 +99,7 @@ def police_first(facts: Facts) -> Refusal | None:
         return (
             None
             if told or facts.prior_disposal_stated
-            else refuse(RefusalCode.LEVEL_REQUIRES_110, "offer.form")
+            else refuse(RefusalCode.LEVEL_REQUIRES_110, "header.offer.form")
         )
     if service_of(facts.message.author, register) not in HOTLINE_SERVICES:
         return None
@@ -108,7 +108,7 @@ def police_first(facts: Facts) -> Refusal | None:
     parties = [ticket.origin, *(h.receiver for h in facts.context.handoffs)]
     if any(service_of(code, register) is Service.POLICE for code in parties):
         return None
-    return refuse(RefusalCode.LEVEL_REQUIRES_110, "recipient")
+    return refuse(RefusalCode.LEVEL_REQUIRES_110, "header.recipient")
 
 
 def immediate_dispatched(facts: Facts) -> Refusal | None:
@@ -120,4 +120,4 @@ def immediate_dispatched(facts: Facts) -> Refusal | None:
         return None
     if facts.category not in profile.immediate_categories:
         return None
-    return refuse(RefusalCode.PARALLEL_DUTY_REQUIRED, "offer.parallel_duty")
+    return refuse(RefusalCode.PARALLEL_DUTY_REQUIRED, "header.offer.parallel_duty")

@@ -15,7 +15,7 @@ from operator import attrgetter
 
 from exchange import guards, offering
 from exchange.acts import TICKET_KINDS, Group, Kind
-from exchange.errors import PredecessorUnknown, Refusal, RefusalCode, Violation
+from exchange.errors import PredecessorUnknown, Refusal, RefusalCode, Violation, refuse
 from exchange.facts import Context, Facts
 from exchange.lifecycle import (
     AWAITED,
@@ -28,6 +28,12 @@ from exchange.lifecycle import (
 from exchange.ticket import Message
 
 Guard = Callable[[Facts], Refusal | None]
+
+
+def nothing_exists(identifier: str) -> bool:  # noqa: ARG001 - the shape of decide's `exists`
+    """Answer that no hand-off exists: what an offer begins is then always new."""
+    return False
+
 
 #: The field groups that a kind cannot be said without, wherever the profile lies.  What a profile
 #: asks besides (GROUNDS, REVIEW, PRIOR_DISPOSAL, MEASURES) are guards of their own.
@@ -53,10 +59,10 @@ def groups_present(facts: Facts) -> Refusal | None:
     """Every group the kind needs is bound by the header; a supplement supplements something."""
     kind = facts.message.kind
     if kind is Kind.SUPPLEMENT and not facts.message.groups:
-        missing = ["groups"]
+        missing = ["header.groups"]
     else:
         needed = GROUPS.get(kind, frozenset())
-        missing = [f"groups.{g.name}" for g in sorted(needed) if facts.lacks(g)]
+        missing = [f"groups.{g.name.lower()}" for g in sorted(needed) if facts.lacks(g)]
     if not missing:
         return None
     text = RefusalCode.GROUP_REQUIRED.text
@@ -92,35 +98,34 @@ RELIEVING = frozenset({Kind.RETURN, Kind.AGREE, Kind.RULE, Kind.TAKE_OVER, Kind.
 PINNED = OFFER | REFUSE | RELIEVING | frozenset({Kind.EVALUATE})
 
 RULES: tuple[Numbered, ...] = (
-    # -- the fields
-    _rule(1, "R51", "S3 S4", frozenset({Kind.EVALUATE}), guards.assessor_right),
     # -- the words
-    _rule(2, "R49", "S0 S1 S3 S4", OPEN, guards.region_valid),
-    _rule(3, "R49", "S0 S1 S3 S4", OPEN | OFFER | RETURN, guards.organisations_valid),
-    _rule(4, "R49 R33", "S0 S3 S4", OPEN | OFFER, guards.matter_known),
-    _rule(5, "life cycle", "ours", PINNED, guards.profile_known),
-    _rule(6, "life cycle", "ours", OPEN | PINNED, guards.editions_known),
-    _rule(7, "R02", "S2 S4", ALL, guards.not_secret),
-    _rule(8, "R02 R03", "S0 S1 S2 S3 S4", OFFER, guards.not_excluded),
+    _rule(1, "R49", "S0 S1 S3 S4", OPEN, guards.region_valid),
+    _rule(2, "R49", "S0 S1 S3 S4", OPEN | OFFER | RETURN, guards.organisations_valid),
+    _rule(3, "R49 R33", "S0 S3 S4", OPEN | OFFER, guards.matter_known),
+    _rule(4, "life cycle", "ours", PINNED, guards.profile_known),
+    _rule(5, "life cycle", "ours", OPEN | PINNED, guards.editions_known),
+    _rule(6, "R02", "S2 S4", ALL, guards.not_secret),
+    _rule(7, "R02 R03", "S0 S1 S2 S3 S4", OFFER, guards.not_excluded),
     # -- where it stands
-    _rule(9, "life cycle", "ours", guards.BEGINNING, guards.ticket_open),
-    _rule(10, "contract", "ours", ALL, guards.marker_same),
+    _rule(8, "life cycle", "ours", guards.BEGINNING, guards.ticket_open),
+    _rule(9, "contract", "ours", ALL, guards.marker_same),
     # -- what profile and catalogue ask
-    _rule(11, "R31", "S0 S1 S4", OFFER | RELIEVING, guards.danger_disposed_of),
-    _rule(12, "R04 R11 R15 R20 R22 R23 R33 R40", "S0 S1 S2 S3 S4", OFFER, offering.route_allowed),
-    _rule(13, "R05", "S0", OFFER, offering.county_relayed),
-    _rule(14, "R14 R15 R33", "S3 S4", OFFER, offering.reason_given),
-    _rule(15, "R14", "S3", OFFER, offering.reviewed),
-    _rule(16, "R12 R13", "S0 S3 S4", OFFER, offering.disposed_of_first),
-    _rule(17, "R13", "S3", OFFER, offering.no_case_opened),
-    _rule(18, "R21 R32", "S2 S4", RETURN, guards.measures_stated),
-    _rule(19, "life cycle", "ours", RETURN, guards.ground_new),
-    _rule(20, "R30", "S1", RETURN, guards.first_receiver_keeps),
-    _rule(21, "R30", "S1", REFUSE, guards.return_agreed),
-    _rule(22, "R30", "S0 S3 S4", RULE, guards.position_cited),
-    _rule(23, "R40", "S0", OFFER, offering.police_first),
-    _rule(24, "contract", "ours", frozenset(GROUPS) | {Kind.SUPPLEMENT}, groups_present),
-    _rule(25, "R24", "S4", OFFER, offering.immediate_dispatched),
+    _rule(10, "R31", "S0 S1 S4", OFFER | RELIEVING, guards.danger_disposed_of),
+    _rule(11, "R04 R11 R15 R20 R22 R23 R33 R40", "S0 S1 S2 S3 S4", OFFER, offering.route_allowed),
+    _rule(12, "R05", "S0", OFFER, offering.county_relayed),
+    _rule(13, "R14 R15 R33", "S3 S4", OFFER, offering.reason_given),
+    _rule(14, "R14", "S3", OFFER, offering.reviewed),
+    _rule(15, "R12 R13", "S0 S3 S4", OFFER, offering.disposed_of_first),
+    _rule(16, "R13", "S3", OFFER, offering.no_case_opened),
+    _rule(17, "R21 R32", "S2 S4", RETURN, guards.measures_stated),
+    _rule(18, "life cycle", "ours", RETURN, guards.ground_new),
+    _rule(19, "R30", "S1", RETURN, guards.first_receiver_keeps),
+    _rule(20, "R30", "S1", REFUSE, guards.return_agreed),
+    _rule(21, "R30", "S0 S3 S4", RULE, guards.position_cited),
+    _rule(22, "R40", "S0", OFFER, offering.police_first),
+    _rule(23, "contract", "ours", frozenset(GROUPS) | {Kind.SUPPLEMENT}, groups_present),
+    _rule(24, "R24", "S4", OFFER, offering.immediate_dispatched),
+    _rule(25, "R51", "S3 S4", frozenset({Kind.EVALUATE}), guards.assessor_right),
 )
 
 _OF_KIND: dict[Kind, tuple[Guard, ...]] = {
@@ -139,12 +144,17 @@ def judge(message: Message, context: Context) -> Refusal | None:
 
 
 def decide(
-    message: Message, context: Context, *, known: Callable[[bytes], bool] = nothing_known
+    message: Message,
+    context: Context,
+    *,
+    known: Callable[[bytes], bool] = nothing_known,
+    exists: Callable[[str], bool] = nothing_exists,
 ) -> Change | Refusal:
     """
     Return what a message about a hand-off does, judged as its first bridge judges.
 
-    Of the refusals of guards and life cycle the one with precedence is given.
+    *exists* tells whether there is a hand-off or own duty with an id; *known* is `advance`'s.  Of
+    the refusals of guards and life cycle the one with precedence is given.
 
     :raises PredecessorUnknown: something it builds on has not arrived; nothing but its own words
         was judged.
@@ -165,24 +175,43 @@ def decide(
         if context.handoff is None:
             raise PredecessorUnknown(AWAITED, handoff=message.handoff_id)
         outcome = advance(context.handoff, message, known=known, children=context.children)
-    refusals = [r for r in (outcome, refusal) if isinstance(r, Refusal)]
+    taken = _id_taken(message, outcome, exists)
+    refusals = [r for r in (outcome, refusal, taken) if isinstance(r, Refusal)]
     return min(refusals, key=attrgetter("code"), default=None) or outcome
 
 
-def decide_ticket(message: Message, context: Context) -> Refusal | None:
+def _id_taken(
+    message: Message, outcome: Change | Refusal, exists: Callable[[str], bool]
+) -> Refusal | None:
+    """Return the refusal of an offer, or of what opens an own duty, whose id has another thing."""
+    if message.kind is Kind.OFFER and exists(message.handoff_id):
+        return refuse(RefusalCode.ALREADY_EXISTS, "header.handoff_id")
+    opened = outcome.opened if isinstance(outcome, Change) else None
+    if opened is not None and exists(opened.id):
+        # Who knows its own next message can offer a hand-off under its own duty's id.
+        return refuse(RefusalCode.ALREADY_EXISTS, "header.handoff_id", "own_duty")
+    return None
+
+
+def decide_ticket(message: Message, context: Context, *, exists: bool = False) -> Refusal | None:
     """
     Return why a ticket may not be opened or closed by *message*, or None.
+
+    *exists* tells whether there is a ticket with the id that `open_ticket` names.
 
     :raises PredecessorUnknown: the ticket to close has not arrived.
     """
     if message.kind not in TICKET_KINDS:
         raise TypeError(f"not about a ticket: {message.kind}")
     refusal = judge(message, context)
+    standing: Refusal | None = None
     if message.kind is Kind.OPEN_TICKET:
-        return refusal
-    if context.ticket is None:
+        if exists:
+            standing = refuse(RefusalCode.ALREADY_EXISTS, "header.ticket_id")
+    elif context.ticket is None:
         raise PredecessorUnknown(AWAITED, ticket=message.ticket_id)
-    standing = may_close(context.ticket, context.handoffs, message.author)
+    else:
+        standing = may_close(context.ticket, context.handoffs, message.author)
     return min((r for r in (refusal, standing) if r), key=attrgetter("code"), default=None)
 
 

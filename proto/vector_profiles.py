@@ -38,7 +38,7 @@ def _danger_present(story: Story) -> None:
         BACK,
         to=HOTLINE,
         expect="DANGER_PRESENT",
-        faults=(("return", "DANGER_PRESENT"),),
+        faults=(("header.return", "DANGER_PRESENT"),),
     )
 
 
@@ -46,7 +46,7 @@ def _danger_present(story: Story) -> None:
 def _route_not_allowed(story: Story) -> None:
     """A criminal case goes to 12345 (R04)."""
     story.opened(by=POLICE)
-    faults = (("offer.matter", "ROUTE_NOT_ALLOWED"),)
+    faults = (("header.offer.matter", "ROUTE_NOT_ALLOWED"),)
     story.offered(by=POLICE, to=HOTLINE, expect="ROUTE_NOT_ALLOWED", faults=faults)
 
 
@@ -59,7 +59,7 @@ def _relay_required(story: Story) -> None:
         by=COUNTY_POLICE,
         to=HOTLINE,
         expect="RELAY_REQUIRED",
-        faults=(("recipient", "RELAY_REQUIRED"),),
+        faults=(("header.recipient", "RELAY_REQUIRED"),),
     )
 
 
@@ -67,7 +67,7 @@ def _relay_required(story: Story) -> None:
 def _reason_required(story: Story) -> None:
     """An offer without grounds (R15)."""
     story.opened()
-    faults = (("groups", "GROUNDS"),)
+    faults = (("groups.grounds", "required"),)
     story.offered(groups={}, expect="REASON_REQUIRED", faults=faults)
 
 
@@ -75,7 +75,7 @@ def _reason_required(story: Story) -> None:
 def _review_required(story: Story) -> None:
     """110 offers to 12345 without its internal review (R14, Xiangcheng)."""
     story.opened(TO_HOTLINE, by=POLICE)
-    faults = (("groups", "REVIEW"),)
+    faults = (("groups.review", "required"),)
     story.offered(TO_HOTLINE, by=POLICE, to=HOTLINE, expect="REVIEW_REQUIRED", faults=faults)
 
 
@@ -84,7 +84,7 @@ def _prior_disposal_required(story: Story) -> None:
     """110 hands over traffic signs without saying what it did first (R12, Inner Mongolia)."""
     matter = "NM.F.01.01"
     story.opened(matter, by=POLICE)
-    faults = (("groups", "PRIOR_DISPOSAL"),)
+    faults = (("groups.prior_disposal", "required"),)
     story.offered(matter, by=POLICE, to=HOTLINE, expect="PRIOR_DISPOSAL_REQUIRED", faults=faults)
 
 
@@ -110,7 +110,7 @@ def _case_opened(story: Story) -> None:
         groups={**WHY, "review": reviewed, "prior_disposal": disposed},
         act={"case_opened": True},
         expect="CASE_OPENED",
-        faults=(("offer.case_opened", "CASE_OPENED"),),
+        faults=(("header.offer.case_opened", "CASE_OPENED"),),
     )
 
 
@@ -125,7 +125,7 @@ def _measures_required(story: Story) -> None:
         {"grounds": BACK["grounds"]},
         to=HOTLINE,
         expect="MEASURES_REQUIRED",
-        faults=(("groups", "MEASURES"),),
+        faults=(("groups.measures", "required"),),
     )
 
 
@@ -147,7 +147,7 @@ def _new_ground_required(story: Story) -> None:
         BACK,
         to=HOTLINE,
         expect="NEW_GROUND_REQUIRED",
-        faults=(("return.ground", "NEW_GROUND_REQUIRED"),),
+        faults=(("header.return.ground", "NEW_GROUND_REQUIRED"),),
     )
 
 
@@ -164,7 +164,7 @@ def _first_receiver_keeps(story: Story) -> None:
         BACK,
         to=HOTLINE,
         expect="FIRST_RECEIVER_KEEPS",
-        faults=(("return", "FIRST_RECEIVER_KEEPS"),),
+        faults=(("header.return", "FIRST_RECEIVER_KEEPS"),),
     )
 
 
@@ -174,7 +174,7 @@ def _no_negotiation(story: Story) -> None:
     story.taken()
     ground = {"ground": "RETURN_GROUND_NOT_MY_SCOPE"}
     story.say(POLICE, Kind.RETURN, ground, BACK, to=HOTLINE)
-    faults = (("refuse", "NO_NEGOTIATION"),)
+    faults = (("header.refuse", "NO_NEGOTIATION"),)
     story.say(HOTLINE, Kind.REFUSE, {}, WHY, to=POLICE, expect="NO_NEGOTIATION", faults=faults)
 
 
@@ -191,7 +191,7 @@ def _position_required(story: Story) -> None:
         {"outcome": "RULING_OUTCOME_HANDLER_KEEPS"},
         to=POLICE,
         expect="POSITION_REQUIRED",
-        faults=(("rule.position_digest", "POSITION_REQUIRED"),),
+        faults=(("header.rule.position_digest", "POSITION_REQUIRED"),),
     )
 
 
@@ -203,7 +203,7 @@ def _level_requires_110(story: Story) -> None:
         "NM.H.01.10",
         to=STRANGER,
         expect="LEVEL_REQUIRES_110",
-        faults=(("recipient", "LEVEL_REQUIRES_110"),),
+        faults=(("header.recipient", "LEVEL_REQUIRES_110"),),
     )
 
 
@@ -211,8 +211,23 @@ def _level_requires_110(story: Story) -> None:
 def _group_required(story: Story) -> None:
     """A ticket is opened without saying what it is about."""
     identity = {"identity": OPENING["identity"]}
-    faults = (("groups.MATTER", "required"), ("groups.CONTENT", "required"))
+    faults = (("groups.matter", "required"), ("groups.content", "required"))
     story.opened(groups=identity, expect="GROUP_REQUIRED", faults=faults)
+
+
+@scene("ASSESSOR_MISMATCH", profile="inner-mongolia", region="150102")
+def _assessor_mismatch(story: Story) -> None:
+    """12345 rates what 110 did in a police matter, which the police assess (R51, Inner Mongolia)."""
+    story.taken("NM.P.01.01")
+    story.say(
+        HOTLINE,
+        Kind.EVALUATE,
+        {"assessed_by": HOTLINE},
+        {"evaluation": {"text": "办理及时。"}},
+        to=POLICE,
+        expect="ASSESSOR_MISMATCH",
+        faults=(("header.evaluate.assessed_by", "assessor"),),
+    )
 
 
 @scene("PARALLEL_DUTY_REQUIRED", profile="inner-mongolia", region="150102")
@@ -223,5 +238,5 @@ def _parallel_duty_required(story: Story) -> None:
     story.offered(
         matter,
         expect="PARALLEL_DUTY_REQUIRED",
-        faults=(("offer.parallel_duty", "PARALLEL_DUTY_REQUIRED"),),
+        faults=(("header.offer.parallel_duty", "PARALLEL_DUTY_REQUIRED"),),
     )

@@ -73,7 +73,7 @@ def _different_content(story: Story) -> None:
 @scene("REGION_UNKNOWN")
 def _region_unknown(story: Story) -> None:
     """There is no division 999999."""
-    faults = (("open_ticket.region", "in_force"),)
+    faults = (("header.open_ticket.region", "in_force"),)
     story.opened(act={"region": "999999"}, expect="REGION_UNKNOWN", faults=faults)
 
 
@@ -83,14 +83,14 @@ def _organisation_unknown(story: Story) -> None:
     story.opened(
         act={"first_receiver": HOTLINE[:-1] + "0"},
         expect="ORGANISATION_UNKNOWN",
-        faults=(("open_ticket.first_receiver", "registered"),),
+        faults=(("header.open_ticket.first_receiver", "registered"),),
     )
 
 
 @scene("MATTER_UNKNOWN")
 def _matter_unknown(story: Story) -> None:
     """The catalogue has no such matter."""
-    faults = (("open_ticket.matter", "listed"),)
+    faults = (("header.open_ticket.matter", "listed"),)
     story.opened("XC.P.99.99", expect="MATTER_UNKNOWN", faults=faults)
 
 
@@ -98,7 +98,7 @@ def _matter_unknown(story: Story) -> None:
 def _profile_unknown(story: Story) -> None:
     """No profile of that name is installed."""
     story.opened()
-    faults = (("offer.profile", "installed"),)
+    faults = (("header.offer.profile", "installed"),)
     story.offered(act={"profile": "atlantis"}, expect="PROFILE_UNKNOWN", faults=faults)
 
 
@@ -106,14 +106,14 @@ def _profile_unknown(story: Story) -> None:
 def _edition_unknown(story: Story) -> None:
     """The profile is installed in another edition."""
     story.opened()
-    faults = (("offer.profile_edition", "installed"),)
+    faults = (("header.offer.profile_edition", "installed"),)
     story.offered(act={"profile_edition": "1999.1"}, expect="EDITION_UNKNOWN", faults=faults)
 
 
 @scene("SECRET")
 def _secret(story: Story) -> None:
     """A secret matter does not cross (R02)."""
-    faults = (("classification", "SECRET"),)
+    faults = (("header.classification", "SECRET"),)
     header = {"classification": "CLASSIFICATION_SECRET"}
     story.opened(header=header, expect="SECRET", faults=faults)
 
@@ -123,7 +123,7 @@ def _matter_excluded(story: Story) -> None:
     """A matter that is settled in court is not handed to 12345 (R02, R03)."""
     excluded = "NM.H.EXCL.01"
     story.opened(excluded, by=POLICE)
-    faults = (("offer.matter", "MATTER_EXCLUDED"),)
+    faults = (("header.offer.matter", "MATTER_EXCLUDED"),)
     story.offered(excluded, by=POLICE, to=HOTLINE, expect="MATTER_EXCLUDED", faults=faults)
 
 
@@ -132,7 +132,7 @@ def _not_a_party(story: Story) -> None:
     """A third organisation takes the hand-off."""
     story.opened()
     story.offered()
-    faults = (("author", "NOT_A_PARTY"),)
+    faults = (("header.author", "NOT_A_PARTY"),)
     story.say(STRANGER, Kind.TAKE, to=HOTLINE, expect="NOT_A_PARTY", faults=faults)
 
 
@@ -141,7 +141,7 @@ def _wrong_state(story: Story) -> None:
     """A result before the hand-off was taken."""
     story.opened()
     story.offered()
-    faults = (("result", "WRONG_STATE"),)
+    faults = (("header.result", "WRONG_STATE"),)
     story.say(POLICE, Kind.RESULT, SETTLED, DONE, to=HOTLINE, expect="WRONG_STATE", faults=faults)
 
 
@@ -160,7 +160,7 @@ def _superseded(story: Story) -> None:
         to=HOTLINE,
         header={"previous": base64_of(taken)},
         expect="SUPERSEDED",
-        faults=(("previous", "SUPERSEDED"),),
+        faults=(("header.previous", "SUPERSEDED"),),
     )
 
 
@@ -176,21 +176,23 @@ def _ticket_closed(story: Story) -> None:
     """An offer on a concluded ticket."""
     story.opened()
     story.say(HOTLINE, Kind.CLOSE_TICKET)
-    story.offered(expect="TICKET_CLOSED", faults=(("ticket_id", "TICKET_CLOSED"),))
+    story.offered(expect="TICKET_CLOSED", faults=(("header.ticket_id", "TICKET_CLOSED"),))
 
 
 @scene("NOT_ORIGIN")
 def _not_origin(story: Story) -> None:
     """The receiver concludes the sender's ticket."""
     story.taken()
-    story.say(POLICE, Kind.CLOSE_TICKET, expect="NOT_ORIGIN", faults=(("author", "NOT_ORIGIN"),))
+    story.say(
+        POLICE, Kind.CLOSE_TICKET, expect="NOT_ORIGIN", faults=(("header.author", "NOT_ORIGIN"),)
+    )
 
 
 @scene("HANDOFF_OPEN")
 def _handoff_open(story: Story) -> None:
     """The ticket is concluded while its hand-off is open."""
     story.taken()
-    faults = ((f"handoff/{story.handoff('h1')}", "closed"),)
+    faults = (("header.ticket_id", "handoff_open"),)
     story.say(HOTLINE, Kind.CLOSE_TICKET, expect="HANDOFF_OPEN", faults=faults)
 
 
@@ -199,7 +201,7 @@ def _onward_open(story: Story) -> None:
     """A result while the receiver waits for what it handed on."""
     story.taken()
     story.offered(by=POLICE, to=COUNTY_POLICE, handoff="h2", act={"onward_of": story.handoff("h1")})
-    faults = (("result", "ONWARD_OPEN"),)
+    faults = (("header.result", "ONWARD_OPEN"),)
     story.say(POLICE, Kind.RESULT, SETTLED, DONE, to=HOTLINE, expect="ONWARD_OPEN", faults=faults)
 
 
@@ -207,7 +209,7 @@ def _onward_open(story: Story) -> None:
 def _marker_mismatch(story: Story) -> None:
     """An exercise's offer on an actual ticket."""
     story.opened()
-    faults = (("marker", "MARKER_MISMATCH"),)
+    faults = (("header.marker", "MARKER_MISMATCH"),)
     story.offered(header={"marker": "MARKER_EXERCISE"}, expect="MARKER_MISMATCH", faults=faults)
 
 

@@ -212,8 +212,6 @@ class Working:
         act = message.act
         if not isinstance(act, OpenTicket):
             raise TypeError(f"not the act of open_ticket: {act}")
-        if message.ticket_id in self.tickets:
-            return refuse(RefusalCode.ALREADY_EXISTS, "header.ticket_id")
         ticket = Ticket(
             id=message.ticket_id,
             kind=act.kind,
@@ -228,7 +226,8 @@ class Working:
             level=act.level,
             cites_ticket_id=act.cites_ticket_id,
         )
-        refusal = rules.decide_ticket(message, self._context(ticket))
+        exists = message.ticket_id in self.tickets
+        refusal = rules.decide_ticket(message, self._context(ticket), exists=exists)
         if refusal is not None:
             return refusal
         self.tickets[ticket.id] = ticket
@@ -261,15 +260,13 @@ class Working:
         act = message.act
         if not isinstance(act, Offer):
             raise TypeError(f"not the act of offer: {act}")
-        if message.handoff_id in self.handoffs:
-            return refuse(RefusalCode.ALREADY_EXISTS, "header.handoff_id")
         siblings = self.of_ticket.setdefault(ticket.id, {})
         context = self._context(
             ticket,
             parent=self.handoffs.get(act.onward_of) if act.onward_of else None,
             handoffs=tuple(siblings.values()),
         )
-        change = rules.decide(message, context)
+        change = rules.decide(message, context, exists=self.handoffs.__contains__)
         if isinstance(change, Refusal):
             return change
         deliveries = [self._delivery(message, message.recipient, message.handoff_id)]
@@ -294,7 +291,10 @@ class Working:
             ticket, handoff=handoff, children=tuple(self.children.get(handoff.id, {}).values())
         )
         change = rules.decide(
-            message, context, known=lambda digest: self._is_known(digest, handoff)
+            message,
+            context,
+            known=lambda digest: self._is_known(digest, handoff),
+            exists=self.handoffs.__contains__,
         )
         if isinstance(change, Refusal):
             return change
@@ -334,11 +334,8 @@ class Working:
         ticket: Ticket,
         change: Change,
         deliveries: tuple[Delivery, ...],
-    ) -> Accepted | Refusal:
+    ) -> Accepted:
         handoff = change.handoff
-        if change.opened is not None and change.opened.id in self.handoffs:
-            # Who knows its own next message can offer a hand-off under its own duty's id.
-            return refuse(RefusalCode.ALREADY_EXISTS, "header.handoff_id", "own_duty")
         changed = [
             self.policy.standing(one, ticket, message, self.standings.get(one.id), self.now)
             for one in (handoff, change.opened)

@@ -159,9 +159,7 @@ class Checker:
         if message is None:
             return Refusal(code=RefusalCode.MALFORMED)
         if signature is None:
-            return Refusal(code=RefusalCode.UNSIGNED)
-        if message.recipient not in {"", self.organisation}:
-            return refuse(RefusalCode.NOT_A_PARTY, "header.recipient")
+            return refuse(RefusalCode.UNSIGNED, "envelope.signature")
         try:
             signed_by = self._signer(
                 MESSAGE_TYPE, message.header, signature, evidence, message.created
@@ -171,9 +169,12 @@ class Checker:
                 raise
             untrusted = "rule" in failure.facts
             code = RefusalCode.SIGNER_NOT_TRUSTED if untrusted else RefusalCode.SIGNATURE_INVALID
-            return refuse(code, "envelope.signature", text=failure.text)
+            path = "envelope.signature.key_id" if untrusted else "envelope.signature"
+            return refuse(code, path, text=failure.text)
         if signed_by != message.author:
             return refuse(RefusalCode.AUTHOR_MISMATCH, "header.author")
+        if message.recipient not in {"", self.organisation}:
+            return refuse(RefusalCode.NOT_A_PARTY, "header.recipient")
         return None
 
     def _receipt(self, place: _Place, receipt: pb.Receipt, evidence: _Evidence) -> IncomingItem:

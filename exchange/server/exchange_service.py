@@ -302,7 +302,7 @@ def _read_acknowledgement(said: pb.Acknowledgement) -> Statement | Refusal | int
         case "receipt_position":
             return said.receipt_position
         case _:
-            return refuse(RefusalCode.MALFORMED, "acknowledgement")
+            return refuse(RefusalCode.MALFORMED, "statement", "required")
 
 
 def _signer_of(delivered: Delivered) -> bytes:

@@ -6,9 +6,12 @@ Times are RFC 3339 strings, enums their names, bytes base64: what a platform's o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.json_format import Error as JsonError
 from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 from google.protobuf.message import DecodeError
@@ -19,6 +22,7 @@ from exchange._proto.v1 import groups_work_pb2 as work_pb
 from exchange.acts import Group
 from exchange.errors import InvalidRequest
 from exchange.text import Text
+from exchange.wire.checks import AnyDescriptor
 
 #: The message that each field group holds.
 GROUP_TYPES: dict[int, type[Protobuf]] = {
@@ -55,6 +59,10 @@ _UNFIT = Text(
 _UNREAD = Text(
     en="Field group {group} cannot be read: {why}.", zh="字段组 {group} 无法读取：{why}。"
 )
+_NOT_BASE64 = Text(
+    en="Field {field} must be bytes in base64 (RFC 4648).",
+    zh="字段 {field} 应为 base64 编码（RFC 4648）的字节。",
+)
 _NO_GROUP = Text(
     en="There is no field group {group}; use one of: {known}.",
     zh="没有字段组 {group}，可用的有：{known}。",
@@ -82,11 +90,49 @@ def encode_group(name: str, values: Mapping[str, Any]) -> tuple[Group, bytes]:
     Raises `InvalidRequest` naming the group, the field and what is wrong with it.
     """
     number = group_number(name)
+    require_base64(values, GROUP_TYPES[number].DESCRIPTOR, f"{group_name(number)}.")
     try:
         content = ParseDict(dict(values), GROUP_TYPES[number]())
     except ParseError as error:
         raise InvalidRequest(_UNFIT.fill(group=name, why=error)) from error
     return number, content.SerializeToString(deterministic=True)
+
+
+def require_base64(values: Mapping[str, Any], descriptor: AnyDescriptor, prefix: str) -> None:
+    """
+    Raise `InvalidRequest` naming the first bytes field of *values* that does not hold base64.
+
+    Protobuf's JSON parser drops every character that is none of base64's, so it would read ``!!``
+    as no bytes at all.  Both alphabets of RFC 4648 are read, with their padding or without.
+    """
+    for name, field in _bytes_and_messages(descriptor).items():
+        value = values.get(name)
+        items = value if field.is_repeated and isinstance(value, list) else [value]
+        for place, item in enumerate(items):
+            path = f"{prefix}{field.name}" + (f"[{place}]" if field.is_repeated else "")
+            if isinstance(item, Mapping) and field.message_type is not None:
+                require_base64(item, field.message_type, f"{path}.")
+            elif field.type == FieldDescriptor.TYPE_BYTES and not _is_base64(item):
+                raise InvalidRequest(_NOT_BASE64.fill(field=path), field=path, rule="base64")
+
+
+@cache
+def _bytes_and_messages(descriptor: AnyDescriptor) -> dict[str, FieldDescriptor]:
+    """Return the fields that may hold bytes, by each name that the JSON form gives them."""
+    return {
+        name: field
+        for field in descriptor.fields
+        if field.type == FieldDescriptor.TYPE_BYTES or field.message_type is not None
+        for name in (field.name, field.json_name)
+    }
+
+
+def _is_base64(value: object) -> bool:
+    """Whether *value* is base64, or nothing at all."""
+    return value is None or (isinstance(value, str) and _BASE64.fullmatch(value) is not None)
+
+
+_BASE64 = re.compile(r"([A-Za-z0-9+/_-]{4})*([A-Za-z0-9+/_-]{2}(==)?|[A-Za-z0-9+/_-]{3}=?)?")
 
 
 def decode_group(number: int, content: bytes) -> dict[str, Any]:

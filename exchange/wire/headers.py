@@ -27,7 +27,7 @@ from exchange.submission import Received
 from exchange.text import Text
 from exchange.ticket import Message
 from exchange.wire.checks import quick_check
-from exchange.wire.content import encode_group
+from exchange.wire.content import encode_group, require_base64
 from exchange.wire.fields import MAX_VIOLATIONS, field_violations
 from exchange.wire.groups import entry_violations, read_groups
 
@@ -54,13 +54,13 @@ def read_envelope(raw: bytes) -> Received:
         return Received(digest=message_digest(raw), refusal=Refusal(code=RefusalCode.MALFORMED))
     digest = message_digest(envelope.header)
     message_id = header.message_id
+    groups = read_groups(envelope, header)
+    if isinstance(groups, Refusal):
+        return _refused(digest, message_id, groups)
     word = header.WhichOneof("act")
     if word is None:
         return _refused(digest, message_id, refuse(RefusalCode.UNKNOWN_KIND, "header.act"))
     kind = _KINDS[word]
-    groups = read_groups(envelope, header)
-    if isinstance(groups, Refusal):
-        return _refused(digest, message_id, groups)
     shape = bool(header.handoff_id), bool(header.recipient), len(header.previous)
     if not (
         groups.sound
@@ -134,12 +134,13 @@ def _shape_violations(header: pb.Header, kind: Kind) -> list[Violation]:
     for name, value, wanted in zip(
         ("handoff_id", "recipient", "previous"), given, _SHAPES[kind], strict=True
     ):
+        path = f"header.{name}"
         if bool(value) != bool(wanted):
-            text = (_REQUIRED if wanted else _FORBIDDEN).fill(field=name, kind=kind.value)
-            found.append(Violation(field=f"header.{name}", rule="header.shape", text=text))
+            text = (_REQUIRED if wanted else _FORBIDDEN).fill(field=path, kind=kind.value)
+            found.append(Violation(field=path, rule="header.shape", text=text))
         elif name == "previous" and len(value) != wanted:
-            text = _LENGTH.fill(field="previous")
-            found.append(Violation(field="header.previous", rule="bytes.len", text=text))
+            text = _LENGTH.fill(field=path)
+            found.append(Violation(field=path, rule="bytes.len", text=text))
     return found
 
 
@@ -303,6 +304,7 @@ def draft_message(
     *header* holds the fields of ``Header`` without ``groups``, the act under its kind's word; *groups*
     the fields of each group under the group's word.  Raises `InvalidRequest` naming what is wrong.
     """
+    require_base64(header, pb.Header.DESCRIPTOR, "header.")
     try:
         message = ParseDict(dict(header), pb.Header())
     except ParseError as error:

@@ -134,7 +134,7 @@ def read_written(receipt: pb.WrittenReceipt) -> Statement | Refusal:
         statement = pb.WrittenStatement.FromString(receipt.statement)
     except DecodeError:
         return Refusal(code=RefusalCode.MALFORMED)
-    refusal = _unfit_receipt(receipt, statement, "written")
+    refusal = _unfit_receipt(receipt, statement)
     if refusal is not None:
         return refusal
     return Statement(
@@ -154,20 +154,15 @@ def read_refused(receipt: pb.RefusedReceipt) -> Statement | Refusal:
         statement = pb.RefusedStatement.FromString(receipt.statement)
     except DecodeError:
         return Refusal(code=RefusalCode.MALFORMED)
-    refusal = _unfit_receipt(receipt, statement, "refused")
+    refusal = _unfit_receipt(receipt, statement)
     if refusal is not None:
         return refusal
-    code = _CODES.get(statement.code)
-    if code is None:
-        path = "refused.statement.code"
-        text = _UNKNOWN_CODE.fill(field=path, code=statement.code)
-        return refuse(RefusalCode.FIELD_INVALID, path, "enum.defined_only", text)
     return Statement(
         message_id=statement.message_id,
         message_digest=statement.message_digest,
         organisation=statement.refused_by,
         time=time_from_proto(statement.refuse_time),
-        code=code,
+        code=_CODES[statement.code],
         statement=receipt.statement,
         signature=signature_from_proto(receipt.signature),
     )
@@ -179,16 +174,16 @@ _CODES = {int(code): code for code in RefusalCode}
 def _unfit_receipt(
     receipt: pb.WrittenReceipt | pb.RefusedReceipt,
     statement: pb.WrittenStatement | pb.RefusedStatement,
-    name: str,
 ) -> Refusal | None:
-    violations = (
-        *field_violations(receipt, f"{name}."),
-        *field_violations(statement, f"{name}.statement."),
-    )
+    violations = [*field_violations(receipt), *field_violations(statement, "statement.")]
+    if isinstance(statement, pb.RefusedStatement) and statement.code not in (0, *_CODES):
+        path = "statement.code"
+        text = _UNKNOWN_CODE.fill(field=path, code=statement.code)
+        violations.append(Violation(field=path, rule="enum.defined_only", text=text))
     if violations:
-        return Refusal(code=RefusalCode.FIELD_INVALID, violations=violations)
+        return Refusal(code=RefusalCode.FIELD_INVALID, violations=tuple(violations))
     if not receipt.HasField("signature"):
-        return refuse(RefusalCode.UNSIGNED, f"{name}.signature")
+        return refuse(RefusalCode.UNSIGNED, "signature")
     return None
 
 
@@ -204,6 +199,6 @@ def refusal_of(receipt: pb.RefusedReceipt) -> Refusal:
         raise InvalidRequest(RefusalCode.MALFORMED.text) from error
     code = _CODES.get(statement.code)
     if code is None:
-        text = _UNKNOWN_CODE.fill(field="refused.statement.code", code=statement.code)
+        text = _UNKNOWN_CODE.fill(field="statement.code", code=statement.code)
         raise InvalidRequest(text)
     return Refusal(code=code, violations=violations_from_proto(statement.violations))

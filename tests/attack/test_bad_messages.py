@@ -369,11 +369,11 @@ def test_words_that_are_not_known(bridge: Running, pki: Pki, hotline: Caller) ->
     expect(
         outcomes,
         [
-            (RefusalCode.REGION_UNKNOWN, {"open_ticket.region"}),
-            (RefusalCode.ORGANISATION_UNKNOWN, {"open_ticket.first_receiver"}),
-            (RefusalCode.ORGANISATION_UNKNOWN, {"open_ticket.first_receiver"}),
-            (RefusalCode.MATTER_UNKNOWN, {"open_ticket.matter"}),
-            (RefusalCode.EDITION_UNKNOWN, {"open_ticket.catalogue_edition"}),
+            (RefusalCode.REGION_UNKNOWN, {"header.open_ticket.region"}),
+            (RefusalCode.ORGANISATION_UNKNOWN, {"header.open_ticket.first_receiver"}),
+            (RefusalCode.ORGANISATION_UNKNOWN, {"header.open_ticket.first_receiver"}),
+            (RefusalCode.MATTER_UNKNOWN, {"header.open_ticket.matter"}),
+            (RefusalCode.EDITION_UNKNOWN, {"header.open_ticket.catalogue_edition"}),
         ],
     )
 
@@ -403,12 +403,12 @@ def test_offers_that_may_not_be(bridge: Running, pki: Pki, hotline: Caller) -> N
     expect(
         offered(bridge, pki, hotline, bad),
         [
-            (RefusalCode.ORGANISATION_UNKNOWN, {"recipient"}),
-            (RefusalCode.MATTER_UNKNOWN, {"offer.matter"}),
-            (RefusalCode.PROFILE_UNKNOWN, {"offer.profile"}),
-            (RefusalCode.EDITION_UNKNOWN, {"offer.profile_edition"}),
-            (RefusalCode.MATTER_EXCLUDED, {"offer.matter"}),
-            (RefusalCode.ROUTE_NOT_ALLOWED, {"offer.matter"}),
+            (RefusalCode.ORGANISATION_UNKNOWN, {"header.recipient"}),
+            (RefusalCode.MATTER_UNKNOWN, {"header.offer.matter"}),
+            (RefusalCode.PROFILE_UNKNOWN, {"header.offer.profile"}),
+            (RefusalCode.EDITION_UNKNOWN, {"header.offer.profile_edition"}),
+            (RefusalCode.MATTER_EXCLUDED, {"header.offer.matter"}),
+            (RefusalCode.ROUTE_NOT_ALLOWED, {"header.offer.matter"}),
         ],
     )
 
@@ -426,7 +426,7 @@ def test_secret_matters_do_not_cross(bridge: Running, pki: Pki, hotline: Caller)
     ]
     sealed = [s.envelope for s in hotline.sealer.seal(secret)]
     outcomes = between_neighbours(bridge, pki, hotline, sealed)
-    expect(outcomes, [(RefusalCode.SECRET, {"classification"})] * 2)
+    expect(outcomes, [(RefusalCode.SECRET, {"header.classification"})] * 2)
     for name in ("statement", "signature"):
         kept = column(bridge.settings.database, "refusal", name)
         assert not any(words.encode() in bytes(value) for value in kept)  # type: ignore[call-overload]
@@ -450,8 +450,8 @@ def test_steps_that_are_not_allowed(
     expect(
         offered(bridge, pki, hotline, [close, take, again, reopened]),
         [
-            (RefusalCode.WRONG_STATE, {"close"}),
-            (RefusalCode.NOT_A_PARTY, {"take"}),
+            (RefusalCode.WRONG_STATE, {"header.close"}),
+            (RefusalCode.NOT_A_PARTY, {"header.take"}),
             (RefusalCode.ALREADY_EXISTS, {"header.handoff_id"}),
             (RefusalCode.ALREADY_EXISTS, {"header.ticket_id"}),
         ],

@@ -308,7 +308,7 @@ def test_the_sides_of_a_message_are_the_sides_of_its_hand_off() -> None:
     take = reply(Kind.TAKE, handoff, RECEIVER)
     for wrong, code in [
         (replace(take, recipient=RECEIVER), RefusalCode.NOT_A_PARTY),
-        (replace(take, ticket_id=handoff_id(9)), RefusalCode.FIELD_INVALID),
+        (replace(take, ticket_id=handoff_id(9)), RefusalCode.NOT_A_PARTY),
         (reply(Kind.TAKE, handoff, SENDER), RefusalCode.NOT_A_PARTY),
         (reply(Kind.TAKE_OVER, handoff, RECEIVER), RefusalCode.NOT_A_PARTY),
         (reply(Kind.RESULT, handoff, RECEIVER), RefusalCode.WRONG_STATE),
@@ -334,7 +334,8 @@ def test_danger_holds_until_every_mark_is_cleared() -> None:
     unknown = reply(Kind.CLEAR_DANGER, twice, RECEIVER, act=ClearDanger(mark_digest=b"?" * 32))
     answer = advance(twice, unknown)
     assert isinstance(answer, Refusal)
-    assert answer.code is RefusalCode.FIELD_INVALID
+    assert answer.code is RefusalCode.WRONG_STATE
+    assert [v.rule for v in answer.violations] == ["known_mark"]
 
 
 def test_a_disposal_is_stated_by_the_receiver_alone() -> None:
@@ -362,7 +363,7 @@ def test_only_the_origin_or_who_holds_a_hand_off_may_offer() -> None:
         (OUTSIDER, onward, parent, RefusalCode.NOT_A_PARTY),
         (POLICE, onward, replace(parent, state=State.OFFERED), RefusalCode.WRONG_STATE),
         (POLICE, onward, replace(parent, state=State.RESOLVED), RefusalCode.WRONG_STATE),
-        (HOTLINE, OFFER, None, RefusalCode.FIELD_INVALID),
+        (HOTLINE, OFFER, None, RefusalCode.NOT_A_PARTY),
     ]
     for author, act, at, code in cases:
         message = say(Kind.OFFER, author, HOTLINE, on=handoff_id(2), act=act)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from exchange._proto.v1 import groups_ticket_pb2 as ticket_pb
-from exchange._proto.v1 import receipt_pb2
+from exchange._proto.v1 import message_pb2, receipt_pb2
 from exchange.acts import Group, Kind
 from exchange.errors import (
     InvalidRequest,
@@ -109,10 +109,10 @@ class TestReceipts:
 
         for receipt, code, field in (
             (broken, RefusalCode.MALFORMED, None),
-            (short, RefusalCode.FIELD_INVALID, "written.statement.message_digest"),
-            (unsigned, RefusalCode.UNSIGNED, "written.signature"),
-            (nul, RefusalCode.FIELD_INVALID, "written.statement.local_number"),
-            (timeless, RefusalCode.FIELD_INVALID, "written.statement.write_time"),
+            (short, RefusalCode.FIELD_INVALID, "statement.message_digest"),
+            (unsigned, RefusalCode.UNSIGNED, "signature"),
+            (nul, RefusalCode.FIELD_INVALID, "statement.local_number"),
+            (timeless, RefusalCode.FIELD_INVALID, "statement.write_time"),
         ):
             answer = receipts.read_written(receipt)
             assert isinstance(answer, Refusal)
@@ -122,10 +122,12 @@ class TestReceipts:
     def test_a_code_of_a_later_contract_is_named(self) -> None:
         """It cannot be acted on here; the caller hears so, and a client gets no traceback."""
         receipt = self.refused(code=99)
+        receipt.ClearField("signature")
         answer = receipts.read_refused(receipt)
 
         assert isinstance(answer, Refusal)
-        assert "refused.statement.code" == answer.violations[0].field
+        assert RefusalCode.FIELD_INVALID is answer.code
+        assert "statement.code" == answer.violations[0].field
         with pytest.raises(InvalidRequest, match="99"):
             receipts.refusal_of(receipt)
         with pytest.raises(InvalidRequest):
@@ -166,6 +168,32 @@ class TestDrafts:
         """The vendor hears which field could not be encoded."""
         with pytest.raises(InvalidRequest, match=named):
             draft_message(header, {})
+
+    @pytest.mark.parametrize(
+        "broken", ["!!", "AAA=A", "A", "AA=", "AAAA\n", "甲甲", b"AAAA", 7, [""]]
+    )
+    def test_broken_base64_is_named(self, broken: object) -> None:
+        """Protobuf's own parser would read ``!!`` as no bytes, and sign that."""
+        for header, named in (
+            ({"previous": broken}, "header.previous"),
+            ({"rule": {"positionDigest": broken}}, "header.rule.position_digest"),
+        ):
+            with pytest.raises(InvalidRequest) as raised:
+                draft_message(header, {})
+            assert {"field": named, "rule": "base64"} == raised.value.facts
+        attached = {"attachments": [{"file": {"sha256": item}} for item in ("AAAA", broken)]}
+        with pytest.raises(InvalidRequest, match=r"attachment\.attachments\[1\]\.file\.sha256"):
+            encode_group("attachment", attached)
+
+    @pytest.mark.parametrize(
+        ("text", "content"),
+        [("", b""), ("-_8", b"\xfb\xff"), ("+/8=", b"\xfb\xff"), ("+w==", b"\xfb"), (None, b"")],
+    )
+    def test_either_alphabet_of_base64_is_read(self, text: str | None, content: bytes) -> None:
+        """With padding or without, as protobuf's JSON form allows."""
+        draft = draft_message({"previous": text}, {})
+
+        assert content == message_pb2.Header.FromString(draft.header).previous
 
     def test_an_unfit_group_is_named(self) -> None:
         """So are the group, its field, and a group that does not exist."""

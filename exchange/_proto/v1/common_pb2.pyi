@@ -522,12 +522,18 @@ class FieldViolation(_message.Message):
     RULE_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     field: _builtins.str
-    """The path of the field from the message's root, in proto names, as in "matter.title" or
-    "call.calls[2].start_time". 1 to 256 characters. Required.
+    """The path of the field, in proto names. What it begins with says where the field stands:
+    "header.offer.matter", "header.author": in the signed header;
+    "header.return": in the act as a whole;
+    "groups.matter": a field group as such, missing or unfit, by its word;
+    "matter.title", "call.calls[2].start_time": inside a field group, by the group's word;
+    "envelope.signature.key_id", "envelope": in the envelope around the header;
+    "statement.message_digest", "signature": in the receipt that was given to acknowledge.
+    1 to 256 characters. Required.
     """
     rule: _builtins.str
-    """The rule that was broken: the name of a validation rule ("string.max_len") or of a guard of the
-    region's profile ("R14"). 1 to 128 characters. Required.
+    """The rule that was broken: the name of a validation rule ("string.max_len"), a word for what was
+    asked ("registered"), or the refusal's own code. 1 to 128 characters. Required.
     """
     @_builtins.property
     def text(self) -> Global___LocalizedText:

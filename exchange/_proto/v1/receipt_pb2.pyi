@@ -30,25 +30,25 @@ class _RefusalCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RefusalCo
     DESCRIPTOR: _descriptor.EnumDescriptor
     REFUSAL_CODE_UNSPECIFIED: _RefusalCode.ValueType  # 0
     """Not stated."""
-    REFUSAL_CODE_MALFORMED: _RefusalCode.ValueType  # 1
-    """The bytes are not a message of this contract; encode it again with the published schema. 报文字节不符合本接口规范，请按公布的协议重新编码。"""
-    REFUSAL_CODE_TOO_LARGE: _RefusalCode.ValueType  # 2
+    REFUSAL_CODE_TOO_LARGE: _RefusalCode.ValueType  # 1
     """The message is larger than the limit; send attachments by reference. 报文超过大小上限，附件请以引用方式发送。"""
+    REFUSAL_CODE_MALFORMED: _RefusalCode.ValueType  # 2
+    """The bytes are not a message of this contract; encode it again with the published schema. 报文字节不符合本接口规范，请按公布的协议重新编码。"""
     REFUSAL_CODE_UNKNOWN_KIND: _RefusalCode.ValueType  # 3
     """This kind of message is not known to this bridge; check the contract's version. 本桥不认识该消息种类，请核对接口版本。"""
     REFUSAL_CODE_FIELD_INVALID: _RefusalCode.ValueType  # 4
     """One or more fields break the contract's field rules; mend the fields named. 一个或多个字段不符合字段规则，请修改所列字段。"""
+    REFUSAL_CODE_GROUP_DIGEST_MISMATCH: _RefusalCode.ValueType  # 5
+    """A field group does not fit its digest in the signed header; send the group as it was signed. 字段组与已签名报头中的摘要不符，请按签名时的内容发送。"""
     REFUSAL_CODE_UNSIGNED: _RefusalCode.ValueType  # 10
     """The message carries no signature; sign it with its author's signer key. 消息未签名，请用作者的签名密钥签名。"""
-    REFUSAL_CODE_SIGNATURE_INVALID: _RefusalCode.ValueType  # 11
-    """The signature does not fit the message's bytes; sign the exact header bytes that are sent. 签名与消息字节不符，请对所发送的报头原始字节签名。"""
-    REFUSAL_CODE_SIGNER_NOT_TRUSTED: _RefusalCode.ValueType  # 12
+    REFUSAL_CODE_SIGNER_NOT_TRUSTED: _RefusalCode.ValueType  # 11
     """The signer's certificate is not trusted here; use a valid signer certificate of the network. 签名证书不被信任，请使用本网络签发的有效签名证书。"""
+    REFUSAL_CODE_SIGNATURE_INVALID: _RefusalCode.ValueType  # 12
+    """The signature does not fit the message's bytes; sign the exact header bytes that are sent. 签名与消息字节不符，请对所发送的报头原始字节签名。"""
     REFUSAL_CODE_AUTHOR_MISMATCH: _RefusalCode.ValueType  # 13
     """The author is not the organisation that signs or sends; send as yourself or register a relay. 作者与签名方或发送方不一致，请以本机构身份发送或登记中继。"""
-    REFUSAL_CODE_GROUP_DIGEST_MISMATCH: _RefusalCode.ValueType  # 14
-    """A field group does not fit its digest in the signed header; send the group as it was signed. 字段组与已签名报头中的摘要不符，请按签名时的内容发送。"""
-    REFUSAL_CODE_DIFFERENT_CONTENT: _RefusalCode.ValueType  # 15
+    REFUSAL_CODE_DIFFERENT_CONTENT: _RefusalCode.ValueType  # 14
     """This message id was accepted before with other content; use a new id for new content. 该消息编号已用于其他内容并被接受，新内容请用新编号。"""
     REFUSAL_CODE_REGION_UNKNOWN: _RefusalCode.ValueType  # 20
     """The administrative division code is not valid on this date. 行政区划代码在该日期无效。"""
@@ -112,31 +112,33 @@ class _RefusalCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RefusalCo
     """A field group that this message needs is missing; add the groups named. 缺少该消息必需的字段组，请补充所列字段组。"""
     REFUSAL_CODE_PARALLEL_DUTY_REQUIRED: _RefusalCode.ValueType  # 64
     """This matter goes to 110 at once and is dispatched in parallel: set parallel_duty (R24). 该事项须第一时间移交 110 并同时自行转办：请设置 parallel_duty（R24）。"""
+    REFUSAL_CODE_ASSESSOR_MISMATCH: _RefusalCode.ValueType  # 65
+    """Another side assesses hand-offs of this kind in this region; name that side (R51). 本地区此类移交由另一方考核，请填写该方（R51）。"""
 
 class RefusalCode(_RefusalCode, metaclass=_RefusalCodeEnumTypeWrapper):
     """Why a message is refused, in order of precedence: where several hold, the first is given."""
 
 REFUSAL_CODE_UNSPECIFIED: RefusalCode.ValueType  # 0
 """Not stated."""
-REFUSAL_CODE_MALFORMED: RefusalCode.ValueType  # 1
-"""The bytes are not a message of this contract; encode it again with the published schema. 报文字节不符合本接口规范，请按公布的协议重新编码。"""
-REFUSAL_CODE_TOO_LARGE: RefusalCode.ValueType  # 2
+REFUSAL_CODE_TOO_LARGE: RefusalCode.ValueType  # 1
 """The message is larger than the limit; send attachments by reference. 报文超过大小上限，附件请以引用方式发送。"""
+REFUSAL_CODE_MALFORMED: RefusalCode.ValueType  # 2
+"""The bytes are not a message of this contract; encode it again with the published schema. 报文字节不符合本接口规范，请按公布的协议重新编码。"""
 REFUSAL_CODE_UNKNOWN_KIND: RefusalCode.ValueType  # 3
 """This kind of message is not known to this bridge; check the contract's version. 本桥不认识该消息种类，请核对接口版本。"""
 REFUSAL_CODE_FIELD_INVALID: RefusalCode.ValueType  # 4
 """One or more fields break the contract's field rules; mend the fields named. 一个或多个字段不符合字段规则，请修改所列字段。"""
+REFUSAL_CODE_GROUP_DIGEST_MISMATCH: RefusalCode.ValueType  # 5
+"""A field group does not fit its digest in the signed header; send the group as it was signed. 字段组与已签名报头中的摘要不符，请按签名时的内容发送。"""
 REFUSAL_CODE_UNSIGNED: RefusalCode.ValueType  # 10
 """The message carries no signature; sign it with its author's signer key. 消息未签名，请用作者的签名密钥签名。"""
-REFUSAL_CODE_SIGNATURE_INVALID: RefusalCode.ValueType  # 11
-"""The signature does not fit the message's bytes; sign the exact header bytes that are sent. 签名与消息字节不符，请对所发送的报头原始字节签名。"""
-REFUSAL_CODE_SIGNER_NOT_TRUSTED: RefusalCode.ValueType  # 12
+REFUSAL_CODE_SIGNER_NOT_TRUSTED: RefusalCode.ValueType  # 11
 """The signer's certificate is not trusted here; use a valid signer certificate of the network. 签名证书不被信任，请使用本网络签发的有效签名证书。"""
+REFUSAL_CODE_SIGNATURE_INVALID: RefusalCode.ValueType  # 12
+"""The signature does not fit the message's bytes; sign the exact header bytes that are sent. 签名与消息字节不符，请对所发送的报头原始字节签名。"""
 REFUSAL_CODE_AUTHOR_MISMATCH: RefusalCode.ValueType  # 13
 """The author is not the organisation that signs or sends; send as yourself or register a relay. 作者与签名方或发送方不一致，请以本机构身份发送或登记中继。"""
-REFUSAL_CODE_GROUP_DIGEST_MISMATCH: RefusalCode.ValueType  # 14
-"""A field group does not fit its digest in the signed header; send the group as it was signed. 字段组与已签名报头中的摘要不符，请按签名时的内容发送。"""
-REFUSAL_CODE_DIFFERENT_CONTENT: RefusalCode.ValueType  # 15
+REFUSAL_CODE_DIFFERENT_CONTENT: RefusalCode.ValueType  # 14
 """This message id was accepted before with other content; use a new id for new content. 该消息编号已用于其他内容并被接受，新内容请用新编号。"""
 REFUSAL_CODE_REGION_UNKNOWN: RefusalCode.ValueType  # 20
 """The administrative division code is not valid on this date. 行政区划代码在该日期无效。"""
@@ -200,6 +202,8 @@ REFUSAL_CODE_GROUP_REQUIRED: RefusalCode.ValueType  # 63
 """A field group that this message needs is missing; add the groups named. 缺少该消息必需的字段组，请补充所列字段组。"""
 REFUSAL_CODE_PARALLEL_DUTY_REQUIRED: RefusalCode.ValueType  # 64
 """This matter goes to 110 at once and is dispatched in parallel: set parallel_duty (R24). 该事项须第一时间移交 110 并同时自行转办：请设置 parallel_duty（R24）。"""
+REFUSAL_CODE_ASSESSOR_MISMATCH: RefusalCode.ValueType  # 65
+"""Another side assesses hand-offs of this kind in this region; name that side (R51). 本地区此类移交由另一方考核，请填写该方（R51）。"""
 Global___RefusalCode: _TypeAlias = RefusalCode  # noqa: Y015
 
 @_typing.final
