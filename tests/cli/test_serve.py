@@ -70,7 +70,6 @@ def test_a_taken_port_is_told_before_anything_is_opened(pki: Pki, tmp_path: Path
     """One sentence and nothing else: no database is made or upgraded, no journal begun."""
     config = write_settings(pki, tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        # The name stands for two addresses where there is IPv6: the one that is free is not enough.
         for host in ("127.0.0.1", "localhost"):
             listen = f"{host}:{taken.getsockname()[1]}"
             with _serving(config, "--migrate", EXCHANGE_LISTEN=listen) as process:

@@ -26,6 +26,7 @@ from exchange._proto.v1 import exchange_service_pb2 as pb
 from exchange.bridge import Drained
 from exchange.config import Tls, load_settings
 from exchange.errors import ConfigurationError, StoreUnavailable
+from exchange.server.address import require_free
 from exchange.server.credentials import server_credentials
 from exchange.server.writer import Writer
 from exchange.store.schema import migrate
@@ -282,6 +283,23 @@ def test_a_taken_port_is_a_clear_mistake(pki: Pki, bridge: Running, tmp_path: Pa
         second.start(port=bridge.port)
     assert f"127.0.0.1:{bridge.port}" in raised.value.text.zh
     assert second.events("stopped")
+
+
+def test_a_name_for_several_addresses_needs_all_that_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One that is taken is in the way, one that this machine does not have is not."""
+
+    def resolve(_: str, port: int, **__: Any) -> list[Any]:
+        hosts = ("127.0.0.1", "192.0.2.1")  # the second is nobody's (RFC 5737)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port)) for host in hosts]
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"bridge.example:{taken.getsockname()[1]}"
+        monkeypatch.setattr(socket, "getaddrinfo", resolve)
+        with pytest.raises(ConfigurationError, match="Address already in use"):
+            require_free(address)
+    require_free(address)
 
 
 @pytest.mark.parametrize("address", ["", "5110", "localhost", "localhost:http"])
