@@ -31,7 +31,15 @@ from exchange.merkle import Frontier
 from exchange.note import LogKey
 from exchange.store import rows
 from exchange.store.drivers import driver_of
-from exchange.store.engines import SQLITE, Engines, RowsRefused, connect, reading, translated
+from exchange.store.engines import (
+    SQLITE,
+    Engines,
+    RowsRefused,
+    asking,
+    connect,
+    reading,
+    translated,
+)
 from exchange.store.records import (
     Accepted,
     Content,
@@ -302,7 +310,7 @@ class Store:
         return rows.unpack_chain(bytes(found[0][0])) if found else ()
 
     def _fetch(self, statement: str, *parameters: object) -> list[Row]:
-        with reading(self._engines) as connection:
+        with asking(self._engines) as connection:
             return self._driver.fetch(connection, statement, *parameters)
 
 

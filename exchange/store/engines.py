@@ -65,6 +65,8 @@ class Engines:
     url: URL
     writer: Engine
     reader: Engine
+    #: The reader's connections, for a statement that needs no transaction around it.
+    asker: Engine
 
     def close(self) -> None:
         """Close every connection."""
@@ -97,6 +99,13 @@ def connect(url: str, *, keyed: bool = False) -> Engines:
 def reading(engines: Engines) -> Iterator[Connection]:
     """Give a connection that reads one state of the database; failures as `translated` says."""
     with translated(), engines.reader.connect() as connection, connection.begin():
+        yield connection
+
+
+@contextmanager
+def asking(engines: Engines) -> Iterator[Connection]:
+    """Give a connection for one query alone, without the round trips of a transaction."""
+    with translated(), engines.asker.connect() as connection:
         yield connection
 
 
@@ -151,10 +160,12 @@ def _sqlite(url: URL) -> Engines:
 
         return made
 
+    reader = engine("BEGIN", "PRAGMA query_only = ON", pool_size=READERS, max_overflow=0)
     return Engines(
         url=url,
         writer=engine("BEGIN IMMEDIATE", pool_size=1, max_overflow=0),
-        reader=engine("BEGIN", "PRAGMA query_only = ON", pool_size=READERS, max_overflow=0),
+        reader=reader,
+        asker=reader,
     )
 
 
@@ -177,8 +188,12 @@ def _postgresql(url: URL, options: str) -> Engines:
 
         return made
 
+    reader = engine("REPEATABLE READ", READERS)
     return Engines(
-        url=url, writer=engine("READ COMMITTED", 1), reader=engine("REPEATABLE READ", READERS)
+        url=url,
+        writer=engine("READ COMMITTED", 1),
+        reader=reader,
+        asker=reader.execution_options(isolation_level="AUTOCOMMIT"),
     )
 
 
