@@ -291,7 +291,7 @@ def test_a_name_for_several_addresses_needs_all_that_there_are(
     """One that is taken is in the way, one that this machine does not have is not."""
 
     def resolve(_: str, port: int, **__: Any) -> list[Any]:
-        hosts = ("127.0.0.1", "192.0.2.1")  # the second is nobody's (RFC 5737)
+        hosts = ("127.0.0.1", "127.0.0.2", "192.0.2.1")  # the last is nobody's (RFC 5737)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port)) for host in hosts]
 
     with socket.create_server(("127.0.0.1", 0)) as taken:
