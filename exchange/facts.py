@@ -56,6 +56,8 @@ class Context:
     parent: Handoff | None = None
     children: Sequence[Handoff] = ()
     handoffs: Sequence[Handoff] = ()
+    #: Whether the message that an offer cites as its prior disposal is one, of this ticket.
+    disposal_cited: bool = False
 
 
 @dataclass(slots=True)
@@ -110,8 +112,7 @@ class Facts:
     @property
     def prior_disposal_stated(self) -> bool:
         """Whether a field group or a cited note says what 110 did first."""
-        cited = self.offering is not None and bool(self.offering.prior_disposal_message_id)
-        return cited or not self.lacks(Group.PRIOR_DISPOSAL)
+        return self.context.disposal_cited or not self.lacks(Group.PRIOR_DISPOSAL)
 
     def lacks(self, group: Group) -> bool:
         """Whether the message's header binds no such field group."""

@@ -169,8 +169,11 @@ def danger_disposed_of(facts: Facts) -> Refusal | None:
         return None
     if handoff is None or not handoff.danger or handoff.disposal_stated:
         return None
-    if service_of(handoff.receiver, facts.context.site.register) is not Service.POLICE:
+    register = facts.context.site.register
+    if service_of(handoff.receiver, register) is not Service.POLICE:
         return None
+    if message.kind is Kind.CLEAR_DANGER and message.author == handoff.receiver:
+        return None  # whoever stands in it may say that it is over
     if isinstance(message.act, Rule):
         relieved = (
             message.act.outcome is RulingOutcome.FIRST_RECEIVER

@@ -94,6 +94,7 @@ ALL = frozenset(Kind)
 OPEN, OFFER = frozenset({Kind.OPEN_TICKET}), frozenset({Kind.OFFER})
 RETURN, REFUSE, RULE = (frozenset({k}) for k in (Kind.RETURN, Kind.REFUSE, Kind.RULE))
 RELIEVING = frozenset({Kind.RETURN, Kind.AGREE, Kind.RULE, Kind.TAKE_OVER, Kind.RELEASE})
+CLEARING = frozenset({Kind.CLEAR_DANGER})
 #: Kinds whose guards ask the pinned profile; the others go on where it is not installed.
 PINNED = OFFER | REFUSE | RELIEVING | frozenset({Kind.EVALUATE})
 
@@ -110,7 +111,7 @@ RULES: tuple[Numbered, ...] = (
     _rule(8, "life cycle", "ours", guards.BEGINNING, guards.ticket_open),
     _rule(9, "contract", "ours", ALL, guards.marker_same),
     # -- what profile and catalogue ask
-    _rule(10, "R31", "S0 S1 S4", OFFER | RELIEVING, guards.danger_disposed_of),
+    _rule(10, "R31", "S0 S1 S4", OFFER | RELIEVING | CLEARING, guards.danger_disposed_of),
     _rule(11, "R04 R11 R15 R20 R22 R23 R33 R40", "S0 S1 S2 S3 S4", OFFER, offering.route_allowed),
     _rule(12, "R05", "S0", OFFER, offering.county_relayed),
     _rule(13, "R14 R15 R33", "S3 S4", OFFER, offering.reason_given),

@@ -21,16 +21,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from exchange import rules
-from exchange.acts import Kind, Offer, OpenTicket
+from exchange import lifecycle, rules
+from exchange.acts import GrantExtension, Kind, Offer, OpenTicket
+from exchange.bridge.authentic import authenticate
 from exchange.bridge.policy import Policy
-from exchange.envelope import MESSAGE_TYPE, P256_SHA256, Verifier
+from exchange.bridge.said import Sayings
+from exchange.envelope import Verifier
 from exchange.errors import (
     ExchangeError,
     PredecessorUnknown,
     Refusal,
     RefusalCode,
-    VerificationError,
     refuse,
 )
 from exchange.facts import Context
@@ -40,26 +41,21 @@ from exchange.submission import Pushed
 from exchange.text import Text
 from exchange.ticket import Handoff, Message, Ticket, own_duty_id
 
-#: The suites an author may sign with; allowed here, never negotiated.
-AUTHOR_SUITES = frozenset({P256_SHA256})
-
 #: Besides an offer with a parallel duty.
 _OPENING_KINDS = frozenset({Kind.AGREE, Kind.RULE, Kind.TAKE_OVER})
 
 #: What a receiver does not say while a hand-off of its own is open.
 _AFTER_ONWARD = frozenset({Kind.RESULT, Kind.RETURN})
 
+#: The kinds that say what a handler did.
+_DISPOSALS = frozenset({Kind.PROGRESS.value, Kind.RESULT.value})
+_NO_REQUEST = Text(
+    en="The cited message is no request for more time on this hand-off.",
+    zh="所引用的消息不是本移交的延期申请。",
+)
 _NOT_ARRIVED = Text(
     en="The {what} {id} has not arrived here yet; push it first, or try again later.",
     zh="{what} {id} 尚未到达，请先推送或稍后重试。",
-)
-_NOT_SIGNER = Text(
-    en="The message says {author}, but {signer} signed it.",
-    zh="消息作者为 {author}，签名者却是 {signer}。",
-)
-_NOT_CALLER = Text(
-    en="{caller} is neither the author {author} nor its registered relay.",
-    zh="{caller} 既不是作者 {author}，也不是其登记的中继。",
 )
 
 
@@ -99,6 +95,10 @@ class Working:
     #: The id of the message that opened each ticket.
     openings: dict[str, str] = field(default_factory=dict)
     accepted: dict[str, tuple[bytes, int]] = field(default_factory=dict)
+    sayings: Sayings = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.sayings = Sayings(self.writer)
 
     def load(self, work: Sequence[Pushed]) -> None:
         """Load what these messages are about, in as few statements as there are tables."""
@@ -141,7 +141,7 @@ class Working:
         if isinstance(repeat, Repeat) and self.policy.may_speak(pushed.caller, message.author):
             # It was authenticated when it was accepted; its signer may have expired since.
             return repeat
-        refusal = self._authenticate(pushed, message)
+        refusal = authenticate(pushed, message, self.verifier, self.policy)
         if refusal is not None:
             return refusal
         if repeat is not None:
@@ -152,32 +152,8 @@ class Working:
             return error
         if isinstance(decision, Accepted):
             self.accepted[message.id] = (message.digest, index)
+            self.sayings.add(message)
         return decision
-
-    # -- (3): who says it
-
-    def _authenticate(self, pushed: Pushed, message: Message) -> Refusal | None:
-        signature = pushed.received.signature
-        if signature is None:
-            return refuse(RefusalCode.UNSIGNED, "envelope.signature")
-        author = pushed.author
-        if author is None:
-            return refuse(RefusalCode.SIGNER_NOT_TRUSTED, "envelope.signature.key_id")
-        try:
-            self.verifier.verify(
-                MESSAGE_TYPE, message.header, signature, author.key, allowed=AUTHOR_SUITES
-            )
-        except VerificationError as error:
-            return refuse(
-                RefusalCode.SIGNATURE_INVALID, "envelope.signature", "signature", error.text
-            )
-        if message.author != author.organisation:
-            text = _NOT_SIGNER.fill(author=message.author, signer=author.organisation)
-            return refuse(RefusalCode.AUTHOR_MISMATCH, "header.author", "signer", text)
-        if not self.policy.may_speak(pushed.caller, message.author):
-            text = _NOT_CALLER.fill(caller=pushed.caller, author=message.author)
-            return refuse(RefusalCode.AUTHOR_MISMATCH, "header.author", "caller", text)
-        return None
 
     # -- (2), (4): accepted before?
 
@@ -266,6 +242,8 @@ class Working:
             parent=self.handoffs.get(act.onward_of) if act.onward_of else None,
             handoffs=tuple(siblings.values()),
         )
+        if act.prior_disposal_message_id:
+            context = replace(context, disposal_cited=self._disposal_cited(act, ticket))
         change = rules.decide(message, context, exists=self.handoffs.__contains__)
         if isinstance(change, Refusal):
             return change
@@ -287,17 +265,20 @@ class Working:
         handoff = self.handoffs.get(message.handoff_id)
         if handoff is None:
             raise _awaited("hand-off", message.handoff_id)
+        refusal = self._request_cited(message)
         context = self._context(
             ticket, handoff=handoff, children=tuple(self.children.get(handoff.id, {}).values())
         )
         change = rules.decide(
             message,
             context,
-            known=lambda digest: self._is_known(digest, handoff),
+            known=lambda digest: self.sayings.by_digest(ticket.id, digest) is not None,
             exists=self.handoffs.__contains__,
         )
         if isinstance(change, Refusal):
             return change
+        if refusal is not None:
+            return refusal
         deliveries: tuple[Delivery, ...] = ()
         if message.recipient != message.author:
             deliveries = (self._delivery(message, message.recipient, handoff.id),)
@@ -322,11 +303,22 @@ class Working:
             handoffs=handoffs,
         )
 
-    def _is_known(self, digest: bytes, handoff: Handoff) -> bool:
-        if any(digest == accepted for accepted, _ in self.accepted.values()):
-            return True
-        earlier = self.writer.digests({handoff.ticket_id}).get(digest)
-        return earlier is not None and earlier.handoff_id == handoff.id
+    def _request_cited(self, message: Message) -> Refusal | None:
+        """Return the refusal of an answer to something that is no request for more time."""
+        if not isinstance(message.act, GrantExtension):
+            return None
+        cited = self.sayings.by_digest(message.ticket_id, message.act.request_digest)
+        if cited is None:
+            raise PredecessorUnknown(lifecycle.AWAITED, handoff=message.handoff_id)
+        if cited.kind == Kind.REQUEST_EXTENSION.value and cited.handoff_id == message.handoff_id:
+            return None
+        field = "header.grant_extension.request_digest"
+        return refuse(RefusalCode.FIELD_INVALID, field, "request", _NO_REQUEST)
+
+    def _disposal_cited(self, offer: Offer, ticket: Ticket) -> bool:
+        """Return whether the cited message of this ticket says what was done (R12, R13)."""
+        cited = self.sayings.by_id(ticket.id, offer.prior_disposal_message_id)
+        return cited is not None and cited.kind in _DISPOSALS
 
     def _changed(
         self,

@@ -396,7 +396,9 @@ def test_110_disposes_first_and_says_so(profile: str, matter: str) -> None:
     """S4 附件四, S3 R13: by a field group or by a note that the offer cites."""
     assert code_of(to_12345(profile, matter)) is RefusalCode.PRIOR_DISPOSAL_REQUIRED
     assert code_of(to_12345(profile, matter, groups=(*GIVEN, Group.PRIOR_DISPOSAL))) is None
-    assert code_of(to_12345(profile, matter, prior_disposal_message_id=handoff_id(9))) is None
+    message, context = to_12345(profile, matter, prior_disposal_message_id=handoff_id(9))
+    assert code_of((message, context)) is RefusalCode.PRIOR_DISPOSAL_REQUIRED
+    assert code_of((message, replace(context, disposal_cited=True))) is None
 
 
 def test_a_dispute_that_became_a_case_stays_with_the_police() -> None:
