@@ -11,7 +11,8 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from exchange import lifecycle
-from exchange.bridge.decide import AUTHOR_SUITES, InDrain, Working
+from exchange.bridge.authentic import AUTHOR_SUITES
+from exchange.bridge.decide import InDrain, Working
 from exchange.envelope import REFUSED_TYPE, WRITTEN_TYPE, Signature, message_digest
 from exchange.errors import Refusal, RefusalCode, VerificationError, refuse
 from exchange.store import Delivery, Known, Noted, Refused, StoredReceipt, Written
