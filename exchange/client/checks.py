@@ -45,8 +45,7 @@ from exchange.note import NoteVerifier
 from exchange.submission import Received, Statement
 from exchange.text import Text
 from exchange.trust import TrustStore
-from exchange.wire.content import decode_group, group_name
-from exchange.wire.headers import envelope_groups, header_fields, read_envelope, time_from_proto
+from exchange.wire.headers import read_envelope, time_from_proto
 from exchange.wire.receipts import read_refused, read_written, refusal_of
 
 _CERTIFICATE_MISSING = "certificate-missing"
@@ -146,11 +145,6 @@ class Checker:
             attempt=delivery.attempt,
             lease_expires=time_from_proto(delivery.lease_expire_time),
             message=message,
-            header=header_fields(message.header),
-            groups={
-                group_name(number): decode_group(number, content)
-                for number, content in envelope_groups(delivery.envelope)
-            },
         )
 
     def _author(self, received: Received, evidence: _Evidence) -> Refusal | None:

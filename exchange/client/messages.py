@@ -14,6 +14,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from hashlib import sha256
 from typing import Any
 
@@ -23,7 +24,14 @@ from exchange.errors import ExchangeError, InvalidRequest, Refusal
 from exchange.log import StoredProof
 from exchange.text import Text
 from exchange.ticket import Message, derived_id
-from exchange.wire.headers import Draft, draft_message, seal_envelope
+from exchange.wire.content import decode_group, group_name
+from exchange.wire.headers import (
+    Draft,
+    draft_message,
+    envelope_groups,
+    header_fields,
+    seal_envelope,
+)
 
 #: Messages under one signature; more gain nothing, and a proof path grows with the batch.
 SIGNED_TOGETHER = 128
@@ -185,18 +193,32 @@ class PushResult:
     receipt: bytes = b""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class IncomingMessage:
-    """A message for this organisation whose signature, author and groups have been checked."""
+    """
+    A message for this organisation whose signature, author and groups have been checked.
+
+    What it says is decoded when it is asked for: many receivers first keep the bytes.
+    """
 
     position: int
     lane: str
     attempt: int
     lease_expires: datetime
     message: Message
-    #: The header's fields and the groups' fields in the contract's JSON shapes.
-    header: Mapping[str, Any]
-    groups: Mapping[str, Mapping[str, Any]]
+
+    @cached_property
+    def header(self) -> Mapping[str, Any]:
+        """The header's fields in the contract's JSON shapes."""
+        return header_fields(self.message.header)
+
+    @cached_property
+    def groups(self) -> Mapping[str, Mapping[str, Any]]:
+        """The fields of each group that came with it, in the contract's JSON shapes."""
+        return {
+            group_name(number): decode_group(number, content)
+            for number, content in envelope_groups(self.message.envelope)
+        }
 
     @property
     def message_id(self) -> str:

@@ -184,9 +184,8 @@ def time_from_proto(stamp: Timestamp) -> datetime:
 
 def time_to_proto(time: datetime) -> Timestamp:
     """Return the contract's form of an aware *time*."""
-    stamp = Timestamp()
-    stamp.FromDatetime(time)
-    return stamp
+    since = time - _EPOCH
+    return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1000)
 
 
 def _optional_time(act: Any, name: str) -> datetime | None:
