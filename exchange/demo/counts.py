@@ -61,6 +61,15 @@ def settle(ground: Ground, patience: int = PATIENCE) -> bool:
     return False
 
 
+def await_under_way(ground: Ground, patience: int = 5) -> int:
+    """Wait until something is under way; return how many messages and receipts are, 0 if none."""
+    for _ in range(patience * 200):
+        if waiting := under_way(ground):
+            return waiting
+        time.sleep(0.005)
+    return 0
+
+
 def under_way(ground: Ground) -> int:
     """Return how many messages and receipts wait anywhere: in an outbox, a spool or a mailbox."""
     with _reading(ground.bridge_database) as bridge:

@@ -17,7 +17,7 @@ from exchange.demo.words import filled
 from exchange.text import Text
 
 #: The round of the crossing in whose midst the bridge is killed: what is said is under way.
-_KILL_IN_ROUND = 1
+_KILL_IN_ROUND = 2
 
 _CITY = Text(
     en="── {title} ({seed}): {platforms} platforms, one bridge on port {port}, real TLS",
@@ -130,11 +130,14 @@ def _cross(found: Performance, scenes: Sequence[Scene], teller: Teller) -> None:
         _tell_failure(teller, played)
 
     def kill() -> None:
+        counts.await_under_way(stage.ground)
         stage.bridge.process.kill()
-        found.killed = (counts.under_way(stage.ground), time.monotonic())
+        down = time.monotonic()
+        # The platforms go on talking to a bridge that is not there.
+        waiting = counts.await_under_way(stage.ground)
         stage.bridge.launch()
         stage.bridge.await_listening()
-        found.killed = (found.killed[0], time.monotonic() - found.killed[1])
+        found.killed = (waiting, time.monotonic() - down)
 
     teller.live(_CROSSING.fill(done=0, of=len(scenes)))
     found.crossed = stage.director.play(scenes, finished=finished, midst={_KILL_IN_ROUND: kill})
