@@ -5,7 +5,8 @@ In the folder::
 
     outbox/*.jsonl     what the platform wants sent, one JSON object a line; the platform writes a
                        file under another name and renames it into place when it is whole
-    outbox/sent/       files whose every line is in the spool or rejected
+    outbox/sent/       files whose every line is in the spool or rejected; a second one of the
+                       same name gets a number
     outbox/rejected/   lines that could not be taken, each with its reason
     inbox/*.json       what has come, one message a file; move it to inbox/done/ when it is read
     receipts/*.json    what became of each message: stored, refused, dropped, written
@@ -134,7 +135,7 @@ class JsonLines:
     def _finish(self, path: Path, count: int) -> None:
         self._open[path] -= count
         if self._open[path] == 0:
-            path.rename(self.sent / path.name)
+            path.rename(_unused(self.sent / path.name))
             _sync_folder(self.sent)
 
     def _reject(self, path: Path, number: int, text: str, why: Text) -> None:
@@ -185,6 +186,15 @@ class JsonLines:
         """Remind, if a reminder was given."""
         if self._remind is not None:
             self._remind(item)
+
+
+def _unused(path: Path) -> Path:
+    """Return *path*, or the first of ``name-2.jsonl``, ``name-3.jsonl``, … that is not there."""
+    free, number = path, 1
+    while free.exists():
+        number += 1
+        free = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return free
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:

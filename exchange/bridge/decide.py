@@ -53,9 +53,13 @@ _NO_REQUEST = Text(
     en="The cited message is no request for more time on this hand-off.",
     zh="所引用的消息不是本移交的延期申请。",
 )
-_NOT_ARRIVED = Text(
-    en="The {what} {id} has not arrived here yet; push it first, or try again later.",
-    zh="{what} {id} 尚未到达，请先推送或稍后重试。",
+_NO_TICKET = Text(
+    en="The ticket {id} has not arrived here yet; push it first, or try again later.",
+    zh="单 {id} 尚未到达，请先推送或稍后重试。",
+)
+_NO_HANDOFF = Text(
+    en="The hand-off {id} has not arrived here yet; push it first, or try again later.",
+    zh="移交 {id} 尚未到达，请先推送或稍后重试。",
 )
 
 
@@ -177,7 +181,7 @@ class Working:
             return self._open_ticket(message)
         ticket = self.tickets.get(message.ticket_id)
         if ticket is None:
-            raise _awaited("ticket", message.ticket_id)
+            raise _awaited(_NO_TICKET, message.ticket_id)
         if message.kind is Kind.CLOSE_TICKET:
             return self._close_ticket(message, ticket)
         if message.kind is Kind.OFFER:
@@ -216,7 +220,7 @@ class Working:
         refusal = rules.decide_ticket(message, self._context(ticket, handoffs=handoffs))
         if refusal is not None:
             return refusal
-        closed = replace(ticket, closed=True)
+        closed = replace(_at_least(ticket, message), closed=True)
         self.tickets[ticket.id] = closed
         # Each other party learns of the closing once, in the lane of its newest hand-off.
         lanes = {
@@ -264,7 +268,7 @@ class Working:
     def _advance(self, message: Message, ticket: Ticket) -> Accepted | Refusal:
         handoff = self.handoffs.get(message.handoff_id)
         if handoff is None:
-            raise _awaited("hand-off", message.handoff_id)
+            raise _awaited(_NO_HANDOFF, message.handoff_id)
         refusal = self._request_cited(message)
         context = self._context(
             ticket, handoff=handoff, children=tuple(self.children.get(handoff.id, {}).values())
@@ -328,6 +332,8 @@ class Working:
         deliveries: tuple[Delivery, ...],
     ) -> Accepted:
         handoff = change.handoff
+        stricter = _at_least(ticket, message)
+        self.tickets[ticket.id] = stricter
         changed = [
             self.policy.standing(one, ticket, message, self.standings.get(one.id), self.now)
             for one in (handoff, change.opened)
@@ -344,6 +350,7 @@ class Working:
         return Accepted(
             message=message,
             time=self.now,
+            ticket=stricter if stricter is not ticket else None,
             handoffs=tuple(changed),
             state=int(handoff.state),
             answers=changed[0].answers,
@@ -357,11 +364,18 @@ class Working:
         )
 
 
+def _at_least(ticket: Ticket, message: Message) -> Ticket:
+    """Return *ticket*, from now on in *message*'s class where that is the stricter one."""
+    if message.classification <= ticket.classification:
+        return ticket
+    return replace(ticket, classification=message.classification)
+
+
 def _may_open(message: Message) -> bool:
     """Return whether *message* is of a kind that may open its sender's own duty."""
     act = message.act
     return message.kind in _OPENING_KINDS or (isinstance(act, Offer) and act.parallel_duty)
 
 
-def _awaited(what: str, identifier: str) -> PredecessorUnknown:
-    return PredecessorUnknown(_NOT_ARRIVED.fill(what=what, id=identifier), awaited=identifier)
+def _awaited(text: Text, identifier: str) -> PredecessorUnknown:
+    return PredecessorUnknown(text.fill(id=identifier), awaited=identifier)

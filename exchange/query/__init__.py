@@ -2,20 +2,23 @@
 The read side: who has what, who answers for what, and what happened (可查、可看、可追溯).
 
 Everything is seen with someone's eyes: an organisation's, which sees the tickets it is a party to
-(as their origin, or as sender or receiver of one of their hand-offs), or the operator's (None).
+(as their origin, or as sender or receiver of one of their hand-offs), or the operator's (None),
+which sees all, but of a confidential ticket neither matter nor region.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, or_, select
 
 from exchange import tables
-from exchange.acts import Kind
+from exchange.acts import Classification, Kind
 from exchange.errors import InvalidRequest, NotFound
 from exchange.query.records import (
     EVERYTHING,
@@ -49,6 +52,8 @@ _TICKET = tables.ticket.c
 _HANDOFF = tables.handoff.c
 _TRAIL = tables.trail.c
 _UPDATED = HANDOFF.index("updated")
+#: A leaf index has fewer digits than the greatest 64-bit number.
+_DIGITS = 18
 
 
 class Query:
@@ -76,7 +81,7 @@ class Query:
     def ticket(self, ticket_id: str, caller: str | None) -> TicketView:
         """Return one ticket; raises `NotFound` when it is not there for *caller*."""
         with reading(self._engines) as connection:
-            found = _views(connection, _tickets(caller).where(_TICKET.id == ticket_id))
+            found = _views(connection, _tickets(caller).where(_TICKET.id == ticket_id), caller)
         if not found:
             raise _no_ticket(ticket_id)
         return found[0]
@@ -116,9 +121,11 @@ class Query:
         Raises `InvalidRequest` when *page_token* is not one that this function gave.
         """
         statement = _tickets(caller).where(*_conditions(filters))
+        if caller is None and (filters.region or filters.matter):
+            # What is hidden is not found by asking for it either.
+            statement = statement.where(_TICKET.classification == int(Classification.ORDINARY))
         if page_token:
-            opened, _, ticket_id = page_token.partition("/")
-            before = _read_moment(opened)
+            before, ticket_id = _read_place(page_token)
             statement = statement.where(
                 or_(
                     _TICKET.opened < before,
@@ -127,7 +134,7 @@ class Query:
             )
         newest_first = statement.order_by(_TICKET.opened.desc(), _TICKET.id.desc())
         with reading(self._engines) as connection:
-            found = _views(connection, newest_first.limit(limit + 1))
+            found = _views(connection, newest_first.limit(limit + 1), caller)
         if len(found) <= limit:
             return found, ""
         last = found[limit - 1].ticket
@@ -143,11 +150,10 @@ class Query:
         Raises `NotFound` when the ticket is not there for *caller*, `InvalidRequest` for a strange
         token, and `TamperingFound` where the stored log does not give the proofs.
         """
-        if page_token and not (page_token.isascii() and page_token.isdigit()):
-            raise _strange_token()
+        after = _read_index(page_token)
         statement = (
             select(tables.trail)
-            .where(_TRAIL.ticket_id == ticket_id, _TRAIL.leaf_index > int(page_token or "-1"))
+            .where(_TRAIL.ticket_id == ticket_id, _TRAIL.leaf_index > after)
             .order_by(_TRAIL.leaf_index)
             .limit(limit + 1)
         )
@@ -254,12 +260,9 @@ def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
     if filters.answers:
         # Where no hand-off has an answerer, the origin answers for the open ticket.
         alone = and_(_TICKET.origin == filters.answers, ~_of_ticket(_HANDOFF.answers != ""))
-        conditions.append(
-            and_(
-                ~_TICKET.closed,
-                or_(alone, _of_ticket(_HANDOFF.answers == filters.answers)),
-            )
-        )
+        # On a closed ticket one may still answer: for an own duty below what was taken over.
+        duty = _of_ticket(_HANDOFF.answers == filters.answers)
+        conditions.append(or_(and_(~_TICKET.closed, alone), duty))
     if filters.opened_from is not None:
         conditions.append(_TICKET.opened >= filters.opened_from)
     if filters.opened_until is not None:
@@ -286,7 +289,7 @@ def _region_prefix(region: str) -> str:
     return region
 
 
-def _views(connection: Connection, statement: Select[Any]) -> list[TicketView]:
+def _views(connection: Connection, statement: Select[Any], caller: str | None) -> list[TicketView]:
     found = connection.execute(statement).all()
     handoffs: dict[str, list[HandoffView]] = {row[0]: [] for row in found}
     if found:
@@ -299,7 +302,7 @@ def _views(connection: Connection, statement: Select[Any]) -> list[TicketView]:
             standing = standing_of(row)
             view = HandoffView(standing=standing, updated=moment_of(row[_UPDATED]))
             handoffs[standing.handoff.ticket_id].append(view)
-    return [
+    views = [
         TicketView(
             ticket=ticket_of(row),
             updated=row[-1] or moment_of(row[tables.ticket.columns.keys().index("opened")]),
@@ -307,6 +310,20 @@ def _views(connection: Connection, statement: Select[Any]) -> list[TicketView]:
         )
         for row in found
     ]
+    return views if caller is not None else [_for_operator(view) for view in views]
+
+
+def _for_operator(view: TicketView) -> TicketView:
+    """Return *view* without what the views for people hide of a confidential ticket."""
+    if view.ticket.classification is Classification.ORDINARY:
+        return view
+    handoffs = []
+    for one in view.handoffs:
+        handoff = one.standing.handoff
+        blank = replace(handoff, offer=replace(handoff.offer, matter=""))
+        handoffs.append(replace(one, standing=replace(one.standing, handoff=blank)))
+    ticket = replace(view.ticket, region="", matter="")
+    return replace(view, ticket=ticket, handoffs=tuple(handoffs))
 
 
 def _receipts(connection: Connection, leaf_indexes: Sequence[int]) -> dict[int, StoredReceipt]:
@@ -337,11 +354,26 @@ def _require_party(connection: Connection, ticket_id: str, caller: str | None) -
         raise _no_ticket(ticket_id)
 
 
-def _read_moment(stored: str) -> datetime:
+def _read_place(page_token: str) -> tuple[datetime, str]:
+    """Return when the last ticket of a page was opened, and its id."""
+    opened, _, ticket_id = page_token.partition("/")
     try:
-        return moment_of(stored)
-    except ValueError as error:
+        moment = moment_of(opened)
+        given = stamp(moment) == opened and str(UUID(ticket_id)) == ticket_id
+    except (ValueError, OverflowError) as error:
         raise _strange_token() from error
+    if not given:
+        raise _strange_token()
+    return moment, ticket_id
+
+
+def _read_index(page_token: str) -> int:
+    """Return the leaf index of a page's last entry; -1 before the first page."""
+    if not page_token:
+        return -1
+    if not (page_token.isascii() and page_token.isdigit() and len(page_token) <= _DIGITS):
+        raise _strange_token()
+    return int(page_token)
 
 
 def _strange_token() -> InvalidRequest:

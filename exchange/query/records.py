@@ -32,12 +32,13 @@ class TicketView:
         """
         Everyone who answers for it now; never empty while it is open.
 
-        Where no hand-off has an answerer, it is the ticket's origin.
+        Where no hand-off has an answerer, it is the ticket's origin.  On a closed ticket they are
+        those who still have a hand-off or own duty, below one that was taken over.
         """
-        if self.ticket.closed:
-            return ()
         answering = {view.standing.answers for view in self.handoffs} - {""}
-        return tuple(sorted(answering)) or (self.ticket.origin,)
+        if not answering and not self.ticket.closed:
+            return (self.ticket.origin,)
+        return tuple(sorted(answering))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

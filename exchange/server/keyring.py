@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 
 from exchange.errors import VerificationError
@@ -20,39 +20,65 @@ from exchange.trust import TrustStore
 
 Chain = tuple[bytes, ...]
 
-#: Chains kept in memory; a city has some hundred signers.
+#: Chains kept in memory, and likewise key ids that nobody knows; a city has some hundred signers.
 _MOST_KEPT = 4096
+
+#: A key id that the store does not have is not looked up again for so long.  Its chain counts at
+#: once when it is shown.
+_UNKNOWN_FOR = timedelta(seconds=30)
 
 
 class Keyring:
     """
     From key ids to authors.
 
-    *stored* returns a chain (DER, leaf first) by key id, empty if there is none; it is the store's
-    and may block.
+    *stored* returns the chains (DER, leaf first) that the store has of some key ids; it may block.
     """
 
     def __init__(
-        self, trust: TrustStore, registered: Collection[Party], stored: Callable[[bytes], Chain]
+        self,
+        trust: TrustStore,
+        registered: Collection[Party],
+        stored: Callable[[Collection[bytes]], Iterable[Chain]],
+        clock: Callable[[], datetime],
     ) -> None:
         self._trust = trust
         self._registered = registered
         self._stored = stored
+        self._clock = clock
         self._kept: OrderedDict[bytes, Chain] = OrderedDict()
+        #: Key ids that the store did not have, and when it was asked; oldest first.
+        self._absent: OrderedDict[bytes, datetime] = OrderedDict()
 
     def unknown(self, key_ids: Iterable[bytes], offered: Sequence[Chain]) -> set[bytes]:
         """Return the key ids whose chains only the store can have: ask `fetch` for them first."""
         here = {sha256(chain[0]).digest() for chain in offered}
-        return {key_id for key_id in key_ids if key_id not in here and key_id not in self._kept}
+        now = self._clock()
+        return {
+            key_id
+            for key_id in key_ids
+            if key_id not in here and key_id not in self._kept and not self._is_absent(key_id, now)
+        }
 
-    def fetch(self, key_ids: Iterable[bytes]) -> dict[bytes, Chain]:
-        """Return what the store has of *key_ids*; blocks, so it is called on a reading thread."""
-        return {key_id: chain for key_id in key_ids if (chain := self._stored(key_id))}
+    def fetch(self, key_ids: Collection[bytes]) -> dict[bytes, Chain]:
+        """
+        Return what the store has of *key_ids*, an empty chain for what it has not.
+
+        It asks once and blocks, so it is called on a reading thread.
+        """
+        found = {sha256(chain[0]).digest(): chain for chain in self._stored(key_ids)}
+        return {key_id: found.get(key_id, ()) for key_id in key_ids}
 
     def keep(self, chains: Mapping[bytes, Chain]) -> None:
         """Remember fetched *chains*; they are verified whenever they are asked for."""
+        now = self._clock()
         for key_id, chain in chains.items():
-            self._keep(key_id, chain)
+            if chain:
+                self._keep(key_id, chain)
+                continue
+            self._absent[key_id] = now
+            if len(self._absent) > _MOST_KEPT:
+                self._absent.popitem(last=False)
 
     def authors(
         self, key_ids: Iterable[bytes], offered: Sequence[Chain], now: datetime
@@ -82,7 +108,13 @@ class Keyring:
         self._keep(signer.fingerprint, chain)
         return Author(organisation=signer.organisation, key=signer.key, chain=chain)
 
+    def _is_absent(self, key_id: bytes, now: datetime) -> bool:
+        asked = self._absent.get(key_id)
+        # A clock set back must not make it longer.
+        return asked is not None and timedelta(0) <= now - asked < _UNKNOWN_FOR
+
     def _keep(self, key_id: bytes, chain: Chain) -> None:
+        self._absent.pop(key_id, None)
         self._kept[key_id] = chain
         self._kept.move_to_end(key_id)
         if len(self._kept) > _MOST_KEPT:

@@ -124,7 +124,7 @@ class Server:
                 ExchangeService(
                     bridge=bridge,
                     writer=self._writer,
-                    keyring=Keyring(trust, registered, bridge.store.certificate),
+                    keyring=Keyring(trust, registered, query.certificates, clock),
                     bells=self._bells,
                     allowances=allowances,
                     puller=self._executors.puller,

@@ -17,6 +17,7 @@ A drain is one transaction: state, messages, receipts, mailboxes, trail and log,
 from __future__ import annotations
 
 import contextlib
+import logging
 import sqlite3
 import threading
 from collections.abc import Collection, Iterator
@@ -49,6 +50,8 @@ from exchange.store.records import (
     MailRow,
     Noted,
     Refused,
+    Reopened,
+    Settled,
     Standing,
     StoredReceipt,
     Waiting,
@@ -69,7 +72,9 @@ __all__ = [
     "MailRow",
     "Noted",
     "Refused",
+    "Reopened",
     "RowsRefused",
+    "Settled",
     "Standing",
     "Store",
     "StoredReceipt",
@@ -78,6 +83,8 @@ __all__ = [
     "Written",
     "migrate",
 ]
+
+_log = logging.getLogger(__name__)
 
 _HEAD = "SELECT origin, size, root, position FROM log"
 _NEWEST = "SELECT note FROM drain ORDER BY size_after DESC LIMIT 1"
@@ -115,6 +122,8 @@ class Store:
         self._note = b""
         path = engines.url.database if engines.url.get_backend_name() == SQLITE else None
         self._wal = Path(f"{path}-wal") if path else None
+        #: Whether it was said that the write-ahead log cannot be emptied; said once.
+        self._wal_told = False
         self._file = Path(path) if path else None
         #: Device and number of SQLite's file when it was opened.
         self._opened: tuple[int, int] | None = None
@@ -161,9 +170,9 @@ class Store:
                 # Should the connection be lost now, nobody knows which of the two it is.
                 self._head, self._expected = None, (head, writer.head)
                 transaction.commit()
-                self._bound_wal(connection)
             self._head = writer.head
             self._note = writer.note or self._note
+            self._bound_wal(connection)
 
     def _require_file(self) -> None:
         """Write into no file that was moved or deleted under us: nobody would find it again."""
@@ -197,11 +206,19 @@ class Store:
         """
         if self._wal is None:
             return
-        # The last one to close removes it.  On a full disk it stays for now: what was committed is
-        # durable, and must not be reported as a failure.
-        with contextlib.suppress(FileNotFoundError, sqlite3.Error):
+        try:
             if self._wal.stat().st_size > _WAL_LIMIT:
                 self._driver.fetch(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
+        except FileNotFoundError:
+            return  # the last one to close removes it
+        except (OSError, sqlite3.Error) as error:
+            # On a full disk it stays for now: what was committed is durable, and must not be
+            # reported as a failure.
+            if not self._wal_told:
+                _log.warning("The write-ahead log cannot be emptied.", exc_info=error)
+            self._wal_told = True
+        else:
+            self._wal_told = False
 
     def _read_head(self, connection: Connection) -> Head:
         """Read the head in the writer's transaction, and check it as far as that is quick."""

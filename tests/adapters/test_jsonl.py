@@ -222,3 +222,17 @@ def test_a_lost_spool_repeats_and_nothing_doubles(link: Link, sides: Sides) -> N
 
     assert kept == [path.read_bytes() for path in before]
     assert 2 == len(inbox(sides.police))
+
+
+def test_a_sent_file_is_never_overwritten(sides: Sides) -> None:
+    """A platform that uses a name again finds both files, the first untouched."""
+    for number in range(3):
+        drop(sides.hotline, "1.jsonl", line_of("progress", f"W-{number}", recipient="x"), "{")
+        sides.cross()
+
+    sent = sides.hotline / "outbox" / "sent"
+    names = ["1-2.jsonl", "1-3.jsonl", "1.jsonl"]
+    assert names == sorted(path.name for path in sent.iterdir())
+    assert ["W-1", "W-2", "W-0"] == [
+        json.loads((sent / name).read_text().splitlines()[0])["record"] for name in names
+    ]

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import Connection, create_engine, text
 
 from exchange.errors import StoreUnavailable
 from exchange.store import Store, migrate
 from exchange.store.audit import audit
-from exchange.store.engines import connect
+from exchange.store.drivers import Driver
+from exchange.store.engines import connect, reading
+from exchange.store.rows import Row
 from tests.postgres import PostgresServer
 from tests.store.stories import KEY, NOW, Story, read_envelope, ticket_of
 
@@ -172,3 +176,48 @@ def test_a_killed_writer_leaves_whole_drains(database_url: str) -> None:
         message_id: proof.index for message_id, proof in proofs.items()
     }
     store.close()
+
+
+def test_a_log_that_cannot_be_emptied_fails_no_drain(
+    tmp_path: Path, story: Story, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After the commit nothing may fail any more: SQLite's trouble with its file is told, once."""
+    monkeypatch.setattr("exchange.store._WAL_LIMIT", 0)
+    url = f"sqlite:///{tmp_path / 'exchange.db'}"
+    migrate(url)
+    store = Store.open(url, KEY)
+    store._driver = BrokenCheckpoint(store._driver)
+    first, second = record(store, story), record(store, story)
+    assert {first, second} == set(store.stored_proofs([first, second]))
+    store._wal = tmp_path / ("x" * 300)  # a name that no file system looks up
+    record(store, story)
+    store.close()
+
+    told = [one for one in caplog.records if one.name == "exchange.store"]
+    assert 1 == len(told)
+    assert 3 * 2 == entries(url)
+
+
+class BrokenCheckpoint:
+    """SQLite's driver on a disk that is full just when the log is to be emptied."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._driver, name)
+
+    def fetch(self, connection: Connection, statement: str, *parameters: Any) -> list[Row]:
+        """Run a query, but no checkpoint."""
+        if "wal_checkpoint" in statement:
+            raise sqlite3.OperationalError("database or disk is full")
+        return self._driver.fetch(connection, statement, *parameters)
+
+
+def entries(url: str) -> int:
+    """Return how many entries the log has."""
+    engines = connect(url)
+    with reading(engines) as connection:
+        size: int = connection.exec_driver_sql("SELECT size FROM log").scalar_one()
+    engines.close()
+    return size
