@@ -30,7 +30,7 @@ def silent_peer(stage: Stage) -> Played:
         stage.city, H, "老人走失", "家属称一名老人早市后未归，穿灰色外套。", "NM.P.05.01", "XC.P.05.01"
     )  # fmt: skip
     desk, director = stage.desks[P], stage.director
-    # What it has in hand when it stops would come again only when its lease has ended, in 30 s.
+    # What it has in hand when it stops would come again only when its lease has ended.
     counts.settle(stage.ground)
     desk.process.kill()
     try:
