@@ -45,8 +45,10 @@ from exchange.wire.receipts import (
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
-#: Envelopes taken apart between two looks at what else waits: half a millisecond.
-SLICE = 8
+#: Envelopes taken apart, and answers made, between two looks at what else waits: about 1.5 ms.
+#: Each look also gives way to the writer; with slices of 8 they took a seventh of all CPU time.
+TAKEN_APART = 32
+ANSWERED = 128
 #: Deliveries of one pull where the request says 0.
 PULL_USUAL = 128
 #: A lease's end is looked at a little later, so that it has surely ended.
@@ -93,7 +95,9 @@ class ExchangeService:
 
     async def _push(self, request: pb.PushMessagesRequest, call: Call) -> pb.PushMessagesResponse:
         with self._allowances.carrying(call.organisation, len(request.envelopes)):
-            received: list[Received] = await _in_slices(read_envelope, request.envelopes)
+            received: list[Received] = await _in_slices(
+                read_envelope, request.envelopes, TAKEN_APART
+            )
             offered = _chains(request.certificates)
             authors = await self._authors(
                 {r.signature.key_id for r in received if r.signature is not None}, offered
@@ -108,7 +112,9 @@ class ExchangeService:
                     for r in received
                 ]
             )
-            return pb.PushMessagesResponse(outcomes=await _in_slices(_push_outcome, outcomes))
+            return pb.PushMessagesResponse(
+                outcomes=await _in_slices(_push_outcome, outcomes, ANSWERED)
+            )
 
     # -- acknowledge
 
@@ -124,7 +130,7 @@ class ExchangeService:
     ) -> pb.AcknowledgeMessagesResponse:
         organisation = call.organisation
         with self._allowances.carrying(organisation, len(request.acknowledgements)):
-            said = await _in_slices(_read_acknowledgement, request.acknowledgements)
+            said = await _in_slices(_read_acknowledgement, request.acknowledgements, TAKEN_APART)
             offered = _chains(request.certificates)
             authors = await self._authors(
                 {s.signature.key_id for s in said if isinstance(s, Statement)}, offered
@@ -143,7 +149,7 @@ class ExchangeService:
             # Its lanes are free again: another of its pulls may be waiting for the next in one.
             self._bells.ring((organisation,))
             return pb.AcknowledgeMessagesResponse(
-                outcomes=await _in_slices(_acknowledge_outcome, outcomes)
+                outcomes=await _in_slices(_acknowledge_outcome, outcomes, ANSWERED)
             )
 
     # -- pull
@@ -155,7 +161,7 @@ class ExchangeService:
         key_ids = [key_id for key_id in map(_signer_of, delivered) if key_id]
         chains = await self._known_chains(key_ids)
         return pb.PullMessagesResponse(
-            deliveries=await _in_slices(_delivery, delivered),
+            deliveries=await _in_slices(_delivery, delivered, ANSWERED),
             certificates=[message_pb.CertificateChain(certificates=chain) for chain in chains],
             checkpoint=self._bridge.checkpoint().decode(),
         )
@@ -248,12 +254,14 @@ class ExchangeService:
         return await asyncio.shield(task)
 
 
-async def _in_slices(function: Callable[[_In], _Out], items: Iterable[_In]) -> list[_Out]:
+async def _in_slices(
+    function: Callable[[_In], _Out], items: Iterable[_In], size: int
+) -> list[_Out]:
     """Return *function* of each item, letting others of the event loop in between slices."""
     done: list[_Out] = []
     for place, item in enumerate(items, 1):
         done.append(function(item))
-        if place % SLICE == 0:
+        if place % size == 0:
             await asyncio.sleep(0)
     return done
 
