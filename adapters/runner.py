@@ -228,7 +228,7 @@ class Runner:
         again.
         """
         differing = 0
-        for finding in self.client.reconcile(self.spool.heads()):
+        for finding in self.client.reconcile(self.spool.heads()).findings:
             if finding.agreement is Agreement.SAME:
                 continue
             known = self.spool.handoff(finding.handoff_id)

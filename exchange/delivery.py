@@ -31,6 +31,8 @@ class _Mailbox:
     lanes: dict[str, _Lane] = field(default_factory=dict)
     #: The lane and the number of attempts of each delivery that was handed out.
     tried: dict[int, tuple[str, int]] = field(default_factory=dict)
+    #: What was settled since somebody began to look into the mailbox; None while nobody does.
+    settled: set[int] | None = None
 
 
 class Leases:
@@ -40,18 +42,29 @@ class Leases:
         self.length = length
         self._mailboxes: dict[str, _Mailbox] = {}
 
-    def held(self, recipient: str, now: datetime) -> frozenset[str]:
+    def begin(self, recipient: str, now: datetime) -> frozenset[str]:
         """
-        Return the lanes of *recipient* that are out; forget those whose lease has ended.
+        Begin to look into *recipient*'s mailbox: return its lanes that are out.
+
+        Leases that have ended are forgotten.  What is settled from here to `end` may be seen in
+        the mailbox still, and must not be leased: nobody would acknowledge it any more.
 
         A lease that ends later than any given *now* could was given by a clock that has since been
         set back; it counts as ended, else its lane stood still for as long as the step was.
         """
-        lanes = self._mailbox(recipient).lanes
+        mailbox = self._mailbox(recipient)
+        mailbox.settled = set()
+        lanes = mailbox.lanes
         latest = now + self.length
         for lane in [n for n, lease in lanes.items() if not now < lease.expires <= latest]:
             del lanes[lane]
         return frozenset(lanes)
+
+    def end(self, recipient: str) -> set[int]:
+        """End looking into *recipient*'s mailbox; return what was settled meanwhile."""
+        mailbox = self._mailbox(recipient)
+        settled, mailbox.settled = mailbox.settled, None
+        return settled or set()
 
     def take(self, recipient: str, lane: str, position: int, now: datetime) -> tuple[int, datetime]:
         """Lease one delivery; return how often it was tried, this time included, and the end."""
@@ -64,8 +77,16 @@ class Leases:
         mailbox.tried[position] = (lane, attempt)
         return attempt, lease.expires
 
+    def settle(self, recipient: str, positions: Iterable[int]) -> None:
+        """Forget deliveries that are no longer in *recipient*'s mailbox, and end their leases."""
+        gone = set(positions)
+        settled = self._mailbox(recipient).settled
+        if settled is not None:
+            settled.update(gone)
+        self.release(recipient, gone)
+
     def release(self, recipient: str, positions: Iterable[int]) -> None:
-        """Forget acknowledged deliveries; a lane with none left out may be handed out again."""
+        """End the leases of deliveries; a lane with none left out may be handed out again."""
         mailbox = self._mailbox(recipient)
         for position in positions:
             lane, _ = mailbox.tried.pop(position, ("", 0))

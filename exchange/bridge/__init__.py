@@ -8,6 +8,23 @@ argument.
 
 from exchange.bridge.bridge import Bridge, Drained
 from exchange.bridge.policy import Policy
-from exchange.bridge.reconcile import Agreement, Finding, Head
+from exchange.bridge.reconcile import (
+    PAGE_TICKETS,
+    Agreement,
+    Finding,
+    Head,
+    Reconciled,
+    Since,
+)
 
-__all__ = ["Agreement", "Bridge", "Drained", "Finding", "Head", "Policy"]
+__all__ = [
+    "PAGE_TICKETS",
+    "Agreement",
+    "Bridge",
+    "Drained",
+    "Finding",
+    "Head",
+    "Policy",
+    "Reconciled",
+    "Since",
+]

@@ -2,20 +2,22 @@
 Deciding acknowledgements: the receiver's signed "written", its refusal, or a noted receipt.
 
 An acknowledgement counts by message id, whether its lease still runs or not, and the first one
-wins: a second "written" for the same message gets the first one's leaf.
+wins: whatever is said of a message that was written before gets the first one's leaf, and settles
+what waits of the message again.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from exchange import lifecycle
 from exchange.bridge.authentic import AUTHOR_SUITES
 from exchange.bridge.decide import InDrain, Working
 from exchange.envelope import REFUSED_TYPE, WRITTEN_TYPE, Signature, message_digest
 from exchange.errors import Refusal, RefusalCode, VerificationError, refuse
-from exchange.store import Delivery, Known, Noted, Refused, StoredReceipt, Written
+from exchange.store import Delivery, Known, Noted, Refused, Settled, Written
 from exchange.submission import Acknowledged, Recorded, Statement
 from exchange.text import Text
 
@@ -35,7 +37,23 @@ _NOT_SIGNER = Text(
     zh="回执机构为 {organisation}，签名者为 {signer}，发送者为 {caller}。",
 )
 
-Decision = Written | Refused | Noted | Recorded | InDrain | Refusal
+Decision = Written | Refused | Settled | Noted | Recorded | InDrain | Refusal
+
+
+@dataclass(slots=True, kw_only=True)
+class _Addressed:
+    """One message and what one organisation has to do with it."""
+
+    known: Known
+    #: Where it waits for the organisation.
+    lane: str = ""
+    positions: list[int] = field(default_factory=list)
+    #: The leaf of its written receipt; None if it has given none.
+    receipt: int | None = None
+    #: The entry of this drain that is its written receipt.
+    entry: int | None = None
+    #: Whether it refused the message, so that the lane stands still.
+    declined: bool = False
 
 
 class Acknowledging:
@@ -44,41 +62,48 @@ class Acknowledging:
     def __init__(self, working: Working, encode_signature: EncodeSignature) -> None:
         self._working = working
         self._encode_signature = encode_signature
-        self._known: dict[str, Known] = {}
-        self._receipts: dict[str, dict[str, StoredReceipt]] = {}
-        #: (position, lane) of what waits, by recipient and leaf index.
-        self._mail: dict[tuple[str, int], list[tuple[int, str]]] = {}
-        self._written: dict[tuple[str, str], int] = {}
-        #: (recipient, leaf index) of what its recipient refused before, and what stands still so.
-        self._declined: set[tuple[str, int]] = set()
+        #: By (organisation, message id).
+        self._addressed: dict[tuple[str, str], _Addressed] = {}
 
     def load(self, work: Sequence[Acknowledged]) -> None:
         """Load what these acknowledgements are about."""
-        ids = {piece.statement.message_id for piece in work if piece.statement is not None}
-        if not ids:
+        said = [(p.caller, p.statement.message_id) for p in work if p.statement is not None]
+        if not said:
             return
         writer = self._working.writer
-        self._known = writer.messages(ids)
-        self._receipts = writer.receipts(ids)
-        wanted: dict[str, set[int]] = defaultdict(set)
-        for piece in work:
-            if piece.statement is not None and piece.statement.message_id in self._known:
-                wanted[piece.caller].add(self._known[piece.statement.message_id].leaf_index)
-        for recipient, leaves in wanted.items():
-            for row in writer.mail(recipient, leaves):
-                self._mail.setdefault((recipient, row.source), []).append((row.position, row.lane))
-        declining: dict[str, set[int]] = defaultdict(set)
-        for piece in work:
-            if piece.statement is not None and piece.statement.code is not None:
-                known = self._known.get(piece.statement.message_id)
-                if known is not None:
-                    declining[piece.caller].add(known.leaf_index)
-        for recipient, leaves in declining.items():
-            found = writer.declined(recipient, leaves)
-            self._declined |= {(recipient, leaf) for leaf in found}
-        handoffs = {known.handoff_id for known in self._known.values()} - {""}
+        ids = {message_id for _, message_id in said}
+        known, receipts = writer.messages(ids), writer.receipts(ids)
+        by_leaf: dict[str, dict[int, _Addressed]] = defaultdict(dict)
+        for caller, message_id in said:
+            if message_id in known:
+                given = receipts.get(message_id, {}).get(caller)
+                one = _Addressed(
+                    known=known[message_id], receipt=None if given is None else given.leaf_index
+                )
+                self._addressed[caller, message_id] = by_leaf[caller][one.known.leaf_index] = one
+        for caller, leaves in by_leaf.items():
+            for row in writer.mail(caller, leaves):
+                leaves[row.source].lane = row.lane
+                leaves[row.source].positions.append(row.position)
+        self._load_declined(work)
+        handoffs = {one.handoff_id for one in known.values()} - {""}
         missing = handoffs - self._working.handoffs.keys()
         self._working.handoffs.update(writer.handoffs(missing))
+
+    def _load_declined(self, work: Sequence[Acknowledged]) -> None:
+        declining: dict[str, dict[int, _Addressed]] = defaultdict(dict)
+        for piece in work:
+            one = self._of(piece)
+            if one is not None and piece.statement is not None and piece.statement.code is not None:
+                declining[piece.caller][one.known.leaf_index] = one
+        for caller, leaves in declining.items():
+            for leaf in self._working.writer.declined(caller, leaves):
+                leaves[leaf].declined = True
+
+    def _of(self, piece: Acknowledged) -> _Addressed | None:
+        if piece.statement is None:
+            return None
+        return self._addressed.get((piece.caller, piece.statement.message_id))
 
     def decide(self, piece: Acknowledged, index: int) -> Decision:
         """Return what *piece* comes to; if written, it is entry *index* of this drain."""
@@ -90,32 +115,33 @@ class Acknowledging:
         refusal = self._authenticate(piece, statement)
         if refusal is not None:
             return refusal
-        known = self._known.get(statement.message_id)
-        if known is None:
-            return self._not_waiting(statement)
+        one = self._of(piece)
+        return self._not_waiting(statement) if one is None else self._judge(statement, one, index)
+
+    def _judge(self, statement: Statement, one: _Addressed, index: int) -> Decision:
+        known = one.known
         if known.digest != statement.message_digest:
             return refuse(
                 RefusalCode.DIFFERENT_CONTENT, "statement.message_digest", "digest", _OTHER_DIGEST
             )
-        earlier = self._receipts.get(known.id, {}).get(piece.caller)
-        if earlier is not None:
-            return Recorded(leaf_index=earlier.leaf_index)
-        in_drain = self._written.get((known.id, piece.caller))
-        if in_drain is not None:
-            return InDrain(message_id=known.id, entry=in_drain)
-        waiting = self._mail.get((piece.caller, known.leaf_index))
-        if not waiting:
+        if one.receipt is not None:
+            if one.positions:
+                return Settled(
+                    recipient=statement.organisation, source=known.leaf_index, receipt=one.receipt
+                )
+            return Recorded(leaf_index=one.receipt)
+        if one.entry is not None:
+            return InDrain(message_id=known.id, entry=one.entry)
+        if not one.positions:
             return self._not_waiting(statement)
-        deliver = Delivery(
-            recipient=known.author, lane=waiting[0][1], urgency=1, message_id=known.id
-        )
+        deliver = Delivery(recipient=known.author, lane=one.lane, urgency=1, message_id=known.id)
         if statement.code is not None:
-            return self._refused(statement, known, deliver)
-        self._written[known.id, piece.caller] = index
+            return self._refused(statement, one, deliver)
+        one.entry = index
         handoff = self._working.handoffs.get(known.handoff_id)
         return Written(
             of=known,
-            organisation=piece.caller,
+            organisation=statement.organisation,
             statement=statement.statement,
             signature=self._encode_signature(statement.signature),
             digest=message_digest(statement.statement),
@@ -129,10 +155,8 @@ class Acknowledging:
         """Return the mailbox positions of the deliveries that *piece* settles, for their leases."""
         if piece.receipt_position is not None:
             return [piece.receipt_position]
-        if piece.statement is None or piece.statement.message_id not in self._known:
-            return []
-        leaf = self._known[piece.statement.message_id].leaf_index
-        return [position for position, _ in self._mail.get((piece.caller, leaf), [])]
+        one = self._of(piece)
+        return [] if one is None else one.positions
 
     def _authenticate(self, piece: Acknowledged, statement: Statement) -> Refusal | None:
         if piece.author is None:
@@ -157,11 +181,13 @@ class Acknowledging:
             return refuse(RefusalCode.AUTHOR_MISMATCH, "statement.organisation", "signer", text)
         return None
 
-    def _refused(self, statement: Statement, known: Known, deliver: Delivery) -> Refused | Recorded:
-        place = statement.organisation, known.leaf_index
-        if place in self._declined:
+    def _refused(
+        self, statement: Statement, one: _Addressed, deliver: Delivery
+    ) -> Refused | Recorded:
+        if one.declined:
             return Recorded(leaf_index=None)  # a repeat: its author was told
-        self._declined.add(place)
+        one.declined = True
+        known = one.known
         return Refused(
             message_id=known.id,
             digest=known.digest,

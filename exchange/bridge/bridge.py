@@ -12,7 +12,7 @@ from exchange.bridge.acknowledge import Acknowledging, EncodeSignature
 from exchange.bridge.decide import Working
 from exchange.bridge.outcomes import Collected, EncodeRefusal, Notary
 from exchange.bridge.policy import Policy
-from exchange.bridge.reconcile import Finding, Head
+from exchange.bridge.reconcile import Head, Reconciled, Since
 from exchange.delivery import Leases
 from exchange.envelope import SigningKey
 from exchange.errors import (
@@ -24,7 +24,7 @@ from exchange.errors import (
     refuse,
 )
 from exchange.log import StoredProof
-from exchange.store import Content, RowsRefused, Store
+from exchange.store import Content, RowsRefused, Store, Waiting
 from exchange.submission import Acknowledged, Delivered, Outcome, Pushed, Recorded, Retry, Work
 from exchange.text import Text
 
@@ -126,6 +126,7 @@ class Bridge:
                 now=now,
                 refusals=[*collected.records, *(record for record, _ in refused)],
                 noted=collected.noted,
+                settled=collected.settled,
                 certificates=collected.chains,
             )
         outcomes = collected.outcomes(proofs, repeated, [answer for _, answer in refused])
@@ -162,17 +163,22 @@ class Bridge:
                 settled.setdefault(piece.caller, []).extend(done.positions(piece))
         with self._leasing:
             for recipient, positions in settled.items():
-                self._leases.release(recipient, positions)
+                self._leases.settle(recipient, positions)
 
     # -- pull
 
     def pull(self, organisation: str, limit: int, now: datetime) -> list[Delivered]:
         """Lease up to *limit* of what waits for *organisation*: urgent lanes first, then oldest."""
         with self._leasing:
-            held = self._leases.held(organisation, now)
-        rows = self.store.waiting(organisation, limit, skip_lanes=held)
-        with self._leasing:
-            taken = [self._leases.take(organisation, r.lane, r.position, now) for r in rows]
+            held = self._leases.begin(organisation, now)
+        rows: list[Waiting] = []
+        try:
+            rows = self.store.waiting(organisation, limit, skip_lanes=held)
+        finally:
+            with self._leasing:
+                gone = self._leases.end(organisation)
+                rows = [row for row in rows if row.position not in gone]
+                taken = [self._leases.take(organisation, r.lane, r.position, now) for r in rows]
         delivered = []
         for row, (attempt, expires) in zip(rows, taken, strict=True):
             delivered.append(
@@ -209,11 +215,16 @@ class Bridge:
 
     # -- reconcile
 
-    def reconcile(self, organisation: str, heads: Sequence[Head], now: datetime) -> list[Finding]:
+    def reconcile(
+        self, organisation: str, heads: Sequence[Head], now: datetime, since: Since | None = None
+    ) -> Reconciled:
         """
         Compare *organisation*'s copy of hand-offs with the store's, one finding per head.
 
-        What the caller misses, it finds in its mailbox again (R50b).
+        What the caller misses, or what was accepted *since*, it finds in its mailbox again (R50b).
         """
         with self.store.writing() as writer:
-            return reconcile.reconcile(writer, organisation, heads, now)
+            found = reconcile.reconcile(writer, organisation, heads, now, since)
+        with self._leasing:
+            self._leases.settle(organisation, found.withdrawn)
+        return found

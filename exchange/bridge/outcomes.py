@@ -10,7 +10,7 @@ from exchange.bridge.decide import InDrain, Repeat
 from exchange.envelope import REFUSED_TYPE, SigningKey, sign
 from exchange.errors import ExchangeError, Refusal
 from exchange.log import StoredProof
-from exchange.store import Accepted, Entry, Noted, Written
+from exchange.store import Accepted, Entry, Noted, Settled, Written
 from exchange.store import Refused as RefusedRecord
 from exchange.submission import Outcome, Pushed, Recorded, Refused, Retry, Stored, Work
 
@@ -69,6 +69,7 @@ class Collected:
         #: What receivers refused.
         self.records: list[RefusedRecord] = []
         self.noted: list[Noted] = []
+        self.settled: list[Settled] = []
         #: Signers' chains by key id.
         self.chains: dict[bytes, tuple[bytes, ...]] = {}
         self.refused: list[tuple[Work, Refusal]] = []
@@ -105,6 +106,9 @@ class Collected:
             case Noted():
                 self.noted.append(decision)
                 self._outcomes[place] = Recorded(leaf_index=None)
+            case Settled():
+                self.settled.append(decision)
+                self._outcomes[place] = Recorded(leaf_index=decision.receipt)
             case Recorded():
                 self._outcomes[place] = decision
             case _:

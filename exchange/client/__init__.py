@@ -2,12 +2,13 @@
 The typed client: what an adapter, the commands and the tests speak to a bridge with.
 
 ``messages`` what is said and heard, ``gateway`` the client itself, ``tickets`` and ``directory`` its
-reading side, ``checks`` what it verifies, ``files`` its keys, ``calls`` deadlines and retries, ``channel`` TLS.
+reading side, ``checks`` what it verifies, ``files`` its keys, ``reconciling`` what was
+lost, ``calls`` deadlines and retries, ``channel`` TLS.
 """
 
 from exchange.client.calls import Patience
 from exchange.client.files import GatewayFiles, read_certificates
-from exchange.client.gateway import Agreement, ExchangeClient, Finding
+from exchange.client.gateway import ExchangeClient
 from exchange.client.messages import (
     Acknowledgement,
     AcknowledgeResult,
@@ -26,6 +27,7 @@ from exchange.client.messages import (
     random_salts,
     with_previous,
 )
+from exchange.client.reconciling import Agreement, Finding, Reconciled
 
 __all__ = [
     "AcknowledgeResult",
@@ -43,6 +45,7 @@ __all__ = [
     "OutgoingMessage",
     "Patience",
     "PushResult",
+    "Reconciled",
     "SealedMessage",
     "Sealer",
     "Written",

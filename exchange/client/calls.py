@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -29,6 +29,7 @@ from exchange.text import Text
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
+T = TypeVar("T")
 
 
 def _utc_now() -> datetime:
@@ -144,7 +145,19 @@ class _Failed(Exception):
         self.again = error.retryable and not last
 
 
+def as_many(outcomes: Iterable[T], asked: Sequence[object]) -> list[T]:
+    """Return *outcomes*; raises `BridgeUnavailable` unless there is one for each thing asked."""
+    found = list(outcomes)
+    if len(found) != len(asked):
+        raise BridgeUnavailable(_COUNT.fill(found=len(found), asked=len(asked)))
+    return found
+
+
 _INTERRUPTED = Text(
     en="The call was ended because this program stops.",
     zh="程序停止，调用已结束。",
+)
+_COUNT = Text(
+    en="The bridge gave {found} outcomes for {asked} things asked; nothing of it is believed.",
+    zh="网桥对 {asked} 项请求返回了 {found} 项结果，均不予采信。",
 )

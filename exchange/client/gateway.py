@@ -7,12 +7,10 @@ gRPC's channels may.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
-from enum import IntEnum
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
 import grpc
 
@@ -20,7 +18,7 @@ from exchange._proto.v1 import exchange_service_pb2 as pb
 from exchange._proto.v1 import message_pb2 as message_pb
 from exchange._proto.v1 import receipt_pb2 as receipt_pb
 from exchange._proto.v1.exchange_service_pb2_grpc import ExchangeServiceStub
-from exchange.client.calls import Calls, Patience
+from exchange.client.calls import Calls, Patience, as_many
 from exchange.client.channel import secure_channel
 from exchange.client.checks import Checker, chains_of
 from exchange.client.directory import Directory
@@ -37,6 +35,7 @@ from exchange.client.messages import (
     Sealer,
     Written,
 )
+from exchange.client.reconciling import Reconciled, reconcile
 from exchange.client.tickets import Tickets
 from exchange.envelope import (
     REFUSED_TYPE,
@@ -64,27 +63,6 @@ CALL_BYTES = 768 * 1024
 _RETRY_REASONS: dict[str, type[ExchangeError]] = {
     kind.reason: kind for kind in ExchangeError.__subclasses__() if kind.retryable
 }
-
-T = TypeVar("T")
-
-
-class Agreement(IntEnum):
-    """How two copies of a hand-off compare; the contract's ``HandoffAgreement`` numbers."""
-
-    SAME = 1
-    CALLER_BEHIND = 2
-    BRIDGE_BEHIND = 3
-    UNKNOWN = 4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """What reconciling found of one hand-off; what was missing here waits in the mailbox again."""
-
-    handoff_id: str
-    agreement: Agreement
-    bridge_digest: bytes
-    redelivered: tuple[str, ...]
 
 
 class ExchangeClient:
@@ -213,7 +191,7 @@ class ExchangeClient:
             checkpoint=self.checkpoint,
         )
         response = self._call(self._stub.PushMessages, request)
-        outcomes = _as_many(response.outcomes, batch)
+        outcomes = as_many(response.outcomes, batch)
         return [self._pushed(m, outcome) for m, outcome in zip(batch, outcomes, strict=True)]
 
     def _pushed(self, message: SealedMessage, outcome: pb.PushOutcome) -> PushResult:
@@ -279,7 +257,7 @@ class ExchangeClient:
             )
             try:
                 response = self._call(self._stub.AcknowledgeMessages, request)
-                outcomes = _as_many(response.outcomes, batch)
+                outcomes = as_many(response.outcomes, batch)
             except ExchangeError as failure:
                 if not results:
                     raise
@@ -329,31 +307,18 @@ class ExchangeClient:
 
     # -- reconcile
 
-    def reconcile(self, heads: Mapping[str, bytes]) -> list[Finding]:
+    def reconcile(
+        self, heads: Mapping[str, bytes] | None = None, since: datetime | None = None
+    ) -> Reconciled:
         """
         Compare the newest state-moving message of each hand-off (id to digest) with the bridge's.
 
         What is missing here is delivered again by the next pull; what the bridge is missing is to
-        be pushed again.
+        be pushed again.  With *since* (aware), everything that was addressed here and accepted at
+        or after it is delivered again, whatever *heads* name: what to ask for after a restored
+        database.  Either way a hand-off is taken out of quarantine.
         """
-        found: list[Finding] = []
-        known = list(heads.items())
-        for start in range(0, len(known), CALL_MESSAGES):
-            batch = known[start : start + CALL_MESSAGES]
-            request = pb.ReconcileHandoffsRequest(
-                heads=[pb.HandoffHead(handoff_id=name, digest=digest) for name, digest in batch]
-            )
-            response = self._call(self._stub.ReconcileHandoffs, request)
-            found += [
-                Finding(
-                    handoff_id=finding.handoff_id,
-                    agreement=Agreement(finding.agreement or Agreement.UNKNOWN),
-                    bridge_digest=finding.bridge_digest,
-                    redelivered=tuple(finding.redelivered_message_ids),
-                )
-                for finding in _as_many(response.findings, batch)
-            ]
-        return found
+        return reconcile(self._call, self._stub, heads or {}, since)
 
     def _newest(self, note: str) -> None:
         """Remember a checkpoint that is signed and newer than the one held."""
@@ -378,20 +343,7 @@ def _split(messages: Sequence[SealedMessage]) -> Iterator[Sequence[SealedMessage
         yield batch
 
 
-def _as_many(outcomes: Iterable[T], asked: Sequence[object]) -> list[T]:
-    found = list(outcomes)
-    if len(found) != len(asked):
-        raise BridgeUnavailable(_COUNT.fill(found=len(found), asked=len(asked)))
-    return found
-
-
 def _retry(retry: pb.Retry) -> tuple[ExchangeError, timedelta]:
     kind = _RETRY_REASONS.get(retry.reason, BridgeUnavailable)
     text = Text(en=retry.text.en or retry.reason, zh=retry.text.zh or retry.reason)
     return kind(text), retry.delay.ToTimedelta()
-
-
-_COUNT = Text(
-    en="The bridge gave {found} outcomes for {asked} things asked; nothing of it is believed.",
-    zh="网桥对 {asked} 项请求返回了 {found} 项结果，均不予采信。",
-)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from exchange._proto.v1 import exchange_service_pb2 as pb
 from exchange._proto.v1 import message_pb2 as message_pb
 from exchange._proto.v1 import receipt_pb2 as receipt_pb
-from exchange.bridge import Bridge, Finding, Head
+from exchange.bridge import PAGE_TICKETS, Bridge, Finding, Head, Since
 from exchange.errors import PredecessorUnknown, Refusal, RefusalCode, refuse
 from exchange.server.bells import Bells
 from exchange.server.failures import retry_after
@@ -21,6 +21,7 @@ from exchange.server.limits import Allowances
 from exchange.server.writer import Writer
 from exchange.submission import (
     Acknowledged,
+    Author,
     Delivered,
     Outcome,
     Pushed,
@@ -32,7 +33,7 @@ from exchange.submission import (
     Stored,
 )
 from exchange.wire.calls import envelope_key_id, unpack_signature
-from exchange.wire.headers import read_envelope, time_to_proto
+from exchange.wire.headers import read_envelope, time_from_proto, time_to_proto
 from exchange.wire.receipts import (
     read_refused,
     read_written,
@@ -197,15 +198,22 @@ class ExchangeService:
             return await asyncio.wrap_future(job)
         except asyncio.CancelledError:
             # Nobody is there to take what it leased.
-            self._puller.submit(self._give_back, organisation, job)
+            self._begin(self._give_back(organisation, job))
             raise
 
-    def _give_back(
+    async def _give_back(
         self, organisation: str, job: Future[tuple[list[Delivered], datetime | None]]
     ) -> None:
-        if not job.cancelled() and job.exception() is None:
-            positions = [delivery.position for delivery in job.result()[0]]
-            self._bridge.give_back(organisation, positions)
+        """Give back what *job* leases for nobody, and tell the organisation's other pulls."""
+
+        def give_back() -> None:
+            if not job.cancelled() and job.exception() is None:
+                positions = [delivery.position for delivery in job.result()[0]]
+                self._bridge.give_back(organisation, positions)
+
+        # The puller has one thread: *job* is over when this begins.
+        await asyncio.get_running_loop().run_in_executor(self._puller, give_back)
+        self._bells.ring((organisation,))
 
     # -- reconcile
 
@@ -213,24 +221,28 @@ class ExchangeService:
         self, request: pb.ReconcileHandoffsRequest, call: Call
     ) -> pb.ReconcileHandoffsResponse:
         """Compare the caller's hand-offs with the bridge's; put back what the caller is missing."""
-        self._allowances.spend_messages(call.organisation, len(request.heads))
-        heads = [
-            Head(
-                handoff_id=head.handoff_id,
-                digest=head.digest,
-                message_ids=frozenset(head.message_ids),
-            )
-            for head in request.heads
-        ]
-        findings = await self._writer.alone(
-            lambda: self._bridge.reconcile(call.organisation, heads, self._clock())
+        replays = request.HasField("since")
+        looked_at = len(request.heads) + (PAGE_TICKETS if replays else 0)
+        self._allowances.spend_messages(call.organisation, looked_at)
+        heads = [_head(head) for head in request.heads]
+        since = None
+        if replays:
+            since = Since(time=time_from_proto(request.since), after=request.page_token)
+        found = await self._writer.alone(
+            lambda: self._bridge.reconcile(call.organisation, heads, self._clock(), since)
         )
         self._bells.ring((call.organisation,))
-        return pb.ReconcileHandoffsResponse(findings=[_finding(found) for found in findings])
+        return pb.ReconcileHandoffsResponse(
+            findings=[_finding(finding) for finding in found.findings],
+            redelivered=found.redelivered,
+            next_page_token=found.next_after,
+        )
 
     # -- shared
 
-    async def _authors(self, key_ids: set[bytes], offered: Sequence[Chain]) -> Any:
+    async def _authors(
+        self, key_ids: set[bytes], offered: Sequence[Chain]
+    ) -> Mapping[bytes, Author]:
         await self._fetch(self._keyring.unknown(key_ids, offered))
         return self._keyring.authors(key_ids, offered, self._clock())
 
@@ -247,11 +259,15 @@ class ExchangeService:
 
     async def _carry(self, work: Coroutine[Any, Any, _Out]) -> _Out:
         """Do *work* to its end even if its call is given up: what is queued will be stored."""
+        return await asyncio.shield(self._begin(work))
+
+    def _begin(self, work: Coroutine[Any, Any, _Out]) -> asyncio.Task[_Out]:
+        """Begin *work*, and keep its task until it is done."""
         task = asyncio.create_task(work)
         self._carried.add(task)
         task.add_done_callback(self._carried.discard)
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
-        return await asyncio.shield(task)
+        return task
 
 
 async def _in_slices(
@@ -342,6 +358,14 @@ def _delivery(delivered: Delivered) -> pb.Delivery:
     else:
         made.envelope = delivered.envelope
     return made
+
+
+def _head(head: pb.HandoffHead) -> Head:
+    return Head(
+        handoff_id=head.handoff_id,
+        digest=head.digest,
+        notes=frozenset(head.message_ids) if head.compare_notes else None,
+    )
 
 
 def _finding(found: Finding) -> pb.HandoffFinding:

@@ -26,8 +26,20 @@ _RECEIPTS = (
     " WHERE message_id {among}"
 )
 _MAIL = (
-    "SELECT position, lane, source FROM mailbox"
+    "SELECT position, lane, source, urgency FROM mailbox"
     " WHERE recipient = {} AND source {among} AND content = 'message'"
+)
+# `recipient || ''`: found by lane; see `exchange.store.writer`.
+_LANES = (
+    "SELECT position, lane, source, urgency FROM mailbox"
+    " WHERE lane {among} AND recipient || '' = {} AND content = 'message'"
+)
+_PARTY_TO = (
+    "SELECT ticket_id FROM (SELECT DISTINCT ticket_id FROM handoff"
+    "  WHERE sender = {} AND ticket_id > {} ORDER BY ticket_id LIMIT {}) AS sent"
+    " UNION SELECT ticket_id FROM (SELECT DISTINCT ticket_id FROM handoff"
+    "  WHERE receiver = {} AND ticket_id > {} ORDER BY ticket_id LIMIT {}) AS received"
+    " ORDER BY ticket_id LIMIT {}"
 )
 _DECLINED = (
     "SELECT b.source FROM mailbox b JOIN message m ON m.leaf_index = b.source"
@@ -94,7 +106,20 @@ class Reader:
         if not leaf_indexes:
             return []
         found = self._driver.fetch(self._connection, _MAIL, recipient, sorted(leaf_indexes))
-        return [MailRow(position=row[0], lane=row[1], source=row[2]) for row in found]
+        return [_mail_row(row) for row in found]
+
+    def lanes(self, recipient: str, lanes: Collection[str]) -> list[MailRow]:
+        """Return what messages wait for *recipient* in these lanes."""
+        if not lanes:
+            return []
+        found = self._driver.fetch(self._connection, _LANES, sorted(lanes), recipient)
+        return [_mail_row(row) for row in found]
+
+    def party_to(self, organisation: str, after: str, limit: int) -> list[str]:
+        """Return the ids of up to *limit* tickets with a hand-off of *organisation*'s, by id."""
+        one = organisation, after, limit
+        found = self._driver.fetch(self._connection, _PARTY_TO, *one, *one, limit)
+        return [row[0] for row in found]
 
     def declined(self, recipient: str, leaf_indexes: Collection[int]) -> set[int]:
         """Return those of these messages that *recipient* refused and that stand in a stopped lane."""
@@ -120,6 +145,10 @@ class Reader:
     def _fetch(self, statement: str, ids: Collection[str]) -> list[Row]:
         # An empty list has no type on PostgreSQL, and nothing to say anywhere.
         return self._driver.fetch(self._connection, statement, sorted(ids)) if ids else []
+
+
+def _mail_row(row: Row) -> MailRow:
+    return MailRow(position=row[0], lane=row[1], source=row[2], urgency=row[3])
 
 
 def _known(row: Row) -> Known:

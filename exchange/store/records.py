@@ -133,6 +133,34 @@ class Noted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """
+    *recipient* has acknowledged a message that it had written before.
+
+    What still waits of the message leaves its mailbox, and with it a quarantine because of it.
+    """
+
+    recipient: str
+    #: The leaf indexes of the message and of the written receipt that counts.
+    source: int
+    receipt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reopened:
+    """
+    Lanes of *recipient* that are put in order anew.
+
+    The messages at *positions* leave its mailbox before others are delivered; *released* lanes are
+    in quarantine no longer.
+    """
+
+    recipient: str
+    positions: tuple[int, ...] = ()
+    released: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoredReceipt:
     """A stored `Written`, as it was given."""
 
@@ -168,3 +196,4 @@ class MailRow:
     position: int
     lane: str
     source: int
+    urgency: int

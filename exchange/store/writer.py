@@ -32,6 +32,8 @@ from exchange.store.records import (
     Entry,
     Noted,
     Refused,
+    Reopened,
+    Settled,
     Standing,
     Written,
 )
@@ -51,6 +53,10 @@ _RELEASE = "DELETE FROM quarantine WHERE recipient = {} AND source {among}"
 _NOTED = (
     "DELETE FROM mailbox WHERE position {among} AND recipient || '' = {} AND content <> 'message'"
 )
+_WITHDRAW = (
+    "DELETE FROM mailbox WHERE position {among} AND recipient || '' = {} AND content = 'message'"
+)
+_REOPEN = "DELETE FROM quarantine WHERE recipient = {} AND lane {among}"
 _RAISE = (
     "UPDATE mailbox SET urgency = {} WHERE lane {among} AND recipient || '' = {} AND urgency < {}"
 )
@@ -107,6 +113,8 @@ class Writer(Reader):
         now: datetime,
         refusals: Sequence[Refused] = (),
         noted: Collection[Noted] = (),
+        settled: Collection[Settled] = (),
+        reopened: Reopened | None = None,
         deliveries: Sequence[Delivery] = (),
         certificates: Mapping[bytes, Sequence[bytes]] | None = None,
     ) -> list[StoredProof]:
@@ -122,7 +130,11 @@ class Writer(Reader):
 
             noted: The delivered receipts that were noted; they leave the mailboxes.
 
-            deliveries: Messages to deliver once more.
+            settled: What was acknowledged once more; it leaves the mailboxes, too.
+
+            reopened: What is taken out of lanes that are put in order anew.
+
+            deliveries: Messages to deliver once more, after that.
 
             certificates: Signers' chains (DER, leaf first) by key id; those known already stay.
 
@@ -140,7 +152,9 @@ class Writer(Reader):
         few = len(entries) + len(mail.rows) + len(refusals) <= FEW
         with self._driver.piped(self._connection) if few else nullcontext():
             self._certificates(certificates or {}, now)
-            self._acknowledged(entries, noted)
+            self._acknowledged(entries, noted, settled)
+            if reopened:
+                self._reopen(reopened)
             self._entries(entries)
             self._insert(tables.refusal, mail.refusals)
             if drained:
@@ -193,11 +207,15 @@ class Writer(Reader):
         if new:
             self._driver.upsert(self._connection, tables.certificate, new, ())
 
-    def _acknowledged(self, entries: Sequence[Entry], noted: Collection[Noted]) -> None:
+    def _acknowledged(
+        self, entries: Sequence[Entry], noted: Collection[Noted], settled: Collection[Settled]
+    ) -> None:
         written: dict[str, list[int]] = defaultdict(list)
         for entry in entries:
             if isinstance(entry, Written):
                 written[entry.organisation].append(entry.of.leaf_index)
+        for again in settled:
+            written[again.recipient].append(again.source)
         for recipient, sources in sorted(written.items()):
             self._execute(_WRITTEN, recipient, sorted(sources))
             self._execute(_RELEASE, recipient, sorted(sources))
@@ -206,6 +224,13 @@ class Writer(Reader):
             positions[one.recipient].append(one.position)
         for recipient, where in sorted(positions.items()):
             self._execute(_NOTED, sorted(where), recipient)
+
+    def _reopen(self, reopened: Reopened) -> None:
+        recipient, positions, released = reopened.recipient, reopened.positions, reopened.released
+        if positions:
+            self._execute(_WITHDRAW, sorted(positions), recipient)
+        if released:
+            self._execute(_REOPEN, recipient, sorted(released))
 
     def _entries(self, entries: Sequence[Entry]) -> None:
         tickets: dict[str, Row] = {}

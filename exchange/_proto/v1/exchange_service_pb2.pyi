@@ -35,7 +35,7 @@ class _HandoffAgreementEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Hand
     HANDOFF_AGREEMENT_SAME: _HandoffAgreement.ValueType  # 1
     """Both hold the same."""
     HANDOFF_AGREEMENT_CALLER_BEHIND: _HandoffAgreement.ValueType  # 2
-    """The caller misses messages; they are in its mailbox again."""
+    """The caller misses messages; those addressed to it are in its mailbox again."""
     HANDOFF_AGREEMENT_BRIDGE_BEHIND: _HandoffAgreement.ValueType  # 3
     """The bridge misses messages; the caller should push them again."""
     HANDOFF_AGREEMENT_UNKNOWN: _HandoffAgreement.ValueType  # 4
@@ -49,7 +49,7 @@ HANDOFF_AGREEMENT_UNSPECIFIED: HandoffAgreement.ValueType  # 0
 HANDOFF_AGREEMENT_SAME: HandoffAgreement.ValueType  # 1
 """Both hold the same."""
 HANDOFF_AGREEMENT_CALLER_BEHIND: HandoffAgreement.ValueType  # 2
-"""The caller misses messages; they are in its mailbox again."""
+"""The caller misses messages; those addressed to it are in its mailbox again."""
 HANDOFF_AGREEMENT_BRIDGE_BEHIND: HandoffAgreement.ValueType  # 3
 """The bridge misses messages; the caller should push them again."""
 HANDOFF_AGREEMENT_UNKNOWN: HandoffAgreement.ValueType  # 4
@@ -351,7 +351,9 @@ class Acknowledgement(_message.Message):
 
     @_builtins.property
     def refused(self) -> _receipt_pb2.RefusedReceipt:
-        """The receiver cannot digest the message: it is quarantined and its lane stops."""
+        """The receiver cannot digest the message: it is quarantined and its lane stops, until it is
+        written after all or the receiver reconciles the hand-off.
+        """
 
     def __init__(
         self,
@@ -458,23 +460,36 @@ Global___Recorded: _TypeAlias = Recorded  # noqa: Y015
 
 @_typing.final
 class ReconcileHandoffsRequest(_message.Message):
-    """What the caller knows of its hand-offs."""
+    """What the caller knows of its hand-offs, or from when on it knows nothing."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     HEADS_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_token: _builtins.str
+    """Where an earlier answer with the same `since` ended; empty at first."""
     @_builtins.property
     def heads(self) -> _containers.RepeatedCompositeFieldContainer[Global___HandoffHead]:
-        """1 to 512 hand-offs with the newest state-moving message the caller has of each."""
+        """Up to 512 hand-offs with the newest state-moving message the caller has of each."""
+
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """Put back everything addressed to the caller that the bridge accepted at or after this moment:
+        messages of hand-offs, and the opening and closing of its tickets. Absent for nothing. Choose
+        the moment of the backup that was restored, or an earlier one.
+        """
 
     def __init__(
         self,
         *,
         heads: _abc.Iterable[Global___HandoffHead] | None = ...,
+        since: _timestamp_pb2.Timestamp | None = ...,
+        page_token: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["heads", b"heads"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["heads", b"heads", "page_token", b"page_token", "since", b"since"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -489,14 +504,20 @@ class HandoffHead(_message.Message):
     HANDOFF_ID_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
     MESSAGE_IDS_FIELD_NUMBER: _builtins.int
+    COMPARE_NOTES_FIELD_NUMBER: _builtins.int
     handoff_id: _builtins.str
     """The hand-off. Required."""
     digest: _builtins.bytes
     """The digest of the newest state-moving message, 32 bytes; empty if none is known."""
+    compare_notes: _builtins.bool
+    """Whether to compare notes and ticket messages too: those not in `message_ids` are missing, also
+    where the newest state-moving message is the same. Otherwise only what the bridge accepted
+    after a `digest` that is not the newest is missing.
+    """
     @_builtins.property
     def message_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The ids of the notes and ticket messages of this hand-off that the caller holds, if it wants
-        those compared too.
+        """The ids of the notes and ticket messages of this hand-off that the caller holds; looked at
+        where `compare_notes` is true.
         """
 
     def __init__(
@@ -505,10 +526,11 @@ class HandoffHead(_message.Message):
         handoff_id: _builtins.str = ...,
         digest: _builtins.bytes = ...,
         message_ids: _abc.Iterable[_builtins.str] | None = ...,
+        compare_notes: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "handoff_id", b"handoff_id", "message_ids", b"message_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["compare_notes", b"compare_notes", "digest", b"digest", "handoff_id", b"handoff_id", "message_ids", b"message_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -516,23 +538,33 @@ Global___HandoffHead: _TypeAlias = HandoffHead  # noqa: Y015
 
 @_typing.final
 class ReconcileHandoffsResponse(_message.Message):
-    """One finding for each head, in request order."""
+    """What was found and put back."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     FINDINGS_FIELD_NUMBER: _builtins.int
+    REDELIVERED_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    redelivered: _builtins.int
+    """How many messages this call put back into the caller's mailbox, not counting those that waited
+    in it already.
+    """
+    next_page_token: _builtins.str
+    """Not empty while there may be more since `since`: ask again with it."""
     @_builtins.property
     def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___HandoffFinding]:
-        """The findings."""
+        """One finding for each head, in request order."""
 
     def __init__(
         self,
         *,
         findings: _abc.Iterable[Global___HandoffFinding] | None = ...,
+        redelivered: _builtins.int = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["findings", b"findings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["findings", b"findings", "next_page_token", b"next_page_token", "redelivered", b"redelivered"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -556,7 +588,9 @@ class HandoffFinding(_message.Message):
     """The digest of the newest state-moving message that the bridge has."""
     @_builtins.property
     def redelivered_message_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The ids of the messages that were put back into the caller's mailbox."""
+        """The ids of the messages that the caller is missing and that wait in its mailbox, put back now
+        or since before.
+        """
 
     def __init__(
         self,

@@ -61,7 +61,16 @@ class ExchangeServiceStub:
     """
     ReconcileHandoffs: _grpc.UnaryUnaryMultiCallable[_exchange_service_pb2.ReconcileHandoffsRequest, _exchange_service_pb2.ReconcileHandoffsResponse]
     """Compares the caller's newest message of each hand-off with the bridge's, and puts what the
-    caller is missing back into its mailbox (双方校核、查漏纠错, R50b).
+    caller is missing back into its mailbox (双方校核、查漏纠错, R50b). After a restored database,
+    `since` puts back everything from a moment on, whichever hand-offs the caller still knows.
+
+    What is put back stands with what waits in its lane already, in the order in which the bridge
+    accepted it. A receiver recognises a repeat by its message id and acknowledges it again; the
+    first acknowledgement stays the one that counts. What the caller authored itself is not put
+    back: its own gateway would refuse it; it stands in the trail.
+
+    A hand-off that is named, or in which `since` finds something, leaves the caller's quarantine:
+    the message that it refused is delivered again. If it still cannot be digested, refuse it again.
 
     Caller: gateway
     State: unchanged
@@ -100,7 +109,16 @@ class ExchangeServiceAsyncStub(ExchangeServiceStub):
     """
     ReconcileHandoffs: _aio.UnaryUnaryMultiCallable[_exchange_service_pb2.ReconcileHandoffsRequest, _exchange_service_pb2.ReconcileHandoffsResponse]  # type: ignore[assignment]
     """Compares the caller's newest message of each hand-off with the bridge's, and puts what the
-    caller is missing back into its mailbox (双方校核、查漏纠错, R50b).
+    caller is missing back into its mailbox (双方校核、查漏纠错, R50b). After a restored database,
+    `since` puts back everything from a moment on, whichever hand-offs the caller still knows.
+
+    What is put back stands with what waits in its lane already, in the order in which the bridge
+    accepted it. A receiver recognises a repeat by its message id and acknowledges it again; the
+    first acknowledgement stays the one that counts. What the caller authored itself is not put
+    back: its own gateway would refuse it; it stands in the trail.
+
+    A hand-off that is named, or in which `since` finds something, leaves the caller's quarantine:
+    the message that it refused is delivered again. If it still cannot be digested, refuse it again.
 
     Caller: gateway
     State: unchanged
@@ -160,7 +178,16 @@ class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_exchange_service_pb2.ReconcileHandoffsResponse, _abc.Awaitable[_exchange_service_pb2.ReconcileHandoffsResponse]]:
         """Compares the caller's newest message of each hand-off with the bridge's, and puts what the
-        caller is missing back into its mailbox (双方校核、查漏纠错, R50b).
+        caller is missing back into its mailbox (双方校核、查漏纠错, R50b). After a restored database,
+        `since` puts back everything from a moment on, whichever hand-offs the caller still knows.
+
+        What is put back stands with what waits in its lane already, in the order in which the bridge
+        accepted it. A receiver recognises a repeat by its message id and acknowledges it again; the
+        first acknowledgement stays the one that counts. What the caller authored itself is not put
+        back: its own gateway would refuse it; it stands in the trail.
+
+        A hand-off that is named, or in which `since` finds something, leaves the caller's quarantine:
+        the message that it refused is delivered again. If it still cannot be digested, refuse it again.
 
         Caller: gateway
         State: unchanged
