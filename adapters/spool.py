@@ -14,17 +14,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-from adapters.spool_file import SpoolFile
+from adapters.spool_handoffs import KnownHandoffs
 from adapters.spool_records import (
     COLUMNS,
     Decision,
-    KnownHandoff,
     SpoolStatus,
     refusal_json,
     refusal_of,
     sealed,
 )
-from exchange.acts import MOVING_KINDS, Kind, Urgency
+from exchange.acts import Kind, Urgency
 from exchange.client import (
     Declined,
     IncomingMessage,
@@ -34,16 +33,17 @@ from exchange.client import (
     Written,
 )
 from exchange.errors import Refusal
-from exchange.ticket import own_duty_id
 
 # How long a lane waits after a failure that names no time.
 _PAUSE = timedelta(seconds=1)
 
-#: The kinds that may open the author's own duty in the same act.
-_OPENS_DUTY = frozenset({Kind.OFFER, Kind.AGREE, Kind.RULE, Kind.TAKE_OVER})
+#: How much longer than receipts a hand-off that ended is remembered, and the ids of what came of a
+#: ticket: until nobody visits or evaluates it any more, and until no backup of a bridge is restored
+#: that would deliver them again.  Ids of a ticket with a hand-off that is open are never forgotten.
+REMEMBERED = timedelta(days=60)
 
 
-class Spool(SpoolFile):
+class Spool(KnownHandoffs):
     """
     The spool of one organisation's adapter, a single SQLite file that nobody else may read.
 
@@ -96,11 +96,7 @@ class Spool(SpoolFile):
                 "WHERE state = 'waiting' AND ticket_id = ?",
                 (int(message.urgency), message.ticket_id),
             )
-        if message.kind in MOVING_KINDS:
-            self._know(message.handoff_id, message.ticket_id, message.recipient, message.digest)
-        if message.kind in _OPENS_DUTY:
-            duty = own_duty_id(message.handoff_id, message.digest)
-            self._know(duty, message.ticket_id, self.organisation, message.digest)
+        self._know(message, message.recipient, message.digest, now)
 
     def batch(self, now: datetime, limit: int = 128) -> list[SealedMessage]:
         """Return what may be pushed now, in order: urgent tickets first, then oldest."""
@@ -166,20 +162,6 @@ class Spool(SpoolFile):
         for follower in self._followers(message):
             self._decide(follower, "dropped", now, refusal=refusal)
             self._step_back(follower, message.previous)
-
-    def _step_back(self, undone: SealedMessage, head: bytes) -> None:
-        """Undo what `put` concluded from a message that will never be."""
-        opened = []
-        if undone.kind in _OPENS_DUTY:
-            opened.append(own_duty_id(undone.handoff_id, undone.digest))
-        if undone.kind is Kind.OFFER:
-            opened.append(undone.handoff_id)
-        for handoff_id in opened:
-            self._db.execute("DELETE FROM handoff WHERE handoff_id = ?", (handoff_id,))
-        self._db.execute(
-            "UPDATE handoff SET head = ? WHERE handoff_id = ? AND head = ?",
-            (head, undone.handoff_id, undone.digest),
-        )
 
     def _followers(self, refused: SealedMessage) -> Iterator[SealedMessage]:
         """Yield what waits and cannot be accepted without *refused*; decide each as it comes."""
@@ -248,34 +230,38 @@ class Spool(SpoolFile):
     def handed_over(self, item: IncomingMessage, local_number: str, now: datetime) -> Written:
         """Record that the platform has written *item*; return the statement to acknowledge with."""
         message = item.message
-        with self._transaction():
-            new = self._keep_incoming(message.id, item.digest, local_number, None, now)
-            if new and message.kind in MOVING_KINDS:
-                self._know(message.handoff_id, message.ticket_id, message.author, item.digest)
-        return Written(
+        written = Written(
             message_id=message.id, digest=item.digest, local_number=local_number, time=now
         )
+        with self._transaction():
+            if self._keep_incoming(written, message.ticket_id):
+                self._know(message, message.author, item.digest, now)
+        return written
 
     def declined(self, message_id: str, digest: bytes, refusal: Refusal, now: datetime) -> Declined:
         """Record that *message_id* is in quarantine; return the statement to acknowledge with."""
+        declined = Declined(message_id=message_id, digest=digest, refusal=refusal, time=now)
         with self._transaction():
-            self._keep_incoming(message_id, digest, "", refusal, now)
-        return Declined(message_id=message_id, digest=digest, refusal=refusal, time=now)
+            self._keep_incoming(declined, "")
+        return declined
 
-    def _keep_incoming(
-        self,
-        message_id: str,
-        digest: bytes,
-        local_number: str,
-        refusal: Refusal | None,
-        now: datetime,
-    ) -> bool:
-        new = not self.has_incoming(message_id)
+    def _keep_incoming(self, said: Written | Declined, ticket_id: str) -> bool:
+        """Keep what is said of a message that came; return whether it is new."""
+        new = not self.has_incoming(said.message_id)
+        refusal = said.refusal if isinstance(said, Declined) else None
+        number = said.local_number if isinstance(said, Written) else ""
         self._db.execute(
             "INSERT OR REPLACE INTO incoming "
-            "(message_id, digest, local_number, refusal, time, acknowledged) "
-            "VALUES (?, ?, ?, ?, ?, 0)",
-            (message_id, digest, local_number, refusal_json(refusal), now.isoformat()),
+            "(message_id, ticket_id, digest, local_number, refusal, time, acknowledged) "
+            "VALUES (?, ?, ?, ?, ?, ?, 0)",
+            (
+                said.message_id,
+                ticket_id,
+                said.digest,
+                number,
+                refusal_json(refusal),
+                said.time.isoformat(),
+            ),
         )
         return new
 
@@ -309,35 +295,26 @@ class Spool(SpoolFile):
             )
 
     def answered(self, receipt: IncomingReceipt) -> None:
-        """Keep the other side's receipt beside the message it is for."""
+        """Keep a receiver's receipt; each receiver's newest, for a message may have several."""
         with self._transaction():
             self._db.execute(
-                "UPDATE outgoing SET written = ? WHERE message_id = ?",
-                (receipt.receipt, receipt.message_id),
+                "INSERT OR REPLACE INTO answer (message_id, organisation, receipt, time) "
+                "VALUES (?, ?, ?, ?)",
+                (
+                    receipt.message_id,
+                    receipt.organisation,
+                    receipt.receipt,
+                    receipt.time.isoformat(),
+                ),
             )
 
-    # -- what is known of hand-offs
-
-    def handoff(self, handoff_id: str) -> KnownHandoff | None:
-        """Return what must be known to say something on a hand-off; None where it is unknown."""
-        row = self._one(
-            "SELECT handoff_id, ticket_id, peer, head FROM handoff WHERE handoff_id = ?",
-            handoff_id,
+    def answers(self, message_id: str) -> dict[str, bytes]:
+        """Return the receivers' receipts for a message, serialised ``Receipt``s, by organisation."""
+        found = self._all(
+            "SELECT organisation, receipt FROM answer WHERE message_id = ? ORDER BY organisation",
+            message_id,
         )
-        if row is None:
-            return None
-        return KnownHandoff(handoff_id=row[0], ticket_id=row[1], peer=row[2], head=row[3])
-
-    def heads(self) -> dict[str, bytes]:
-        """Return the newest state-moving message of every hand-off, for reconciling."""
-        return dict(self._all("SELECT handoff_id, head FROM handoff"))
-
-    def _know(self, handoff_id: str, ticket_id: str, peer: str, head: bytes) -> None:
-        self._db.execute(
-            "INSERT INTO handoff (handoff_id, ticket_id, peer, head) VALUES (?, ?, ?, ?) "
-            "ON CONFLICT (handoff_id) DO UPDATE SET head = excluded.head",
-            (handoff_id, ticket_id, peer, head),
-        )
+        return dict(found)
 
     # -- keeping house
 
@@ -374,9 +351,25 @@ class Spool(SpoolFile):
         )
 
     def prune(self, before: datetime) -> int:
-        """Forget messages decided before *before* that the platform has listened to; return how many."""
+        """
+        Forget messages decided before *before* that the platform has listened to; return how many.
+
+        Receivers' receipts go with their message, which the platform has heard, too.  What ended
+        and what came is remembered `REMEMBERED` longer.
+        """
+        past, long_past = before.isoformat(), (before - REMEMBERED).isoformat()
         with self._transaction():
-            done = self._db.execute(
-                "DELETE FROM outgoing WHERE decided < ? AND told = 1", (before.isoformat(),)
+            done = self._db.execute("DELETE FROM outgoing WHERE decided < ? AND told = 1", (past,))
+            self._db.execute(
+                "DELETE FROM answer WHERE time < ? AND message_id NOT IN "
+                "(SELECT message_id FROM outgoing)",
+                (past,),
+            )
+            self._db.execute("DELETE FROM handoff WHERE ended < ?", (long_past,))
+            # What stands in quarantine stays until it is written.
+            self._db.execute(
+                "DELETE FROM incoming WHERE acknowledged = 1 AND refusal IS NULL AND time < ? "
+                "AND ticket_id NOT IN (SELECT ticket_id FROM handoff)",
+                (long_past,),
             )
             return done.rowcount

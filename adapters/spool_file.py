@@ -17,7 +17,7 @@ from exchange.text import Text
 #: Bytes a spool may take: a week of a large city's messages, far below any server's disk.
 LIMIT = 2 * 1024**3
 
-VERSION = 1
+VERSION = 2
 
 SCHEMA = (
     """
@@ -37,8 +37,17 @@ SCHEMA = (
         decided TEXT,
         receipt BLOB,
         refusal TEXT,
-        told INTEGER, -- null while nothing is decided
-        written BLOB -- the receiver's receipt
+        told INTEGER -- null while nothing is decided
+    )
+    """,
+    # The receivers' receipts: the opening and the closing of a ticket have several receivers.
+    """
+    CREATE TABLE answer (
+        message_id TEXT NOT NULL,
+        organisation TEXT NOT NULL,
+        receipt BLOB NOT NULL,
+        time TEXT NOT NULL,
+        PRIMARY KEY (message_id, organisation)
     )
     """,
     "CREATE INDEX outgoing_waiting ON outgoing (urgency DESC, seq) WHERE state = 'waiting'",
@@ -51,12 +60,16 @@ SCHEMA = (
         handoff_id TEXT PRIMARY KEY,
         ticket_id TEXT NOT NULL,
         peer TEXT NOT NULL,
-        head BLOB NOT NULL
+        head BLOB NOT NULL,
+        ended TEXT -- null while it is open
     )
     """,
+    "CREATE INDEX handoff_ticket ON handoff (ticket_id)",
+    "CREATE INDEX handoff_ended ON handoff (ended) WHERE ended IS NOT NULL",
     """
     CREATE TABLE incoming (
         message_id TEXT PRIMARY KEY,
+        ticket_id TEXT NOT NULL, -- empty where it could not be read
         digest BLOB NOT NULL,
         local_number TEXT NOT NULL,
         refusal TEXT,
@@ -64,6 +77,7 @@ SCHEMA = (
         acknowledged INTEGER NOT NULL
     )
     """,
+    "CREATE INDEX incoming_ticket ON incoming (ticket_id)",
     "CREATE INDEX incoming_open ON incoming (acknowledged) WHERE acknowledged = 0",
     "CREATE TABLE note (name TEXT PRIMARY KEY, fact TEXT NOT NULL)",
 )

@@ -62,8 +62,13 @@ class Proof:
 
     @property
     def holds(self) -> bool:
-        """Whether nothing is broken."""
+        """Whether nothing is broken; see `not_shown` for what is not proved either."""
         return all(one.verdict is not Verdict.BROKEN for one in self.obligations)
+
+    @property
+    def not_shown(self) -> int:
+        """How many obligations the file does not show."""
+        return sum(one.verdict is Verdict.NOT_SHOWN for one in self.obligations)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,10 @@ receipt = group(
 
 _MARKS = {"holds": "✓", "broken": "✗", "not-shown": "–"}
 _HOLDS = Text(en="The receipts of message {id} hold.", zh="消息 {id} 的回执成立。")
+_NOT_SHOWN = Text(
+    en="Nothing contradicts the receipts of message {id}; {count} not shown: see – above.",
+    zh="消息 {id} 的回执未见矛盾；{count} 项未能证明：见上文 – 项。",
+)
 _BROKEN = Text(
     en="The receipts of message {id} do not hold: see ✗ above.",
     zh="消息 {id} 的回执不成立：见上文 ✗ 项。",
@@ -32,9 +36,10 @@ _BROKEN = Text(
 @receipt.command(
     "verify",
     text=Text(
-        en="Prove the receipt FILE offline, each obligation by itself. Exit: 0 holds, 1 does not, "
-        "2 misused.",
-        zh="离线验证回执文件，逐项给出结论。退出码：0 成立，1 不成立，2 用法有误。",
+        en="Prove the receipt FILE offline, each obligation by itself. Exit: 0 nothing contradicts "
+        "it (what the file does not show is counted), 1 something does, 2 misused.",
+        zh="离线验证回执文件，逐项给出结论。退出码：0 未见矛盾（未能证明的项另行计数），"
+        "1 有矛盾，2 用法有误。",
     ),
 )
 @click.argument("file", type=click.Path(path_type=Path))
@@ -67,6 +72,7 @@ def verify(
         show_json(
             {
                 "holds": proof.holds,
+                "not_shown": proof.not_shown,
                 "message_id": proof.message_id,
                 "digest": proof.digest.hex(),
                 "obligations": [
@@ -84,7 +90,8 @@ def verify(
         for one in proof.obligations:
             click.echo(f"{_MARKS[one.verdict.value]} {one.number}. {one.what.say(lang)}")
             click.echo(f"     {one.found.say(lang)}")
-        say((_HOLDS if proof.holds else _BROKEN).fill(id=proof.message_id))
+        text = (_NOT_SHOWN if proof.not_shown else _HOLDS) if proof.holds else _BROKEN
+        say(text.fill(id=proof.message_id, count=proof.not_shown))
     context.exit(0 if proof.holds else 1)
 
 

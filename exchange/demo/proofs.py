@@ -2,7 +2,8 @@
 All receipts and the log verify: asked afterwards, of files alone, with the program's own tools.
 
 The log by ``exchange log verify``; every receipt by `exchange.proof`, from what the platforms hold
-in their spools, with the networks' roots and the log's verifier key and without a bridge.
+in their spools, with the networks' roots and the log's verifier key and without a bridge.  That a
+written receipt is in the log, too, is proved with the leaf's proof, which the trail gives.
 """
 
 from __future__ import annotations
@@ -11,24 +12,28 @@ import json
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import cache
 
 from exchange.client import read_certificates
 from exchange.demo.city import Platform
 from exchange.demo.ground import Ground
-from exchange.envelope import read_file
+from exchange.envelope import message_digest, read_file
 from exchange.log import StoredProof
 from exchange.note import NoteVerifier
 from exchange.proof import Proof, Trust, Verdict, prove
+from exchange.query.evidence import EvidenceRoom
 from exchange.text import Text
 from exchange.trust import TrustStore
 from exchange.wire.receipt_files import LoggedStatement, ReceiptFile, envelope_parts, read_receipt
 
 _KEPT = (
-    "SELECT envelope, receipt, written FROM outgoing WHERE receipt IS NOT NULL AND receipt <> ''"
+    "SELECT ticket_id, message_id, envelope, receipt FROM outgoing"
+    " WHERE receipt IS NOT NULL AND receipt <> ''"
 )
+_ANSWERS = "SELECT receipt FROM answer WHERE message_id = ? ORDER BY organisation"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,12 +58,24 @@ def verify(ground: Ground) -> Verified:
     entries, findings = _log(ground)
     counts = {"stored": 0, "written": 0, "refused": 0}
     trust = _trust(ground)
-    for file in _receipts(ground):
+    room = EvidenceRoom.open(f"sqlite:///{ground.bridge_database}")
+
+    @cache
+    def leaves(ticket_id: str) -> dict[bytes, StoredProof]:
+        """Return the proofs of a ticket's written receipts, by their statements' digests."""
+        return {
+            message_digest(one.statement): proof
+            for evidence in room.of_ticket(ticket_id)
+            for one, proof in evidence.written
+        }
+
+    for file in _receipts(ground, leaves):
         proof = prove(file, trust)
         counts["stored"] += file.stored is not None
         counts["written"] += len(file.written)
         counts["refused"] += len(file.refused)
-        findings += _broken(proof)
+        findings += _unproved(proof)
+    room.close()
     return Verified(entries=entries, findings=tuple(findings), **counts)
 
 
@@ -83,35 +100,43 @@ def _trust(ground: Ground) -> Trust:
     return Trust(networks=TrustStore.load(made.trust), logs=(verifier,), registered=networks)
 
 
-def _receipts(ground: Ground) -> Iterator[ReceiptFile]:
+def _receipts(
+    ground: Ground, leaves: Callable[[str], Mapping[bytes, StoredProof]]
+) -> Iterator[ReceiptFile]:
     signers = [desk.signer.certificate for desk in ground.certificates.desks.values()]
     chains = tuple(tuple(read_certificates(path)) for path in signers)
     for platform in ground.city.platforms.values():
-        for envelope, receipt, written in _kept(ground, platform):
+        for ticket_id, envelope, receipts in _kept(ground, platform):
             file = ReceiptFile(**envelope_parts(envelope), chains=chains)
-            for raw in filter(None, (receipt, written)):
-                file = _with(file, raw)
+            for raw in receipts:
+                file = _with(file, raw, leaves(ticket_id))
             yield file
 
 
-def _with(file: ReceiptFile, raw: bytes) -> ReceiptFile:
+def _with(file: ReceiptFile, raw: bytes, leaves: Mapping[bytes, StoredProof]) -> ReceiptFile:
     found = read_receipt(raw)
     if isinstance(found, StoredProof):
         return replace(file, stored=found)
     if found.code is None:
-        return replace(file, written=(LoggedStatement(statement=found),))
-    return replace(file, refused=(found,))
+        proof = leaves.get(message_digest(found.statement))
+        logged = LoggedStatement(statement=found, proof=proof)
+        return replace(file, written=(*file.written, logged))
+    return replace(file, refused=(*file.refused, found))
 
 
-def _kept(ground: Ground, platform: Platform) -> Iterator[tuple[bytes, bytes, bytes | None]]:
+def _kept(ground: Ground, platform: Platform) -> Iterator[tuple[str, bytes, list[bytes]]]:
+    """Yield each message's ticket, envelope and receipts."""
     spool = ground.home(platform) / "spool.db"
     with closing(sqlite3.connect(spool.resolve().as_uri() + "?mode=ro", uri=True)) as database:
-        yield from database.execute(_KEPT)
+        for ticket_id, message_id, envelope, receipt in database.execute(_KEPT):
+            answers = [raw for (raw,) in database.execute(_ANSWERS, (message_id,))]
+            yield ticket_id, envelope, [receipt, *answers]
 
 
-def _broken(proof: Proof) -> Iterator[Text]:
+def _unproved(proof: Proof) -> Iterator[Text]:
+    """Yield what does not hold; what is not shown is not proved either."""
     for one in proof.obligations:
-        if one.verdict is Verdict.BROKEN:
+        if one.verdict is not Verdict.HOLDS:
             yield Text(
                 en=f"{proof.message_id}: {one.what.en}: {one.found.en}",
                 zh=f"{proof.message_id}：{one.what.zh}：{one.found.zh}",

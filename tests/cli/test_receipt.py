@@ -244,6 +244,14 @@ def test_the_command_ends_with_0_1_or_2(world: World, exchange: Shell, tmp_path:
     )
     broken = exchange("receipt", "verify", bad, *trust)
     assert (broken.code, broken.out.count("✗ 5.")) == (1, 1)
+    short = tmp_path / "short.receipt.json"
+    bare = replace(world.file, written=(LoggedStatement(statement=world.written),))
+    short.write_bytes(write_receipt_file(bare))
+    partly = exchange("receipt", "verify", short, *trust)
+    assert (partly.code, "Nothing contradicts" in partly.out, "1 not shown" in partly.out) == (
+        0, True, True,
+    )  # fmt: skip
+    assert exchange("receipt", "verify", short, "--json", *trust).data["not_shown"] == 1
     assert exchange("receipt", "verify", good).code == 2
     assert exchange("receipt", "verify", good, "--trust", "nonsense").code == 2
 

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from adapters.spool import Spool
-from exchange.acts import Kind, Urgency
-from exchange.client import PushResult, SealedMessage
+from adapters.spool import REMEMBERED, Spool
+from exchange.acts import Classification, Kind, Marker, Urgency
+from exchange.client import IncomingMessage, IncomingReceipt, PushResult, SealedMessage
 from exchange.errors import LimitExceeded, Refusal, RefusalCode, StoreMismatch, StoreUnavailable
 from exchange.log import StoredProof
 from exchange.text import Text
-from exchange.ticket import derived_id, own_duty_id
+from exchange.ticket import Message, derived_id, own_duty_id
 
 ORGANISATION = "11140400MB1X00010Y"
 PEER = "140400000000"
@@ -265,6 +265,92 @@ def test_another_versions_file_is_left_alone(tmp_path: Path) -> None:
 
     with pytest.raises(StoreMismatch, match="version 99"):
         Spool(path, ORGANISATION)
+
+
+def incoming(kind: Kind, name: str, *, handoff: str = "h", ticket: str = "t") -> IncomingMessage:
+    """Return what came under the name *name*."""
+    said = Message(
+        id=derived_id(name), kind=kind, ticket_id=ticket, handoff_id=handoff, author=PEER,
+        recipient=ORGANISATION, previous=b"", created=NOW, marker=Marker.ACTUAL,
+        classification=Classification.ORDINARY, urgency=Urgency.ROUTINE, digest=name.encode(),
+    )  # fmt: skip
+    return IncomingMessage(position=1, lane=handoff, attempt=1, lease_expires=NOW, message=said)
+
+
+def answer(sent: SealedMessage, organisation: str) -> IncomingReceipt:
+    """Return *organisation*'s receipt for *sent*."""
+    return IncomingReceipt(
+        position=1, lane="h", message_id=sent.message_id, digest=sent.digest,
+        organisation=organisation, time=NOW, receipt=b"by " + organisation.encode(), chain=(),
+    )  # fmt: skip
+
+
+def test_every_receivers_receipt_is_kept(spool: Spool) -> None:
+    """The opening of a ticket has several receivers: no receipt takes another's place."""
+    opened = message(Kind.OPEN_TICKET, "open")
+    spool.put([opened], NOW)
+    for organisation in (PEER, "140499000000", PEER):
+        spool.answered(answer(opened, organisation))
+
+    expected = {PEER: b"by " + PEER.encode(), "140499000000": b"by 140499000000"}
+    assert expected == spool.answers(opened.message_id)
+
+
+@pytest.mark.parametrize("end", [Kind.CLOSE, Kind.AGREE, Kind.RELEASE])
+def test_only_open_handoffs_are_compared(spool: Spool, end: Kind) -> None:
+    """What ended is compared no more, whoever ended it; its own duty is, until it ended too."""
+    spool.put([message(Kind.OFFER, "one"), message(Kind.OFFER, "two", handoff="i")], NOW)
+    duties = {own_duty_id("h", b"one"): b"one", own_duty_id("i", b"two"): b"two"}
+    assert {"h": b"one", "i": b"two"} | duties == spool.heads()
+    spool.put([message(end, "end", previous=b"one")], NOW)
+    spool.handed_over(incoming(end, "theirs", handoff="i"), "1", NOW)
+    duties |= {own_duty_id("h", b"end"): b"end"} if end is Kind.AGREE else {}
+    assert duties == spool.heads()
+    spool.put([message(Kind.CLOSE_TICKET, "closing")], NOW)
+    assert {} == spool.heads()
+
+
+def test_a_refused_end_is_none(spool: Spool) -> None:
+    """Where the bridge refuses the closing, the hand-off is open as before."""
+    offer, close = message(Kind.OFFER, "offer"), message(Kind.CLOSE, "close", previous=b"offer")
+    spool.put([offer, close], NOW)
+    spool.settle([offer, close], [stored(offer), refused(close)], NOW)
+
+    assert b"offer" == spool.heads()["h"]
+
+
+def test_what_ended_is_forgotten_at_last(spool: Spool) -> None:
+    """Sixty days after the receipts; what is open, or in quarantine, never."""
+    for ticket in ("done", "open"):
+        spool.put([message(Kind.OFFER, ticket, handoff=ticket, ticket=ticket)], NOW)
+        spool.handed_over(
+            incoming(Kind.PROGRESS, f"note {ticket}", handoff=ticket, ticket=ticket), "1", NOW
+        )
+    spool.handed_over(incoming(Kind.CLOSE_TICKET, "closing", ticket="done", handoff=""), "2", NOW)
+    spool.declined(derived_id("bad"), b"bad", Refusal(code=RefusalCode.MALFORMED), NOW)
+    names = ["note done", "closing", "note open", "bad"]
+    spool.acknowledged([derived_id(name) for name in names])
+
+    spool.prune(NOW + REMEMBERED)
+    assert spool.handoff("done") is not None
+    assert all(spool.has_incoming(derived_id(name)) for name in names)
+    spool.prune(NOW + REMEMBERED + timedelta(seconds=1))
+    assert spool.handoff("done") is None
+    assert spool.handoff("open") is not None
+    assert [False, False, True, True] == [spool.has_incoming(derived_id(name)) for name in names]
+
+
+def test_receipts_go_with_their_message(spool: Spool) -> None:
+    """What the platform has heard long ago is forgotten, and what its receivers said."""
+    offer = message(Kind.OFFER, "offer")
+    spool.put([offer], NOW)
+    spool.answered(answer(offer, PEER))
+    spool.settle([offer], [stored(offer)], NOW)
+    spool.prune(NOW + timedelta(seconds=1))
+    assert spool.answers(offer.message_id)
+    spool.told([offer.message_id])
+    assert 1 == spool.prune(NOW + timedelta(seconds=1))
+    assert {} == spool.answers(offer.message_id)
 
 
 def test_the_file_is_private(spool: Spool) -> None:
