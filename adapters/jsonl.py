@@ -218,16 +218,31 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def _moment(given: str) -> datetime:
+    """Return the time that *given* is; for `argparse`, so it raises `ValueError`."""
+    moment = datetime.fromisoformat(given)
+    if moment.tzinfo is None:
+        raise ValueError(given)
+    return moment
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the adapter, or say how it stands; return the exit status."""
+    """Run the adapter, say how it stands, or have lost messages again; return the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m adapters.jsonl", description="A folder of JSON lines as a platform."
     )
-    parser.add_argument("command", choices=["run", "status"])
+    parser.add_argument("command", choices=["run", "status", "replay"])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--config", type=Path, required=True, help="the gateway's configuration")
     parser.add_argument("--remind", nargs="*", default=[], help="a command that reminds a person")
+    parser.add_argument(
+        "--since",
+        type=_moment,
+        help="replay: what came from then on comes again (ISO 8601 with a time zone)",
+    )
     given = parser.parse_args(arguments)
+    if given.command == "replay" and given.since is None:
+        parser.error("replay needs --since")
     try:
         files = read_gateway(given.config)
         with Spool(given.folder / "spool.db", files.organisation) as spool:
@@ -246,6 +261,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return 0
             sealer = open_sealer(files, given.folder / "salt.key")
             with ExchangeClient.dial(files, sealer=sealer) as client:
+                if given.command == "replay":
+                    count = client.reconcile(since=given.since).redelivered
+                    sys.stdout.write(json.dumps({"redelivered": count}) + "\n")
+                    return 0
                 reminder = Reminder(sys.stderr, command=given.remind)
                 runner = Runner(JsonLines(given.folder, remind=reminder), spool, client)
                 stop_on_signals(runner)

@@ -41,8 +41,11 @@ from exchange.client import (
     SealedMessage,
     Written,
 )
-from exchange.errors import ExchangeError, InvalidRequest
+from exchange.errors import ExchangeError, InvalidRequest, Refusal
 from exchange.text import Text
+
+#: Begins the name of a note about a lane that stands still because a message was declined.
+_STOPPED = "stopped "
 
 
 def _utc_now() -> datetime:
@@ -81,6 +84,7 @@ class Runner:
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._noted: dict[str, tuple[datetime, str]] = {}
+        self._reconciled = False
         client.checkpoint = client.checkpoint or spool.noted("checkpoint")
 
     # -- out
@@ -184,17 +188,22 @@ class Runner:
         if isinstance(item, IncomingFault):
             if item.refusal is None:
                 raise item.failure
-            return self.spool.declined(item.message_id, item.digest, item.refusal, now())
+            return self._decline(item, item.refusal)
         try:
             number = self.adapter.deliver(item)
         except Indigestible as indigestible:
-            refusal = indigestible.refusal
-            return self.spool.declined(item.message_id, item.digest, refusal, now())
+            return self._decline(item, indigestible.refusal)
+        self.spool.note(**{_STOPPED + item.lane: ""})
         new = not self.spool.has_incoming(item.message_id)
         statement = self.spool.handed_over(item, number, now())
         if new:
             self._remind(item)
         return statement
+
+    def _decline(self, item: IncomingMessage | IncomingFault, refusal: Refusal) -> Acknowledgement:
+        # Before it is said: reconciling must find the lane by name, also one that never began.
+        self.spool.note(**{_STOPPED + item.lane: f"{refusal.code.name} {item.message_id}"})
+        return self.spool.declined(item.message_id, item.digest, refusal, self.pace.clock())
 
     def _remind(self, item: IncomingMessage) -> None:
         try:
@@ -225,10 +234,13 @@ class Runner:
         Compare every known hand-off with the bridge (R50b); return how many differed.
 
         What is missing here comes with the next pull; what the bridge is missing waits in the spool
-        again.
+        again.  What was declined comes again, too: the platform may have learnt to digest it.
         """
         differing = 0
-        for finding in self.client.reconcile(self.spool.heads()).findings:
+        notes = self.spool.status().notes
+        stopped = [name.removeprefix(_STOPPED) for name in notes if name.startswith(_STOPPED)]
+        heads = dict.fromkeys(stopped, b"") | self.spool.heads()
+        for finding in self.client.reconcile(heads).findings:
             if finding.agreement is Agreement.SAME:
                 continue
             known = self.spool.handoff(finding.handoff_id)
@@ -256,7 +268,7 @@ class Runner:
         self.client.interrupt()
 
     def run(self) -> None:
-        """Run until `stop`."""
+        """Reconcile once, and run until `stop`."""
         incoming = threading.Thread(target=self._loop, args=(self._in, "pull"), name="incoming")
         incoming.start()
         try:
@@ -267,7 +279,8 @@ class Runner:
 
     def _out(self) -> None:
         failures: list[Exception] = []
-        for step in (self.collect, self.push, self.tell, self.acknowledge):
+        # What was written before the start is said first, so that it is not sent once more.
+        for step in (self.collect, self.push, self.tell, self.acknowledge, self._reconcile_once):
             try:
                 step()
             except Exception as error:  # noqa: BLE001 - raised below, after the other steps' turn
@@ -280,6 +293,11 @@ class Runner:
         pause = min(self.pace.look, due - now) if due else self.pace.look
         self._wake.wait(max(pause.total_seconds(), 0.0))
         self._wake.clear()
+
+    def _reconcile_once(self) -> None:
+        if not self._reconciled:
+            self.reconcile()
+            self._reconciled = True
 
     def _in(self) -> None:
         self.pull(self.pace.wait)

@@ -85,6 +85,10 @@ class Leases:
             settled.update(gone)
         self.release(recipient, gone)
 
+    def stop(self, recipient: str, lane: str) -> None:
+        """End the lease of a lane that stands still: it is free when its receiver reconciles it."""
+        self._mailbox(recipient).lanes.pop(lane, None)
+
     def release(self, recipient: str, positions: Iterable[int]) -> None:
         """End the leases of deliveries; a lane with none left out may be handed out again."""
         mailbox = self._mailbox(recipient)

@@ -158,6 +158,11 @@ class Acknowledging:
         one = self._of(piece)
         return [] if one is None else one.positions
 
+    def stopped(self, piece: Acknowledged) -> str:
+        """Return the lane that *piece* stops; empty if it stops none."""
+        one = self._of(piece)
+        return one.lane if one is not None and one.declined else ""
+
     def _authenticate(self, piece: Acknowledged, statement: Statement) -> Refusal | None:
         if piece.author is None:
             return refuse(RefusalCode.SIGNER_NOT_TRUSTED, "signature.key_id")

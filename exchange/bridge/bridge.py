@@ -158,12 +158,16 @@ class Bridge:
         self, work: Sequence[Work], outcomes: Sequence[Outcome], done: Acknowledging
     ) -> None:
         settled: dict[str, list[int]] = {}
+        stopped: set[tuple[str, str]] = set()
         for piece, outcome in zip(work, outcomes, strict=True):
             if isinstance(piece, Acknowledged) and isinstance(outcome, Recorded):
                 settled.setdefault(piece.caller, []).extend(done.positions(piece))
+                stopped.add((piece.caller, done.stopped(piece)))
         with self._leasing:
             for recipient, positions in settled.items():
                 self._leases.settle(recipient, positions)
+            for recipient, lane in stopped:
+                self._leases.stop(recipient, lane)
 
     # -- pull
 

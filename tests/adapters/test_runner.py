@@ -30,6 +30,8 @@ class Receiver:
         self.fails: dict[Kind, list[Exception]] = {}
         self.bell_broken = False
         self.arrived = threading.Event()
+        #: The offer is written.
+        self.written = threading.Event()
 
     def outgoing(self) -> Sequence[Outgoing]:
         """Want nothing sent."""
@@ -54,6 +56,8 @@ class Receiver:
             raise failures.pop(0)
         if item.message_id not in self.records:
             self.records.append(item.message_id)
+        if item.message.kind is Kind.OFFER:
+            self.written.set()
         return str(self.records.index(item.message_id))
 
     def answered(self, receipt: IncomingReceipt) -> None:
@@ -180,6 +184,71 @@ def test_reconciling_brings_back_what_a_side_lost(link: Link) -> None:
     exchange_once(first, second)
 
     assert (0, 0) == (first.reconcile(), second.reconcile())
+
+
+@pytest.mark.parametrize("kind", [Kind.OPEN_TICKET, Kind.OFFER])
+def test_a_mended_mapping_and_a_restart_move_the_lane(link: Link, kind: Kind) -> None:
+    """Declined on and on while it cannot be digested; once it can, the lane goes on whole."""
+    hotline, first = link.linked(CITY_12345)
+    receiver = Receiver()
+    fault = Indigestible(Text(en="No such column.", zh="没有该字段。"), RefusalCode.FIELD_INVALID)
+    receiver.fails[kind] = [fault, fault]
+    second = link.runner(CITY_110, receiver)
+    offer = offered(hotline)
+    exchange_once(first, second)
+    before = len(receiver.records)
+
+    for _ in range(2):  # still indigestible; then mended
+        second.stop()
+        second = link.runner(CITY_110, receiver)
+        second.reconcile()
+        assert (before < 2) == any(n.startswith("stopped ") for n in second.spool.status().notes)
+        exchange_once(first, second)
+
+    assert 2 == len(receiver.records)
+    assert "written" == answer_of(hotline, offer)[0]
+    assert not [name for name in second.spool.status().notes if name.startswith("stopped ")]
+
+
+def test_running_begins_with_reconciling(link: Link) -> None:
+    """What a receiver declined before its restart comes to it again without being asked for."""
+    hotline, first = link.linked(CITY_12345)
+    receiver = Receiver()
+    fault = Text(en="No such column.", zh="没有该字段。")
+    receiver.fails[Kind.OFFER] = [Indigestible(fault, RefusalCode.FIELD_INVALID)]
+    before = link.runner(CITY_110, receiver)
+    offered(hotline)
+    exchange_once(first, before)
+    assert not receiver.arrived.is_set()
+
+    again = link.runner(CITY_110, receiver, Pace(wait=timedelta(seconds=55)))
+    running = threading.Thread(target=again.run)
+    running.start()
+    try:
+        assert receiver.written.wait(60)
+    finally:
+        again.stop()
+        running.join(50)
+
+
+def test_a_restored_platform_gets_everything_since(link: Link) -> None:
+    """It comes again from the moment on, is written once, and leaves the mailbox."""
+    hotline, first = link.linked(CITY_12345)
+    receiver = Receiver()
+    second = link.runner(CITY_110, receiver)
+    moment = second.pace.clock()
+    offered(hotline)
+    exchange_once(first, second)
+    held = list(receiver.records)
+    receiver.records.clear()
+
+    found = second.client.reconcile(since=moment)
+    exchange_once(first, second)
+
+    assert 2 == found.redelivered
+    assert held == receiver.records
+    assert 0 == second.client.reconcile(since=second.pace.clock()).redelivered
+    assert 0 == second.pull()
 
 
 @pytest.mark.parametrize(("urgency", "bells"), [(Urgency.ROUTINE, 1), (Urgency.IMMEDIATE, 6)])
