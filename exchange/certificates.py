@@ -212,6 +212,11 @@ def _vouches(
     return True
 
 
+def signer_organisation(leaf: x509.Certificate) -> str:
+    """Return the organisation that a signer's certificate names; raises `RuleBroken`."""
+    return _check_leaf(leaf, SIGNER)["organisation"]
+
+
 def check_validity(not_before: datetime, not_after: datetime, at: datetime) -> None:
     """Raise `RuleBroken` unless *at* lies within the bounds, both included (RFC 5280 4.1.2.5)."""
     if not not_before <= at <= not_after:

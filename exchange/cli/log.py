@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +14,11 @@ from exchange.cli.screen import show_json
 from exchange.text import Text
 
 if TYPE_CHECKING:
+    from exchange.envelope import Signature, VerifyingKey
     from exchange.note import NoteVerifier
     from exchange.query.evidence import EvidenceRoom
+    from exchange.store import Content
+    from exchange.submission import Statement
     from exchange.ticket import Message
 
 log = group(
@@ -88,7 +90,7 @@ def verify(
     room, engines = EvidenceRoom.open(url), connect(url)
     try:
         with telling(progress):
-            for found in audit(engines, verifier, _parser(room)):
+            for found in audit(engines, verifier, Signatures(room, verifier)):
                 findings.append(found)
                 if not as_json:
                     click.echo(f"✗ {found.say(language())}")
@@ -150,35 +152,78 @@ def _verifier(given: Path | None, database: str | None, config: Path) -> NoteVer
     return LogKey.load(load_settings(config, os.environ).log_key).verifier
 
 
-def _parser(room: EvidenceRoom) -> Callable[[bytes], Message]:
-    """Return what takes a stored envelope apart and checks its author's signature."""
-    from exchange.certificates import RuleBroken, read_der
-    from exchange.envelope import MESSAGE_TYPE, SUITES, Verifier, VerifyingKey
-    from exchange.errors import VerificationError
-    from exchange.wire.headers import read_envelope
+class Signatures:
+    """
+    Takes what is stored apart and checks who signed it (an `exchange.store.standing.Reader`).
 
-    keys: dict[bytes, VerifyingKey] = {}
-    verifier = Verifier()
+    A signer's certificate must be the organisation's that speaks; whether its network's roots
+    vouch for it is asked of receipts (``exchange receipt verify``).
+    """
 
-    def key_of(key_id: bytes) -> VerifyingKey:
-        if key_id not in keys:
-            try:
-                keys[key_id] = VerifyingKey.from_certificate(read_der(room.certificate(key_id))[0])
-            except RuleBroken as broken:
-                raise VerificationError(broken.text) from broken
-        return keys[key_id]
+    def __init__(self, room: EvidenceRoom, log_key: NoteVerifier) -> None:
+        from exchange.envelope import Verifier
 
-    def parse(envelope: bytes) -> Message:
+        self._room = room
+        self._log = log_key
+        self._keys: dict[bytes, tuple[VerifyingKey, str]] = {}
+        self._verifier = Verifier()
+
+    def message(self, envelope: bytes) -> Message:
+        """Return the message in *envelope*; raises `VerificationError`."""
+        from exchange.envelope import MESSAGE_TYPE
+        from exchange.errors import VerificationError
+        from exchange.wire.headers import read_envelope
+
         received = read_envelope(envelope)
         message, signature = received.message, received.signature
         if message is None or signature is None:
             text = received.refusal.text if received.refusal else _UNSIGNED
             raise VerificationError(text)
-        key = key_of(signature.key_id)
-        verifier.verify(MESSAGE_TYPE, message.header, signature, key, allowed=SUITES)
+        self._check(MESSAGE_TYPE, message.header, signature, message.author)
         return message
 
-    return parse
+    def statement(self, kind: Content, statement: bytes, signature: bytes) -> Statement:
+        """Return what *statement* says; raises `VerificationError` or `InvalidRequest`."""
+        from exchange.envelope import REFUSED_TYPE, WRITTEN_TYPE
+        from exchange.store import Content
+        from exchange.wire.receipt_files import signed_statement
+
+        written = kind is Content.WRITTEN
+        said = signed_statement("written" if written else "refused", statement, signature)
+        payload_type = WRITTEN_TYPE if written else REFUSED_TYPE
+        self._check(payload_type, said.statement, said.signature, said.organisation)
+        return said
+
+    def _check(self, kind: str, payload: bytes, signature: Signature, organisation: str) -> None:
+        from exchange.envelope import ED25519, P256_SHA256, REFUSED_TYPE
+        from exchange.errors import VerificationError
+
+        if kind == REFUSED_TYPE and organisation == self._log.name:
+            key, allowed = self._log.key, {ED25519}
+        else:
+            key, owner = self._signer(signature.key_id)
+            allowed = {P256_SHA256}
+            if owner != organisation:
+                raise VerificationError(_NOT_OWNER.fill(owner=owner, organisation=organisation))
+        self._verifier.verify(kind, payload, signature, key, allowed=allowed)
+
+    def _signer(self, key_id: bytes) -> tuple[VerifyingKey, str]:
+        from exchange.certificates import RuleBroken, read_der, signer_organisation
+        from exchange.envelope import VerifyingKey
+        from exchange.errors import VerificationError
+
+        if key_id not in self._keys:
+            try:
+                leaf = read_der(self._room.certificate(key_id))[0]
+                owner = signer_organisation(leaf)
+            except RuleBroken as broken:
+                raise VerificationError(broken.text) from broken
+            self._keys[key_id] = VerifyingKey.from_certificate(leaf), owner
+        return self._keys[key_id]
 
 
 _UNSIGNED = Text(en="The message carries no signature.", zh="消息没有签名。")
+_NOT_OWNER = Text(
+    en="The certificate is {owner}'s, not {organisation}'s.",
+    zh="证书属于 {owner}，而非 {organisation}。",
+)

@@ -6,9 +6,10 @@ What is checked, in this order:
 1. The drains follow one another from the first leaf to the log's head; each checkpoint is signed by
    the log's key, and its root and nodes follow from the leaves, which follow from the trail.
 2. Every trail row fits its seal, and the message or receipt that belongs to it: ids, kind, author
-   and digest are derived again from the bytes.
+   and digest are derived again from the bytes.  Everything signed carries its signer's signature.
 3. Refusals fit their seals, certificates their key ids.
-4. Tickets and hand-offs stand as their trails say.  Mailboxes deliver only what is there.
+4. Tickets and hand-offs stand as their messages, told once more, leave them.  Mailboxes deliver
+   only what is there, and every message waits for its recipient or was written.
 
 Pages are read in short transactions, so that a bridge can go on working; what comes after the
 beginning of the audit is left to the next one.
@@ -16,7 +17,7 @@ beginning of the audit is left to the next one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any
 
@@ -29,14 +30,12 @@ from exchange.merkle import Frontier, Growth, leaf_hash
 from exchange.note import NoteVerifier
 from exchange.store.drivers import driver_of, select_form
 from exchange.store.engines import Engines, reading
+from exchange.store.records import Content
 from exchange.store.rows import CERTIFICATE, REFUSAL, TRAIL, WRITTEN, Row, seal, unpack_chain
-from exchange.store.standing import check_standing
+from exchange.store.standing import Reader, check_standing
 from exchange.store.tree import StoredTree, finding, leaf_of
 from exchange.text import Text
 from exchange.ticket import Message
-
-#: Takes an envelope's bytes apart, group digests and signature checked; raises `ExchangeError`.
-Parse = Callable[[bytes], Message]
 
 _DRAINS_A_PAGE = 32
 _ROWS_A_PAGE = 500
@@ -45,9 +44,11 @@ _SIZE = "SELECT origin, size, root FROM log"
 _DRAINS = select_form(tables.drain) + " WHERE size_after > {} ORDER BY size_after LIMIT {}"
 _LEAVES = (
     f"SELECT {', '.join(f't.{name}' for name in TRAIL)}, m.id, m.envelope, r.message_id,"  # noqa: S608
-    " r.organisation, r.statement, r.signature FROM trail t"
+    " r.organisation, r.statement, r.signature, o.digest FROM trail t"
     " LEFT JOIN message m ON m.leaf_index = t.leaf_index"
     " LEFT JOIN receipt r ON r.leaf_index = t.leaf_index"
+    " LEFT JOIN message w ON w.id = r.message_id"
+    " LEFT JOIN trail o ON o.leaf_index = w.leaf_index"
     " WHERE t.leaf_index >= {} AND t.leaf_index < {} ORDER BY t.leaf_index"
 )
 _STRAYS = {
@@ -59,32 +60,37 @@ _REFUSALS = select_form(tables.refusal) + " WHERE number > {} ORDER BY number LI
 _CERTIFICATES = select_form(tables.certificate) + " ORDER BY key_id"
 
 
-def audit(engines: Engines, verifier: NoteVerifier, parse: Parse) -> Iterator[Text]:
+def audit(engines: Engines, verifier: NoteVerifier, reader: Reader) -> Iterator[Text]:
     """
     Yield a finding for each row that does not fit; none if everything does.
 
     *verifier* is the log's public key.  Raises `StoreUnavailable` when the database fails.
     """
+    yield from check_log(engines, verifier, reader)
+    yield from _refusals(engines, reader)
+    yield from check_standing(engines, reader)
+
+
+def check_log(engines: Engines, verifier: NoteVerifier, reader: Reader) -> Iterator[Text]:
+    """Yield what does not fit of the log, the trail, messages and written receipts."""
     with reading(engines) as connection:
         heads = driver_of(connection.dialect.name).fetch(connection, _SIZE)
     if len(heads) != 1 or heads[0][0] != verifier.name:
         yield finding("log", "origin", verifier.name, "no head of this log", "没有该日志的日志头")
         return
     _, size, root = heads[0]
-    yield from _Leaves(engines, verifier, parse).check(size, bytes(root))
-    yield from _refusals(engines)
-    yield from check_standing(engines)
+    yield from _Leaves(engines, verifier, reader).check(size, bytes(root))
 
 
 class _Leaves:
     """The walk along the log."""
 
-    def __init__(self, engines: Engines, verifier: NoteVerifier, parse: Parse) -> None:
+    def __init__(self, engines: Engines, verifier: NoteVerifier, reader: Reader) -> None:
         self._engines = engines
         self._driver = driver_of(engines.reader.dialect.name)
         self._verifier = verifier
         self._logs = TrustedLogs([verifier])
-        self._parse = parse
+        self._reader = reader
         self._frontier = Frontier()
 
     def check(self, size: int, root: bytes) -> Iterator[Text]:
@@ -142,7 +148,7 @@ class _Leaves:
                 yield finding("trail", "leaf_index", index, "it is missing", "缺失")
                 leaves.append(b"")
                 continue
-            yield from _check_row(row, self._parse)
+            yield from _check_row(row, self._reader)
             try:
                 leaf = leaf_of(row[4], row[10], row[1])
             except ValueError:  # no time at all, or no digest
@@ -189,21 +195,23 @@ def _fits(checkpoint: Checkpoint, frontier: Frontier, origin: str) -> bool:
     return said == (origin, frontier.size, frontier.root())
 
 
-def _check_row(row: Row, parse: Parse) -> Iterator[Text]:
+def _check_row(row: Row, reader: Reader) -> Iterator[Text]:
     """Yield what does not fit of one trail row and the message or receipt that belongs to it."""
     index, kind = row[0], row[4]
     digest = bytes(row[10])
-    message_id, envelope, receipt_for, organisation, statement, signature = row[12:]
+    message_id, envelope, receipt_for, organisation, statement, signature, of = row[12:]
     table = "receipt" if kind == WRITTEN else "message"
     contents: list[bytes] = []
     said: dict[str, object] = {}
     if kind == WRITTEN and statement is not None:
         contents = [bytes(statement), bytes(signature)]
         said = {"message_id": receipt_for, "author": organisation, "digest": leaf_hash(contents[0])}
+        about = (receipt_for, organisation, bytes(of or b""))
+        yield from _stated(reader, Content.WRITTEN, contents, about, (table, "leaf_index", index))
     elif kind != WRITTEN and envelope is not None:
         contents = [bytes(envelope)]
         try:
-            said = _said(parse(contents[0]))
+            said = _said(reader.message(contents[0]))
         except ExchangeError as error:
             yield finding(
                 table, "leaf_index", index,
@@ -240,7 +248,27 @@ def _said(message: Message) -> dict[str, object]:
     }
 
 
-def _refusals(engines: Engines) -> Iterator[Text]:
+def _stated(
+    reader: Reader,
+    kind: Content,
+    contents: list[bytes],
+    about: tuple[str, str, bytes],
+    row: tuple[str, str, int],
+) -> Iterator[Text]:
+    """Yield what does not fit of a statement: its signature, and *about* whom and what it is."""
+    try:
+        said = reader.statement(kind, *contents)
+    except ExchangeError as error:
+        yield finding(*row, f"statement: {error.text.en}", f"statement：{error.text.zh}")
+        return
+    if (said.message_id, said.organisation, said.message_digest) != about:
+        yield finding(
+            *row, "statement: by another, or about another message",
+            "statement：声明者或所针对的消息不符",
+        )  # fmt: skip
+
+
+def _refusals(engines: Engines, reader: Reader) -> Iterator[Text]:
     driver = driver_of(engines.reader.dialect.name)
     last = 0
     while True:
@@ -250,6 +278,9 @@ def _refusals(engines: Engines) -> Iterator[Text]:
             kept: dict[str, Any] = dict(zip(REFUSAL, row, strict=True))
             plain = [kept[name] for name in ("number", "message_id", "refused_by", "time")]
             said = [bytes(kept[name]) for name in ("digest", "statement", "signature")]
+            about = (kept["message_id"], kept["refused_by"], said[0])
+            where = ("refusal", "number", kept["number"])
+            yield from _stated(reader, Content.REFUSED, said[1:], about, where)
             if seal(plain, *said) != bytes(kept["seal"]):
                 yield finding(
                     "refusal", "number", kept["number"], "seal: this row was changed",

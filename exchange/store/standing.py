@@ -1,29 +1,68 @@
-"""Checking what stands against what happened: tickets, hand-offs and mailboxes by their trails."""
+"""Checking what stands against what happened: tickets, hand-offs and mailboxes by their messages."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import Protocol
 
 from exchange import tables
-from exchange.acts import Kind
+from exchange.errors import ExchangeError
 from exchange.store.drivers import driver_of, select_form
 from exchange.store.engines import Engines, reading
-from exchange.store.rows import HANDOFF, TICKET, Row
+from exchange.store.records import Content
+from exchange.store.replay import Replay
+from exchange.store.rows import HANDOFF, TICKET, Row, handoff_row, ticket_row
 from exchange.store.tree import Fetch, finding
+from exchange.submission import Statement
+from exchange.tables import moment_of
 from exchange.text import Text
-from exchange.ticket import State
+from exchange.ticket import Message
 
-_TICKETS_A_PAGE = 200
+
+class Reader(Protocol):
+    """Takes stored bytes apart and checks their signatures; raises `ExchangeError`."""
+
+    def message(self, envelope: bytes) -> Message:
+        """Return the message in an envelope, its group digests checked, too."""
+
+    def statement(self, kind: Content, statement: bytes, signature: bytes) -> Statement:
+        """Return what a written or refused statement says."""
+
+
+_TICKETS_A_PAGE = 50
 
 _TICKETS = select_form(tables.ticket) + " WHERE id > {} ORDER BY id LIMIT {}"
 _HANDOFFS = select_form(tables.handoff) + " WHERE ticket_id {among}"
 _TRAILS = (
-    "SELECT ticket_id, handoff_id, kind, author, state, answers, digest FROM trail"
-    " WHERE ticket_id {among} ORDER BY leaf_index"
+    "SELECT t.ticket_id, t.leaf_index, t.time, t.state, t.answers, m.envelope FROM trail t"
+    " JOIN message m ON m.leaf_index = t.leaf_index"
+    " WHERE t.ticket_id {among} ORDER BY t.leaf_index"
 )
+#: What is said to one party; the opening, to whom its ticket is offered; the closing, to everyone.
+_LOST = [
+    f"SELECT DISTINCT t.leaf_index, {who} FROM trail t {joined} WHERE {said}"  # noqa: S608
+    " AND NOT EXISTS (SELECT 1 FROM receipt r"
+    f" WHERE r.message_id = t.message_id AND r.organisation = {who})"
+    " AND NOT EXISTS (SELECT 1 FROM mailbox b"
+    f" WHERE b.source = t.leaf_index AND b.recipient = {who} AND b.content = 'message')"
+    " ORDER BY t.leaf_index LIMIT 100"
+    for who, joined, said in (
+        (
+            "t.recipient", "",
+            "t.kind <> 'written' AND t.recipient <> '' AND t.recipient <> t.author",
+        ),
+        (
+            "h.receiver", "JOIN handoff h ON h.ticket_id = t.ticket_id AND h.receiver <> t.author",
+            "t.kind IN ('open_ticket', 'close_ticket')",
+        ),
+        (
+            "h.sender", "JOIN handoff h ON h.ticket_id = t.ticket_id AND h.sender <> t.author",
+            "t.kind = 'close_ticket'",
+        ),
+    )
+]  # fmt: skip
 _UNDELIVERABLE = (
     "SELECT b.position FROM mailbox b"
     " LEFT JOIN message m ON b.content = 'message' AND m.leaf_index = b.source"
@@ -31,6 +70,13 @@ _UNDELIVERABLE = (
     " LEFT JOIN refusal f ON b.content = 'refused' AND f.number = b.source"
     " WHERE m.leaf_index IS NULL AND r.leaf_index IS NULL AND f.number IS NULL"
     " ORDER BY b.position LIMIT 100"
+)
+_ASTRAY = (
+    "SELECT b.position FROM mailbox b JOIN trail t ON t.leaf_index = b.source"
+    " WHERE b.content = 'written' AND b.recipient <> t.recipient"
+    " UNION SELECT b.position FROM mailbox b JOIN refusal f ON f.number = b.source"
+    " JOIN message m ON m.id = f.message_id JOIN trail t ON t.leaf_index = m.leaf_index"
+    " WHERE b.content = 'refused' AND b.recipient <> t.author LIMIT 100"
 )
 _STOPPED = (
     "SELECT q.lane FROM quarantine q LEFT JOIN refusal f ON f.number = q.refusal"
@@ -41,7 +87,7 @@ _LAST = "SELECT max(n) FROM (SELECT max(position) AS n FROM mailbox UNION SELECT
 _NOW = "SELECT position FROM log"
 
 
-def check_standing(engines: Engines) -> Iterator[Text]:
+def check_standing(engines: Engines, reader: Reader) -> Iterator[Text]:
     """Yield a finding for each ticket, hand-off and mailbox row that does not fit the trail."""
     driver = driver_of(engines.reader.dialect.name)
     last = ""
@@ -51,7 +97,7 @@ def check_standing(engines: Engines) -> Iterator[Text]:
             tickets = fetch(_TICKETS, last, _TICKETS_A_PAGE)
             if not tickets:
                 break
-            yield from _page(fetch, tickets)
+            yield from _page(fetch, tickets, reader)
             last = tickets[-1][0]
     with reading(engines) as connection:
         fetch = partial(driver.fetch, connection)
@@ -63,6 +109,18 @@ def check_standing(engines: Engines) -> Iterator[Text]:
                 "what it delivers is not there",
                 "所投递的内容不存在",
             )
+        for (position,) in fetch(_ASTRAY):
+            yield finding(
+                "mailbox", "position", position, "recipient: not the message's author",
+                "recipient：不是该消息的作者",
+            )  # fmt: skip
+        for statement in _LOST:
+            for leaf_index, recipient in fetch(statement):
+                yield finding(
+                    "mailbox", "source", leaf_index,
+                    f"it is missing: the message neither waits for {recipient} nor was written",
+                    f"缺失：该消息既未在等待 {recipient} 取走，也没有写入回执",
+                )  # fmt: skip
         for (lane,) in fetch(_STOPPED):
             yield finding(
                 "quarantine", "lane", lane, "its message or refusal is not there",
@@ -74,43 +132,65 @@ def check_standing(engines: Engines) -> Iterator[Text]:
             )
 
 
-def _page(fetch: Fetch, tickets: list[Row]) -> Iterator[Text]:
+def _page(fetch: Fetch, tickets: list[Row], reader: Reader) -> Iterator[Text]:
     ids = [row[0] for row in tickets]
     trails: dict[str, list[Row]] = defaultdict(list)
     for row in fetch(_TRAILS, ids):
         trails[row[0]].append(row)
+    handoffs: dict[str, dict[str, Row]] = defaultdict(dict)
+    for row in fetch(_HANDOFFS, ids):
+        handoffs[row[1]][row[0]] = row
     for ticket in tickets:
-        yield from _ticket(dict(zip(TICKET, ticket, strict=True)), trails[ticket[0]])
-    for handoff in fetch(_HANDOFFS, ids):
-        yield from _handoff(dict(zip(HANDOFF, handoff, strict=True)), trails[handoff[1]])
+        replay = Replay()
+        try:
+            found = list(_told(replay, trails[ticket[0]], reader))
+        except (ExchangeError, ValueError):
+            continue  # the walk along the log has named the row that cannot be read
+        yield from found
+        if replay.ticket is None:
+            yield finding("ticket", "id", ticket[0], "no message opens it", "没有开单消息")
+            continue
+        yield from _fits("ticket", TICKET, ticket, ticket_row(replay.ticket), ())
+        yield from _handoffs(replay, handoffs[ticket[0]])
 
 
-def _ticket(ticket: dict[str, object], trail: list[Row]) -> Iterator[Text]:
-    openers = [author for _, _, kind, author, *_ in trail if kind == Kind.OPEN_TICKET.value]
-    closed = any(kind == Kind.CLOSE_TICKET.value for _, _, kind, *_ in trail)
-    for name, expected in (("origin", openers[0] if openers else ""), ("closed", closed)):
-        if ticket[name] != expected:
+def _told(replay: Replay, trail: list[Row], reader: Reader) -> Iterator[Text]:
+    """Tell *replay* what happened; yield where a message does not follow, or left another state."""
+    for _, leaf_index, time, state, answers, envelope in trail:
+        message = reader.message(bytes(envelope))
+        why = replay.tell(message, moment_of(time))
+        if why is not None:
             yield finding(
-                "ticket", "id", ticket["id"], f"{name}: not what the trail says",
-                f"{name}：与追溯链不符",
+                "message", "leaf_index", leaf_index, f"it does not follow: {why.en}",
+                f"不符合办理顺序：{why.zh}",
+            )  # fmt: skip
+        elif (state, answers) != replay.after(message):
+            yield finding(
+                "trail", "leaf_index", leaf_index, "state, answers: not what the messages say",
+                "state、answers：与消息不符",
             )  # fmt: skip
 
 
-def _handoff(handoff: dict[str, Any], trail: list[Row]) -> Iterator[Text]:
-    said = [row for row in trail if row[1] == handoff["id"]]
-    expected: dict[str, object]
-    if said:
-        expected = {"state": said[-1][4], "answers": said[-1][5]}
-    else:  # an own duty, opened by a message of another hand-off, of which nothing was said yet
-        expected = {"state": int(State.TAKEN), "answers": handoff["receiver"]}
-    for name, value in expected.items():
-        if handoff[name] != value:
+def _handoffs(replay: Replay, stored: dict[str, Row]) -> Iterator[Text]:
+    for standing, moved in replay.standings():
+        handoff_id = standing.handoff.id
+        row = stored.pop(handoff_id, None)
+        if row is None:
+            yield finding("handoff", "id", handoff_id, "it is missing", "缺失")
+            continue
+        unsaid = ("assessed_by",) if handoff_id in replay.due else ("assessed_by", "due")
+        yield from _fits("handoff", HANDOFF, row, handoff_row(standing, moved), unsaid)
+    for handoff_id in stored:
+        yield finding("handoff", "id", handoff_id, "no message opens it", "没有开启它的消息")
+
+
+def _fits(
+    table: str, names: tuple[str, ...], stored: Row, told: Row, unsaid: tuple[str, ...]
+) -> Iterator[Text]:
+    """Yield each column in which *stored* is not as *told*, but for those *unsaid*."""
+    for name, kept, expected in zip(names, stored, told, strict=True):
+        value = bytes(kept) if isinstance(expected, bytes) else kept
+        if value != expected and name not in unsaid:
             yield finding(
-                "handoff", "id", handoff["id"], f"{name}: not what the trail says",
-                f"{name}：与追溯链不符",
-            )  # fmt: skip
-    if bytes(handoff["head"]) not in {bytes(row[6]) for row in trail}:
-        yield finding(
-            "handoff", "id", handoff["id"], "head: no such message in the trail",
-            "head：追溯链中没有该消息",
-        )  # fmt: skip
+                table, "id", stored[0], f"{name}: not what the messages say", f"{name}：与消息不符"
+            )

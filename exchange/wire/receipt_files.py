@@ -152,7 +152,10 @@ def signed_statement(
     kind: Literal["written", "refused"], statement: bytes, signature: bytes
 ) -> Statement:
     """Return a statement stored with its packed signature; raises `InvalidRequest`."""
-    packed = message_pb.Signature.FromString(signature)
+    try:
+        packed = message_pb.Signature.FromString(signature)
+    except DecodeError as error:
+        raise _unreadable(str(error)) from error
     if kind == "written":
         return _stated(
             read_written(receipt_pb.WrittenReceipt(statement=statement, signature=packed))

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from sqlalchemy import func, select
 
 from exchange import tables
-from exchange.certificates import read_der
-from exchange.envelope import MESSAGE_TYPE, SUITES, Verifier, VerifyingKey
-from exchange.errors import VerificationError
+from exchange.cli.log import Signatures
 from exchange.note import NoteVerifier
 from exchange.query.evidence import EvidenceRoom
 from exchange.store.audit import audit
 from exchange.store.engines import connect, reading
-from exchange.text import Text
-from exchange.ticket import Message
-from exchange.wire.headers import read_envelope
 from tests.pki import Pki
-
-_UNSIGNED = Text(en="unsigned", zh="未签名")
 
 
 def counts(url: str) -> dict[str, int]:
@@ -55,26 +46,11 @@ def column(url: str, table: str, name: str) -> list[object]:
 
 
 def findings(url: str, pki: Pki) -> list[str]:
-    """Return what the audit finds wrong at *url*, the authors' signatures included."""
+    """Return what the audit finds wrong at *url*, everyone's signatures included."""
     verifier = NoteVerifier.parse(pki.development.log_verifier.read_text().strip())
     engines, room = connect(url), EvidenceRoom.open(url)
     try:
-        return [text.en for text in audit(engines, verifier, _reader(room))]
+        return [text.en for text in audit(engines, verifier, Signatures(room, verifier))]
     finally:
         room.close()
         engines.close()
-
-
-def _reader(room: EvidenceRoom) -> Callable[[bytes], Message]:
-    verifier = Verifier()
-
-    def read(envelope: bytes) -> Message:
-        received = read_envelope(envelope)
-        message, signature = received.message, received.signature
-        if message is None or signature is None:
-            raise VerificationError(received.refusal.text if received.refusal else _UNSIGNED)
-        key = VerifyingKey.from_certificate(read_der(room.certificate(signature.key_id))[0])
-        verifier.verify(MESSAGE_TYPE, message.header, signature, key, allowed=SUITES)
-        return message
-
-    return read

@@ -17,7 +17,8 @@ from exchange.acts import Classification, Kind, Marker, Offer, TicketKind, Urgen
 from exchange.errors import VerificationError
 from exchange.merkle import leaf_hash
 from exchange.note import LogKey
-from exchange.store import Accepted, Delivery, Known, Refused, Standing, Written
+from exchange.store import Accepted, Content, Delivery, Known, Refused, Standing, Written
+from exchange.submission import Statement
 from exchange.text import Text
 from exchange.ticket import Handoff, Message, State, Ticket
 
@@ -239,3 +240,15 @@ def read_envelope(envelope: bytes) -> Message:
         header=header.encode(),
         envelope=envelope,
     )
+
+
+class StoryReader:
+    """Reads what a `Story` makes; its statements are nobody's, so nothing is asked of them."""
+
+    def message(self, envelope: bytes) -> Message:
+        """Return the message in *envelope*."""
+        return read_envelope(envelope)
+
+    def statement(self, kind: Content, statement: bytes, signature: bytes) -> Statement:
+        """Refuse: a story's statements cannot be read."""
+        raise VerificationError(Text(en="no statement", zh="不是声明"))

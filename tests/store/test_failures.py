@@ -15,12 +15,12 @@ from sqlalchemy import Connection, create_engine, text
 
 from exchange.errors import StoreUnavailable
 from exchange.store import Store, migrate
-from exchange.store.audit import audit
+from exchange.store.audit import check_log
 from exchange.store.drivers import Driver
 from exchange.store.engines import connect, reading
 from exchange.store.rows import Row
 from tests.postgres import PostgresServer
-from tests.store.stories import KEY, NOW, Story, read_envelope, ticket_of
+from tests.store.stories import KEY, NOW, Story, StoryReader, ticket_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -34,9 +34,9 @@ def record(store: Store, story: Story, tickets: int = 1) -> str:
 
 
 def findings(url: str) -> list[str]:
-    """Return what the audit finds."""
+    """Return what the audit of the log finds."""
     engines = connect(url)
-    found = [text.en for text in audit(engines, KEY.verifier, read_envelope)]
+    found = [text.en for text in check_log(engines, KEY.verifier, StoryReader())]
     engines.close()
     return found
 
