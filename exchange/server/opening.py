@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -55,6 +56,7 @@ async def serve(settings: Settings, announce: Callable[[int], None] | None = Non
     trust = TrustStore.load(settings.networks)
     credentials = server_credentials(settings.tls, trust, utc_now())
     server = open_server(settings, trust=trust, journal=journal)
+    _keep_what_is_loaded()
     try:
         port = await server.start(settings.listen, credentials)
         if announce is not None:
@@ -63,6 +65,17 @@ async def serve(settings: Settings, announce: Callable[[int], None] | None = Non
         await server.stop()
         raise
     await server.run_until_signal()
+
+
+def _keep_what_is_loaded() -> None:
+    """
+    Spare the collector what stays for good, and the small garbage of every drain.
+
+    Walking catalogue, divisions and code again and again took a tenth of the CPU time under load.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def open_server(
