@@ -218,6 +218,35 @@ def test_what_was_leased_for_nobody_is_given_back(
     assert police.pull()
 
 
+def test_what_is_given_back_wakes_another_of_the_desk(
+    pki: Pki, hotline: Caller, police: Caller, bridge: Running
+) -> None:
+    """Its second gateway, which saw the lane out and waits, does not wait for the lease's end."""
+    assert bridge.server is not None
+    service = bridge.server._bridge
+    pull, leased, gone = service.pull, threading.Event(), threading.Event()
+
+    def held(organisation: str, limit: int, now: datetime) -> list[Delivered]:
+        delivered = pull(organisation, limit, now)
+        leased.set()
+        assert gone.wait(30)
+        return delivered
+
+    service.pull = held  # type: ignore[method-assign]
+    sealed = hotline.sealer.seal(matter())
+    hotline.push(sealed)
+    call = police.exchange.PullMessages.future(A_MINUTE)
+    assert leased.wait(30)
+    service.pull = pull  # type: ignore[method-assign]
+    with ThreadPoolExecutor(1) as pool, calling(pki, bridge.port, CITY_110) as second:
+        waiting = pool.submit(second.pull, 60)
+        listening(bridge, 2)
+        call.cancel()
+        listening(bridge, 1)
+        gone.set()
+        assert sealed[1].envelope in ids(waiting.result(20))
+
+
 def test_only_so_many_may_wait(police: Caller, bridge: Running) -> None:
     """The third is told, and how long to wait; when one ends there is a place again."""
     calls = [police.exchange.PullMessages.future(A_MINUTE) for _ in range(2)]
