@@ -224,8 +224,9 @@ class Spool(KnownHandoffs):
     # -- incoming
 
     def has_incoming(self, message_id: str) -> bool:
-        """Return whether the message was handed over or declined before."""
-        return self._one("SELECT 1 FROM incoming WHERE message_id = ?", message_id) is not None
+        """Return whether the message was handed over before; one that was declined was not."""
+        query = "SELECT 1 FROM incoming WHERE message_id = ? AND refusal IS NULL"
+        return self._one(query, message_id) is not None
 
     def handed_over(self, item: IncomingMessage, local_number: str, now: datetime) -> Written:
         """Record that the platform has written *item*; return the statement to acknowledge with."""

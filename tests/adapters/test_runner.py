@@ -207,6 +207,7 @@ def test_a_mended_mapping_and_a_restart_move_the_lane(link: Link, kind: Kind) ->
 
     assert 2 == len(receiver.records)
     assert "written" == answer_of(hotline, offer)[0]
+    assert first.spool.heads().items() >= second.spool.heads().items() != set()
     assert not [name for name in second.spool.status().notes if name.startswith("stopped ")]
 
 
