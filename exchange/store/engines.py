@@ -46,7 +46,9 @@ _POSTGRESQL_OPTIONS = (
 )
 # Statistics of tables that fill and empty by the second mislead the planner: a drain that finds
 # every row by an index would now and then read whole tables instead.
-_POSTGRESQL_KEYED = " -c enable_seqscan=off -c enable_bitmapscan=off -c enable_sort=off"
+_POSTGRESQL_KEYED = " ".join(
+    f" -c enable_{way}=off" for way in ("seqscan", "bitmapscan", "sort", "hashjoin", "mergejoin")
+)
 # A server may be set to answer before it has written; a bridge may not.
 _POSTGRESQL_DURABLE = (
     "SELECT set_config('synchronous_commit', 'on', false)"

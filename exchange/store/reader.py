@@ -25,11 +25,11 @@ _RECEIPTS = (
     "SELECT message_id, organisation, leaf_index, statement, signature FROM receipt"
     " WHERE message_id {among}"
 )
+# `recipient || ''`: found by source or lane; see `exchange.store.writer`.
 _MAIL = (
     "SELECT position, lane, source, urgency FROM mailbox"
-    " WHERE recipient = {} AND source {among} AND content = 'message'"
+    " WHERE recipient || '' = {} AND source {among} AND content = 'message'"
 )
-# `recipient || ''`: found by lane; see `exchange.store.writer`.
 _LANES = (
     "SELECT position, lane, source, urgency FROM mailbox"
     " WHERE lane {among} AND recipient || '' = {} AND content = 'message'"

@@ -46,10 +46,12 @@ _ADVANCE = (
     "UPDATE log SET size = {}, root = {}, position = {}"
     " WHERE origin = {} AND size = {} AND root = {} AND position = {}"
 )
-_WRITTEN = "DELETE FROM mailbox WHERE recipient = {} AND source {among} AND content = 'message'"
-_RELEASE = "DELETE FROM quarantine WHERE recipient = {} AND source {among}"
 # `recipient || ''` keeps the planners off the index by recipient: it would lead through everything
-# that waits for that organisation, and the few rows meant are found by position or lane.
+# that waits for that organisation, and the few rows meant are found by source, position or lane.
+_WRITTEN = (
+    "DELETE FROM mailbox WHERE recipient || '' = {} AND source {among} AND content = 'message'"
+)
+_RELEASE = "DELETE FROM quarantine WHERE recipient = {} AND source {among}"
 _NOTED = (
     "DELETE FROM mailbox WHERE position {among} AND recipient || '' = {} AND content <> 'message'"
 )
