@@ -138,6 +138,7 @@ def test_every_note_can_be_said(city: City) -> None:
     city.police.say(Kind.REQUEST_EXTENSION, offer.handoff_id, "需要取证。")
     city.cross()
     city.police.say(Kind.PROGRESS, offer.handoff_id, "已处置险情。", act={"states_disposal": True})
+    city.cross()  # the danger is not cleared, nor 110 relieved, before it has said so
     city.hotline.say(Kind.CLEAR_DANGER, offer.handoff_id, "险情解除。")
     city.hotline.say(Kind.GRANT_EXTENSION, offer.handoff_id, "同意延期。")
     city.hotline.say(Kind.TAKE_OVER, offer.handoff_id, "收回自办。")
