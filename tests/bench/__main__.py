@@ -43,7 +43,7 @@ class Extent:
 
 
 USUAL = Extent(rounds=5, tickets=24 * BATCH, urgent=30)
-QUICK = Extent(rounds=1, tickets=12 * BATCH, urgent=20)
+QUICK = Extent(rounds=1, tickets=6 * BATCH, urgent=12)
 
 
 @dataclass(slots=True)
