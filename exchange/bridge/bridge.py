@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -171,13 +171,24 @@ class Bridge:
 
     # -- pull
 
-    def pull(self, organisation: str, limit: int, now: datetime) -> list[Delivered]:
-        """Lease up to *limit* of what waits for *organisation*: urgent lanes first, then oldest."""
+    def pull(
+        self,
+        organisation: str,
+        limit: int,
+        now: datetime,
+        fitting: Callable[[Sequence[Waiting]], int] = len,
+    ) -> list[Delivered]:
+        """
+        Lease up to *limit* of what waits for *organisation*: urgent lanes first, then oldest.
+
+        *fitting* says how many of what was found are taken, from the first on.
+        """
         with self._leasing:
             held = self._leases.begin(organisation, now)
         rows: list[Waiting] = []
         try:
             rows = self.store.waiting(organisation, limit, skip_lanes=held)
+            rows = rows[: fitting(rows)]
         finally:
             with self._leasing:
                 gone = self._leases.end(organisation)

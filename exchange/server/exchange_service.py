@@ -13,6 +13,7 @@ from exchange._proto.v1 import message_pb2 as message_pb
 from exchange._proto.v1 import receipt_pb2 as receipt_pb
 from exchange.bridge import PAGE_TICKETS, Bridge, Finding, Head, Since
 from exchange.errors import PredecessorUnknown, Refusal, RefusalCode, refuse
+from exchange.server.answers import fitting
 from exchange.server.bells import Bells
 from exchange.server.failures import retry_after
 from exchange.server.guard import Call
@@ -190,7 +191,7 @@ class ExchangeService:
         """Return what was leased, and when the first lease of *organisation* ends."""
 
         def look() -> tuple[list[Delivered], datetime | None]:
-            delivered = self._bridge.pull(organisation, limit, now)
+            delivered = self._bridge.pull(organisation, limit, now, fitting)
             return delivered, self._bridge.next_expiry(organisation)
 
         job = self._puller.submit(look)

@@ -25,6 +25,7 @@ from exchange.matters import Item
 from exchange.organisations import Register
 from exchange.profile import Profile
 from exchange.query import Query
+from exchange.server.answers import page_within
 from exchange.server.guard import Call
 from exchange.text import Text
 from exchange.wire import directory, tickets
@@ -83,30 +84,36 @@ class TicketService:
     def _list(
         self, request: ticket_pb.ListTicketsRequest, call: Call
     ) -> ticket_pb.ListTicketsResponse:
-        found, token = self._query.tickets(
-            call.organisation,
-            tickets.filters_from_proto(request, call.time),
-            limit=request.page_size or TICKETS_USUAL,
-            page_token=request.page_token,
-        )
-        return ticket_pb.ListTicketsResponse(
-            tickets=[tickets.ticket_to_proto(view, self._register) for view in found],
-            next_page_token=token,
-        )
+        def page(size: int) -> ticket_pb.ListTicketsResponse:
+            found, token = self._query.tickets(
+                call.organisation,
+                tickets.filters_from_proto(request, call.time),
+                limit=size,
+                page_token=request.page_token,
+            )
+            return ticket_pb.ListTicketsResponse(
+                tickets=[tickets.ticket_to_proto(view, self._register) for view in found],
+                next_page_token=token,
+            )
+
+        return page_within(page, request.page_size or TICKETS_USUAL)
 
     def _trail(self, request: ticket_pb.GetTrailRequest, call: Call) -> ticket_pb.GetTrailResponse:
-        found, token = self._query.trail(
-            request.ticket_id,
-            call.organisation,
-            limit=request.page_size or TRAIL_USUAL,
-            page_token=request.page_token,
-        )
-        chains = self._query.certificates(tickets.trail_key_ids(found))
-        return ticket_pb.GetTrailResponse(
-            entries=[tickets.trail_entry_to_proto(entry, self._register) for entry in found],
-            next_page_token=token,
-            certificates=[message_pb.CertificateChain(certificates=chain) for chain in chains],
-        )
+        def page(size: int) -> ticket_pb.GetTrailResponse:
+            found, token = self._query.trail(
+                request.ticket_id,
+                call.organisation,
+                limit=size,
+                page_token=request.page_token,
+            )
+            chains = self._query.certificates(tickets.trail_key_ids(found))
+            return ticket_pb.GetTrailResponse(
+                entries=[tickets.trail_entry_to_proto(entry, self._register) for entry in found],
+                next_page_token=token,
+                certificates=[message_pb.CertificateChain(certificates=chain) for chain in chains],
+            )
+
+        return page_within(page, request.page_size or TRAIL_USUAL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
