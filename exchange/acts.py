@@ -238,10 +238,14 @@ class Release:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """The act of ``progress``; `phase` is the contract's ``Phase`` number."""
+    """
+    The act of ``progress``; `phase` is the contract's ``Phase`` number.
+
+    `mark_digests` are of the messages that marked a danger whose disposal it states (R31).
+    """
 
     phase: int = 0
-    states_disposal: bool = False
+    mark_digests: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

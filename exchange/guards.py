@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from exchange.acts import (
     Classification,
+    ClearDanger,
     Evaluate,
     Group,
     Kind,
@@ -167,7 +168,10 @@ def danger_disposed_of(facts: Facts) -> Refusal | None:
         if handing_over and offer.danger and not facts.prior_disposal_stated:
             return refuse(RefusalCode.DANGER_PRESENT, "header.offer.danger")
         return None
-    if handoff is None or not handoff.danger or handoff.disposal_stated:
+    unattended = handoff.danger_unattended if handoff is not None else frozenset()
+    if isinstance(message.act, ClearDanger):
+        unattended &= {message.act.mark_digest}
+    if handoff is None or not unattended:
         return None
     register = facts.context.site.register
     if service_of(handoff.receiver, register) is not Service.POLICE:

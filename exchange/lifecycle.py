@@ -161,8 +161,6 @@ def _move(
     moved = replace(handoff, state=row.to, head=message.digest)
     if isinstance(act, Return):
         moved = replace(moved, return_grounds=handoff.return_grounds | {act.ground})
-    elif message.kind is Kind.RESULT:  # a result states the disposal (R31)
-        moved = replace(moved, disposal_stated=True)
     return Change(handoff=moved, opened=_own_duty(handoff, message) if row.opens else None)
 
 
@@ -185,8 +183,9 @@ def _note(handoff: Handoff, message: Message, note: Note, *, first: bool) -> Cha
         if isinstance(act, Position):
             position = (digest, int(act.agrees_to))
             handoff = replace(handoff, positions=handoff.positions | {position})
-        elif isinstance(act, Progress) and act.states_disposal:
-            handoff = replace(handoff, disposal_stated=True)
+        elif isinstance(act, Progress) and act.mark_digests:
+            disposed = handoff.danger_disposed | set(act.mark_digests)
+            handoff = replace(handoff, danger_disposed=disposed)
     return Change(handoff=handoff, opened=opened)
 
 
@@ -200,6 +199,11 @@ def _untimely(handoff: Handoff, message: Message, note: Note) -> Refusal | None:
     if isinstance(act, ClearDanger) and act.mark_digest not in handoff.danger_marks:
         path = "header.clear_danger.mark_digest"
         return refuse(RefusalCode.WRONG_STATE, path, "known_mark", NO_SUCH_MARK)
+    if isinstance(act, Progress):
+        for place, digest in enumerate(act.mark_digests):
+            if digest not in handoff.danger_marks:
+                path = f"header.progress.mark_digests[{place}]"
+                return refuse(RefusalCode.WRONG_STATE, path, "known_mark", NO_SUCH_MARK)
     return None
 
 

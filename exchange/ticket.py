@@ -108,8 +108,8 @@ class Handoff:
     #: Danger marks and what cleared them; danger holds while a mark is not cleared.
     danger_marks: frozenset[bytes] = frozenset()
     danger_cleared: frozenset[bytes] = frozenset()
-    #: Whether the receiver has stated its disposal of the danger (R31).
-    disposal_stated: bool = False
+    #: The marks whose disposal the receiver has stated (R31).
+    danger_disposed: frozenset[bytes] = frozenset()
     #: Grounds of the returns asked for so far (``ReturnGround`` numbers).
     return_grounds: frozenset[int] = frozenset()
     #: The receiver's positions: (digest of the note, outcome it agrees to).
@@ -126,6 +126,11 @@ class Handoff:
     def danger(self) -> bool:
         """Whether danger is marked and not cleared (R31)."""
         return bool(self.danger_marks - self.danger_cleared)
+
+    @property
+    def danger_unattended(self) -> frozenset[bytes]:
+        """The marks that are not cleared and whose disposal nobody has stated (R31)."""
+        return self.danger_marks - self.danger_cleared - self.danger_disposed
 
     @property
     def onward_of(self) -> str:

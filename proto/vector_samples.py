@@ -237,7 +237,7 @@ def _work(story: Story) -> None:
     story.say(
         p,
         Kind.PROGRESS,
-        {"phase": "PHASE_ON_SCENE", "states_disposal": True},
+        {"phase": "PHASE_ON_SCENE", "mark_digests": [base64_of(mark.digest)]},
         _disposal("民警已到场疏散人群，危险已排除。"),
         to=h,
     )

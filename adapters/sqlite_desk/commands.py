@@ -10,6 +10,7 @@ The desk as a process: one JSON object a line in, one a line out, in order.
     {"show": {"ticket": "…"}}   {"status": {}}   {"reconcile": {}}   {"stop": {}}
 
 ``do`` takes every kind of message; ``act``, ``groups``, ``urgency`` and ``words`` as `Desk.say` says;
+``disposes`` with a progress states the disposal of every danger marked there;
 ``await`` waits for an answer before the line is answered.  Answers carry ``"ok": true``, or ``false``
 and an ``error`` with its reason and its sentence in both languages; ``"id"`` is given back.
 """
@@ -111,7 +112,8 @@ class Commands:
             )
         if kind is Kind.CLOSE_TICKET:
             return desk.close_ticket(given["ticket"], words, **shared)
-        return desk.say(kind, given["handoff"], words, **shared)
+        disposes = bool(given.get("disposes"))
+        return desk.say(kind, given["handoff"], words, disposes=disposes, **shared)
 
     def _await(self, message_id: str, wanted: str, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the message's event once it has the answer *wanted*, a later one, or a no."""

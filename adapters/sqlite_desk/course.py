@@ -30,7 +30,6 @@ _LEADS_TO = {
 #: The column that remembers a note's digest until another message names it.
 _REMEMBERED = {
     Kind.TAKE_OVER: "taken_over",
-    Kind.MARK_DANGER: "danger",
     Kind.REQUEST_EXTENSION: "extension",
 }
 
@@ -73,8 +72,6 @@ def follow(db: DeskDatabase, us: str, step: Step) -> str:
     if column is not None:
         query = f"UPDATE handoff SET {column} = ? WHERE handoff_id = ?"  # noqa: S608 - our names
         db.run(query, step.digest, step.handoff_id)
-    if step.kind is Kind.CLEAR_DANGER:
-        db.run("UPDATE handoff SET danger = NULL WHERE handoff_id = ?", step.handoff_id)
     if handoff["sender"] == us and _opens_duty(step, handoff):
         return _open_duty(db, us, step, handoff)
     return ""
@@ -87,7 +84,7 @@ def _offer(db: DeskDatabase, step: Step) -> None:
         first = step.author  # it stands in the line of the first receiver
     db.run(
         "INSERT INTO handoff (handoff_id, ticket_id, sender, receiver, state, head, "
-        "first_receiver, danger) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "first_receiver) VALUES (?, ?, ?, ?, ?, ?, ?)",
         step.handoff_id,
         step.ticket_id,
         step.author,
@@ -95,7 +92,6 @@ def _offer(db: DeskDatabase, step: Step) -> None:
         int(State.OFFERED),
         step.digest,
         first,
-        step.digest if step.act.get("danger") else None,
     )
 
 
@@ -148,10 +144,7 @@ def undo(db: DeskDatabase, message: Mapping[str, Any], before: Mapping[str, Any]
         db.run("DELETE FROM handoff WHERE handoff_id = ?", handoff_id)
     elif kind not in MOVING_KINDS:
         column = _REMEMBERED.get(kind, "position" if kind is Kind.POSITION else "")
-        if kind is Kind.CLEAR_DANGER:
-            query = "UPDATE handoff SET danger = ? WHERE handoff_id = ? AND danger IS NULL"
-            db.run(query, before["danger"], handoff_id)
-        elif column:
+        if column:
             query = f"UPDATE handoff SET {column} = ? WHERE handoff_id = ? AND {column} = ?"  # noqa: S608
             db.run(query, before[column], handoff_id, message["digest"])
     elif _ours_since(db, handoff_id, message["digest"]):

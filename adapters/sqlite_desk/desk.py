@@ -27,10 +27,12 @@ _TICKET_KINDS: dict[str, str] = {
     "110": "TICKET_KIND_POLICE_TICKET",
 }
 
+#: Marks of danger that one progress names at most.
+_MARKS = 16
+
 #: An act's field that names an earlier message, and the hand-off's column that remembers it.
 _NAMES = {
     Kind.RELEASE: ("take_over_digest", "taken_over"),
-    Kind.CLEAR_DANGER: ("mark_digest", "danger"),
     Kind.GRANT_EXTENSION: ("request_digest", "extension"),
 }
 
@@ -160,13 +162,16 @@ class Desk(Records):
         """Conclude a ticket of this desk's own (结案); *more* as in `say`."""
         return self._compose(Kind.CLOSE_TICKET, self.ticket(ticket_id), "", "", words, **more)
 
-    def say(self, kind: Kind, handoff_id: str, words: str = "", **more: Any) -> Said:
+    def say(
+        self, kind: Kind, handoff_id: str, words: str = "", *, disposes: bool = False, **more: Any
+    ) -> Said:
         """
         Say *kind* on a hand-off: any kind but those that open a ticket or hand-off or close a ticket.
 
         *words* become the field groups that the kind needs; *more* may hold ``act`` and ``groups``
-        (contract's JSON shapes), which replace what the desk would write, and ``urgency``.  Raises
-        `NotFound` for a hand-off that the desk does not know.
+        (contract's JSON shapes), which replace what the desk would write, and ``urgency``.  A
+        progress that *disposes* states the disposal of every danger marked there (R31); a clearing
+        clears the newest.  Raises `NotFound` for a hand-off that the desk does not know.
         """
         handoff = self.handoff(handoff_id)
         to = handoff["receiver"] if handoff["sender"] == self.us else handoff["sender"]
@@ -174,6 +179,12 @@ class Desk(Records):
         if kind in _NAMES:
             field, column = _NAMES[kind]
             act[field] = base64.b64encode(handoff[column] or b"").decode()
+        if kind is Kind.CLEAR_DANGER or disposes:
+            marks = [base64.b64encode(digest).decode() for digest in self.danger_marks(handoff_id)]
+            if disposes:
+                act["mark_digests"] = marks[-_MARKS:]
+            else:
+                act["mark_digest"] = marks[-1] if marks else ""
         act |= more.pop("act", None) or {}
         cites = act.get("outcome") in {"RULING_OUTCOME_HANDLER_KEEPS", "RULING_OUTCOME_JOINT"}
         if kind is Kind.RULE and cites and handoff["position"]:

@@ -7,6 +7,7 @@ in the transaction that changed the desk's own records.
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -74,6 +75,22 @@ class Records:
     def events(self, ticket_id: str) -> list[dict[str, Any]]:
         """Return everything said about a ticket as this desk learned it, oldest first."""
         return self.db.rows("SELECT * FROM event WHERE ticket_id = ? ORDER BY seq", ticket_id)
+
+    def danger_marks(self, handoff_id: str) -> list[bytes]:
+        """Return the digests of what marked danger on a hand-off and nobody cleared, oldest first."""
+        query = (
+            "SELECT kind, digest, act FROM event WHERE handoff_id = ? "
+            "AND kind IN ('offer', 'mark_danger', 'clear_danger') "
+            "AND answer NOT IN ('refused', 'dropped') ORDER BY seq"
+        )
+        marks, cleared = [], set()
+        for row in self.db.rows(query, handoff_id):
+            kind, act = Kind(row["kind"]), json.loads(row["act"])
+            if kind is Kind.CLEAR_DANGER:
+                cleared.add(base64.b64decode(act["mark_digest"]))
+            elif kind is Kind.MARK_DANGER or act.get("danger"):
+                marks.append(row["digest"])
+        return [digest for digest in marks if digest not in cleared]
 
     def wait_until(self, holds: Callable[[], bool], timeout: timedelta) -> bool:
         """Wait until *holds*, asked after every change of the records; False where time ran out."""
@@ -270,7 +287,7 @@ def _before(text: str | None) -> dict[str, Any] | None:
     if text is None:
         return None
     found: dict[str, Any] = json.loads(text)
-    for name in ("head", "taken_over", "danger", "extension", "position"):
+    for name in ("head", "taken_over", "extension", "position"):
         if found[name] is not None:
             found[name] = bytes.fromhex(found[name])
     return found

@@ -42,7 +42,6 @@ SCHEMA = (
         own_duty INTEGER NOT NULL DEFAULT 0,
         first_receiver TEXT NOT NULL,
         taken_over BLOB, -- digest of the take_over note
-        danger BLOB,     -- digest of the mark, or of the offer
         extension BLOB,  -- digest of the newest request
         position BLOB    -- digest of the receiver's newest position
     )

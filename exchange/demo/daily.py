@@ -104,10 +104,7 @@ def police_first(city: City) -> Rounds:
     )
     yield [case.open(), case.offer(P, "须先期处置，请110派警。", urgency="urgent")]
     first = case.handoff
-    yield [
-        case.say(P, "take"),
-        case.say(P, "progress", "民警已到场警戒。", act={"states_disposal": True}),
-    ]
+    yield [case.say(P, "take"), case.say(P, "progress", "民警已到场警戒。")]
     bare = required_groups(city, P)
     (refused,) = yield [
         case.offer(

@@ -151,7 +151,7 @@ def emergency(city: City) -> Rounds:
     ]
     yield [
         case.say(H, "progress", "燃气公司已关阀，应急部门到场。"),
-        case.say(P, "progress", "已疏散群众并设置警戒。", act={"states_disposal": True}),
+        case.say(P, "progress", "已疏散群众并设置警戒。"),
     ]
     yield [case.say(H, "result", "各部门联合处置完毕，恢复供气。")]
     yield [case.say(P, "close", "警戒解除。"), case.conclude("办结。")]
@@ -184,11 +184,7 @@ def danger(city: City) -> Rounds:
     (refused,) = yield [
         case.say(P, "return", "认为属燃气公司。", refused="DANGER_PRESENT"),
     ]
-    yield [
-        case.say(
-            P, "progress", "已疏散住户，协同关阀，老人安全撤出。", act={"states_disposal": True}
-        )
-    ]  # fmt: skip
+    yield [case.say(P, "progress", "已疏散住户，协同关阀，老人安全撤出。", disposes=True)]
     yield [case.say(P, "return", "险情已控制；管道维修应由12345转燃气公司。")]
     (agreed,) = yield [case.say(H, "agree", "同意退回。")]
     yield [

@@ -145,7 +145,7 @@ def handoff_of(row: Row) -> Handoff:
         take_overs=_digests(rest, "take_overs"),
         danger_marks=_digests(rest, "danger_marks"),
         danger_cleared=_digests(rest, "danger_cleared"),
-        disposal_stated=rest.get("disposal_stated", False),
+        danger_disposed=_digests(rest, "danger_disposed"),
         return_grounds=frozenset(rest.get("return_grounds", ())),
         positions=frozenset(
             (bytes.fromhex(digest), outcome) for digest, outcome in rest.get("positions", ())
@@ -209,7 +209,7 @@ def _rest(handoff: Handoff) -> str:
         "take_overs": sorted(digest.hex() for digest in handoff.take_overs),
         "danger_marks": sorted(digest.hex() for digest in handoff.danger_marks),
         "danger_cleared": sorted(digest.hex() for digest in handoff.danger_cleared),
-        "disposal_stated": handoff.disposal_stated,
+        "danger_disposed": sorted(digest.hex() for digest in handoff.danger_disposed),
         "return_grounds": sorted(handoff.return_grounds),
         "positions": sorted([digest.hex(), outcome] for digest, outcome in handoff.positions),
     }

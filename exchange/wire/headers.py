@@ -232,7 +232,7 @@ _ACTS: dict[Kind, Callable[[Any], Act]] = {
         outcome=acts.RulingOutcome(act.outcome), position_digest=act.position_digest
     ),
     Kind.RELEASE: lambda act: acts.Release(take_over_digest=act.take_over_digest),
-    Kind.PROGRESS: lambda act: acts.Progress(phase=act.phase, states_disposal=act.states_disposal),
+    Kind.PROGRESS: lambda act: acts.Progress(phase=act.phase, mark_digests=tuple(act.mark_digests)),
     Kind.POSITION: lambda act: acts.Position(agrees_to=acts.RulingOutcome(act.agrees_to)),
     Kind.CLEAR_DANGER: lambda act: acts.ClearDanger(mark_digest=act.mark_digest),
     Kind.GRANT_EXTENSION: lambda act: acts.GrantExtension(

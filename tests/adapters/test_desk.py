@@ -137,7 +137,7 @@ def test_every_note_can_be_said(city: City) -> None:
         city.hotline.say(kind, offer.handoff_id, "说明。")
     city.police.say(Kind.REQUEST_EXTENSION, offer.handoff_id, "需要取证。")
     city.cross()
-    city.police.say(Kind.PROGRESS, offer.handoff_id, "已处置险情。", act={"states_disposal": True})
+    city.police.say(Kind.PROGRESS, offer.handoff_id, "已处置险情。", disposes=True)
     city.cross()  # the danger is not cleared, nor 110 relieved, before it has said so
     city.hotline.say(Kind.CLEAR_DANGER, offer.handoff_id, "险情解除。")
     city.hotline.say(Kind.GRANT_EXTENSION, offer.handoff_id, "同意延期。")

@@ -96,6 +96,41 @@ def test_danger_is_not_cleared_over_the_head_of_110(world: World) -> None:
     stored(talk.say(POLICE, Kind.CLEAR_DANGER, **over)[1])
 
 
+def test_a_danger_marked_after_the_statement_is_stated_anew(world: World) -> None:
+    """A return waits until every mark has its statement, as the bridge has stored it (R31)."""
+    talk = Talk(world, HOTLINE, POLICE, Matter())
+    why = {
+        "grounds": {"text": "不属本单位职责。"},
+        "measures": {"measures": [{"text": "已警戒。", "take_time": DUE}]},
+    }
+
+    def marked() -> bytes:
+        groups = {"hazard": {"danger_continuing": True}}
+        mark, outcome = talk.say(HOTLINE, Kind.MARK_DANGER, groups=groups)
+        stored(outcome)
+        return mark.digest
+
+    def states(*digests: bytes) -> Outcome:
+        act = {"mark_digests": [b64(digest) for digest in digests]}
+        return talk.say(POLICE, Kind.PROGRESS, act=act, groups=DONE)[1]
+
+    def returns() -> Outcome:
+        act = {"ground": "RETURN_GROUND_NOT_MY_SCOPE"}
+        previous = talk.taken.digest
+        return talk.say(POLICE, Kind.RETURN, previous=previous, act=act, groups=why)[1]
+
+    first = marked()
+    refusal = refused(states(first, talk.taken.digest))
+    assert RefusalCode.WRONG_STATE is refusal.code
+    assert "header.progress.mark_digests[1]" == refusal.violations[0].field
+    assert RefusalCode.DANGER_PRESENT is refused(returns()).code
+    stored(states(first))
+    second = marked()
+    assert RefusalCode.DANGER_PRESENT is refused(returns()).code
+    stored(states(first, second))
+    stored(returns())
+
+
 def test_a_cited_disposal_must_be_one(world: World) -> None:
     """110's offer may rest on its own progress note of the same ticket, on nothing else (R13)."""
     talk = Talk(world, HOTLINE, POLICE, Matter())

@@ -101,7 +101,7 @@ def test_every_field_of_a_handoff_is_kept(store: Store, story: Story) -> None:
         take_overs=frozenset(digests[:2]),
         danger_marks=frozenset(digests[2:4]),
         danger_cleared=frozenset(digests[3:4]),
-        disposal_stated=True,
+        danger_disposed=frozenset(digests[2:3]),
         return_grounds=frozenset({1, 3}),
         positions=frozenset({(digests[5], 2)}),
         first_receiver=WATER,

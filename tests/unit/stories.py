@@ -81,7 +81,7 @@ def act_for(kind: Kind, handoff: Handoff, outcome: RulingOutcome | None = None) 
         Kind.RETURN: Return(ground=1),
         Kind.RULE: Rule(outcome=outcome or RulingOutcome.HANDLER_KEEPS),
         Kind.RELEASE: Release(take_over_digest=named),
-        Kind.PROGRESS: Progress(states_disposal=True),
+        Kind.PROGRESS: Progress(mark_digests=tuple(sorted(handoff.danger_marks)[:1])),
         Kind.POSITION: Position(agrees_to=RulingOutcome.JOINT),
         Kind.CLEAR_DANGER: ClearDanger(mark_digest=mark),
         Kind.GRANT_EXTENSION: GrantExtension(request_digest=b"\0" * 32, granted=False),

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exchange.acts import MOVING_KINDS, Kind, RulingOutcome
+from exchange.acts import MOVING_KINDS, Act, ClearDanger, Kind, Progress, RulingOutcome
 from exchange.errors import PredecessorUnknown
 from exchange.lifecycle import answers, may_close, ticket_answers
 from exchange.states import NOTES, TABLE
@@ -270,7 +270,19 @@ class City:
         kinds = NOTE_KINDS if choice % 11 < 4 or not moves else moves
         kind = kinds[choice // 11 % len(kinds)]
         outcome = RULINGS[choice // 997 % 3] if kind is Kind.RULE else None
-        return self.speak(reply(kind, handoff, author, outcome=outcome, number=len(self.said)))
+        what = self.about_danger(kind, sorted(handoff.danger_marks), choice // 997)
+        number = len(self.said)
+        return self.speak(reply(kind, handoff, author, outcome=outcome, act=what, number=number))
+
+    @staticmethod
+    def about_danger(kind: Kind, marks: list[bytes], choice: int) -> Act | None:
+        """Return a statement of the disposal of some *marks*, or the clearing of one of them."""
+        if kind is Kind.PROGRESS:
+            some = tuple(mark for place, mark in enumerate(marks[:16]) if choice >> place & 1)
+            return Progress(mark_digests=some)
+        if kind is Kind.CLEAR_DANGER and marks:
+            return ClearDanger(mark_digest=marks[choice % len(marks)])
+        return None
 
     def arrive(self, code: str, choice: int) -> None:
         """Let one message that is under way arrive, perhaps too early."""
@@ -355,6 +367,7 @@ def test_any_history_is_answered_for_and_any_order_of_learning_converges(
 def test_long_histories_reach_every_row_and_note_and_converge() -> None:
     """Deeper than shrinking examples go; together they say everything that can be said."""
     said: set[tuple[Kind, object]] = set()
+    stated = cleared = waiting = 0
     for seed in range(40):
         dice = random.Random(seed)
         steps = [
@@ -366,8 +379,13 @@ def test_long_histories_reach_every_row_and_note_and_converge() -> None:
             for n in range(220)
         ]
         city = City()
-        live(city, steps, seed)
+        for known in live(city, steps, seed).values():
+            stated += bool(known.danger_disposed)
+            cleared += bool(known.danger_cleared)
+            waiting += bool(known.danger_disposed and known.danger_unattended)
         said |= {(m.kind, getattr(m.act, "outcome", None)) for m in city.said}
+    assert stated > waiting > 0, "a mark that was stated while another still waits"
+    assert cleared
     rulings = {(Kind.RULE, outcome) for outcome in RULINGS}
     assert said == rulings | {(k, None) for k in {*MOVES, *NOTE_KINDS, Kind.OFFER} - {Kind.RULE}}
 
@@ -433,6 +451,18 @@ def crossing() -> City:
     return city
 
 
+def dangers() -> City:
+    """Danger marked, stated, marked anew; the first is cleared, then the second stated as well."""
+    city = City()
+    one = begun(COUNTY, POLICE, city, 1)
+    for author in (COUNTY, POLICE):
+        tell(city, Kind.MARK_DANGER, author, one)
+        (mark,) = city.copies[POLICE].handoffs[one].danger_unattended
+        tell(city, Kind.PROGRESS, POLICE, one, act=Progress(mark_digests=(mark,)))
+    tell(city, Kind.CLEAR_DANGER, COUNTY, one)
+    return city
+
+
 def test_a_late_return_after_an_early_done_joint_duty_is_answered_for() -> None:
     """Were both duties one, the county's would be closed already and nobody would answer."""
     city = joint_then_returned()
@@ -458,7 +488,7 @@ def test_a_relay_gives_no_result_before_what_it_handed_on_is_done() -> None:
     assert city.speak(reply(Kind.RESULT, police.handoffs[one], POLICE))
 
 
-@pytest.mark.parametrize("story", [joint_then_returned, relayed, crossing])
+@pytest.mark.parametrize("story", [joint_then_returned, relayed, crossing, dangers])
 def test_every_order_of_learning_a_history_gives_the_same_hand_offs(
     story: Callable[[], City],
 ) -> None:

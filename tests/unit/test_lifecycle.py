@@ -339,13 +339,49 @@ def test_danger_holds_until_every_mark_is_cleared() -> None:
 
 
 def test_a_disposal_is_stated_by_the_receiver_alone() -> None:
-    """R31: the receiver's statement or result counts, the sender's does not."""
+    """R31: the receiver's statement counts; the sender's does not, nor does a result."""
     handoff = in_state(State.TAKEN)
-    stated = Progress(states_disposal=True)
-    for author, expected in [(SENDER, False), (RECEIVER, True)]:
+    (mark,) = handoff.danger_marks
+    stated = Progress(mark_digests=(mark,))
+    for author, expected in [(SENDER, frozenset()), (RECEIVER, frozenset({mark}))]:
         after = accepted(advance(handoff, reply(Kind.PROGRESS, handoff, author, act=stated)))
-        assert after.disposal_stated is expected
-    assert accepted(advance(handoff, reply(Kind.RESULT, handoff, RECEIVER))).disposal_stated
+        assert after.danger_disposed == expected
+        assert after.danger, "it is stated, not over"
+    after = accepted(advance(handoff, reply(Kind.RESULT, handoff, RECEIVER)))
+    assert after.danger_unattended == {mark}
+
+
+def test_a_danger_marked_after_a_statement_needs_another() -> None:
+    """R31: a statement is of the marks it names, never of what came later."""
+    handoff = in_state(State.TAKEN)
+    (old,) = handoff.danger_marks
+    stated = accepted(
+        advance(
+            handoff,
+            reply(Kind.PROGRESS, handoff, RECEIVER, act=Progress(mark_digests=(old,))),
+        )
+    )
+    assert not stated.danger_unattended
+    marked = accepted(advance(stated, mark := reply(Kind.MARK_DANGER, stated, SENDER)))
+    assert marked.danger_unattended == {mark.digest}
+    both = reply(
+        Kind.PROGRESS, marked, RECEIVER, act=Progress(mark_digests=(old, mark.digest)), number=2
+    )
+    assert not accepted(advance(marked, both)).danger_unattended
+
+
+def test_only_marks_of_the_hand_off_are_disposed_of() -> None:
+    """The first bridge refuses a digest that is no mark there; a copy that learns late does not."""
+    handoff = in_state(State.TAKEN)
+    (mark,) = handoff.danger_marks
+    act = Progress(mark_digests=(mark, b"?" * 32))
+    message = reply(Kind.PROGRESS, handoff, RECEIVER, act=act)
+    answer = advance(handoff, message)
+    assert isinstance(answer, Refusal)
+    assert answer.code is RefusalCode.WRONG_STATE
+    found = [(v.field, v.rule) for v in answer.violations]
+    assert found == [("header.progress.mark_digests[1]", "known_mark")]
+    assert accepted(advance(handoff, message, first=False)).danger_disposed == {mark, b"?" * 32}
 
 
 # -- opening

@@ -12,6 +12,7 @@ from exchange.acts import (
     PLAIN,
     Act,
     Classification,
+    ClearDanger,
     Evaluate,
     Group,
     Kind,
@@ -462,13 +463,59 @@ def test_in_danger_110_states_its_disposal_before_it_is_relieved(profile: str) -
     for kind, author, act in relieving:
         for changes, code in [
             ({}, RefusalCode.DANGER_PRESENT),
-            ({"disposal_stated": True}, None),
+            ({"danger_disposed": frozenset({offered[0].digest})}, None),
             ({"danger_cleared": frozenset({offered[0].digest})}, None),
         ]:
             spoken = on_handoff(offered, kind, author, act=act, groups=said, **changes)  # type: ignore[arg-type]
             assert code_of(spoken) is code, (kind, changes)
     assert code_of(on_handoff(offered, Kind.RULE, CITY_12345, act=joint, positions=agreed)) is None
     assert code_of(on_handoff(offered, Kind.TAKE, CITY_110)) is None
+
+
+def test_each_danger_waits_for_its_own_statement() -> None:
+    """R31: a statement lifts what it names; a mark that came after it bars again."""
+    offered = to_110("changzhi", danger=True)
+    first, second = offered[0].digest, digest_of("second mark")
+    back = Return(ground=1)
+    said = (Group.GROUNDS, Group.MEASURES)
+    both = {"danger_marks": frozenset({first, second})}
+    for disposed, cleared, code in [
+        ((), (), RefusalCode.DANGER_PRESENT),
+        ((first,), (), RefusalCode.DANGER_PRESENT),
+        ((first,), (first,), RefusalCode.DANGER_PRESENT),
+        ((first,), (second,), None),
+        ((first, second), (), None),
+        ((), (first, second), None),
+    ]:
+        known = both | {
+            "danger_disposed": frozenset(disposed),
+            "danger_cleared": frozenset(cleared),
+        }
+        spoken = on_handoff(offered, Kind.RETURN, CITY_110, act=back, groups=said, **known)  # type: ignore[arg-type]
+        assert code_of(spoken) is code, (disposed, cleared)
+
+
+def test_the_sender_clears_only_what_110_has_disposed_of() -> None:
+    """R31: over the head of 110 no danger is over; each clearing is judged by its own mark."""
+    offered = to_110("changzhi", danger=True)
+    first, second = offered[0].digest, digest_of("second mark")
+    marks, disposed = frozenset({first, second}), frozenset({first})
+    for author, mark, code in [
+        (CITY_12345, first, None),
+        (CITY_12345, second, RefusalCode.DANGER_PRESENT),
+        (CITY_110, second, None),
+    ]:
+        act = ClearDanger(mark_digest=mark)
+        spoken = on_handoff(
+            offered,
+            Kind.CLEAR_DANGER,
+            author,
+            act=act,
+            groups=(Group.DISPOSAL,),
+            danger_marks=marks,
+            danger_disposed=disposed,
+        )
+        assert code_of(spoken) is code, (author, mark)
 
 
 def test_danger_binds_110_not_the_hotline() -> None:

@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from exchange._proto.v1 import common_pb2 as hotline_dot_exchange_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ehotline/exchange/v1/acts.proto\x12\x13hotline.exchange.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a hotline/exchange/v1/common.proto\"\x8b\x03\n\nOpenTicket\x12\x39\n\x04kind\x18\x01 \x01(\x0e\x32\x1f.hotline.exchange.v1.TicketKindB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x37\n\x06region\x18\x02 \x01(\tB\'\xbaH$r\"2 ^[0-9]{6}([0-9]{3}([0-9]{3})?)?$\x12\x17\n\x06matter\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18 \x12\"\n\x11\x63\x61talogue_edition\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x44\n\x0e\x66irst_receiver\x18\x05 \x01(\tB,\xbaH)r\'2%^([0-9]{6}[0-9A-Z]{6}|[0-9A-Z]{18})?$\x12 \n\x0f\x63ites_ticket_id\x18\x06 \x01(\tB\x07\xbaH\x04r\x02\x18$\x12\x32\n\x05level\x18\x07 \x01(\x0e\x32#.hotline.exchange.v1.EmergencyLevel\x12\x30\n\x0creceive_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"?\n\x0b\x43loseTicket\x12\x30\n\x07outcome\x18\x01 \x01(\x0b\x32\x1f.hotline.exchange.v1.CodedValue\"\xf9\x03\n\x05Offer\x12.\n\x04\x66orm\x18\x01 \x01(\x0e\x32 .hotline.exchange.v1.HandoffForm\x12\x17\n\x06matter\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18 \x12$\n\x11\x63\x61talogue_edition\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x1a\n\x07profile\x18\x04 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\"\n\x0fprofile_edition\x18\x05 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x1a\n\tonward_of\x18\x06 \x01(\tB\x07\xbaH\x04r\x02\x18$\x12!\n\x10\x63ites_handoff_id\x18\x07 \x01(\tB\x07\xbaH\x04r\x02\x18$\x12\x0e\n\x06\x64\x61nger\x18\x08 \x01(\x08\x12\x13\n\x0b\x63\x61se_opened\x18\t \x01(\x08\x12\x32\n\x05level\x18\n \x01(\x0e\x32#.hotline.exchange.v1.EmergencyLevel\x12\x31\n\rtake_due_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0fresult_due_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x19prior_disposal_message_id\x18\r \x01(\tB\x07\xbaH\x04r\x02\x18$\x12\x15\n\rparallel_duty\x18\x0e \x01(\x08\"%\n\x04Take\x12\x1d\n\x0clocal_number\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\x8c\x01\n\x06Return\x12;\n\x06ground\x18\x01 \x01(\x0e\x32!.hotline.exchange.v1.ReturnGroundB\x08\xbaH\x05\x82\x01\x02 \x00\x12\x45\n\x0fsuggested_owner\x18\x02 \x01(\tB,\xbaH)r\'2%^([0-9]{6}[0-9A-Z]{6}|[0-9A-Z]{18})?$\"\x07\n\x05\x41gree\"\x08\n\x06Refuse\"\x9e\x01\n\x04Rule\x12?\n\x07outcome\x18\x01 \x01(\x0e\x32\".hotline.exchange.v1.RulingOutcomeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12 \n\x0fposition_digest\x18\x02 \x01(\x0c\x42\x07\xbaH\x04z\x02\x18 \x12\x33\n\ndecided_by\x18\x03 \x01(\x0b\x32\x1f.hotline.exchange.v1.CodedValue\"y\n\x06Result\x12=\n\nsettlement\x18\x01 \x01(\x0e\x32\x1f.hotline.exchange.v1.SettlementB\x08\xbaH\x05\x82\x01\x02 \x00\x12\x30\n\x07outcome\x18\x02 \x01(\x0b\x32\x1f.hotline.exchange.v1.CodedValue\"\x08\n\x06Reopen\"\x07\n\x05\x43lose\",\n\x07Release\x12!\n\x10take_over_digest\x18\x01 \x01(\x0c\x42\x07\xbaH\x04z\x02h \"N\n\x08Progress\x12)\n\x05phase\x18\x01 \x01(\x0e\x32\x1a.hotline.exchange.v1.Phase\x12\x17\n\x0fstates_disposal\x18\x02 \x01(\x08\"M\n\x08Position\x12\x41\n\tagrees_to\x18\x01 \x01(\x0e\x32\".hotline.exchange.v1.RulingOutcomeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\"\x0c\n\nSupplement\"p\n\tSupervise\x12\x34\n\x08\x64ue_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\x12-\n\x04\x66orm\x18\x02 \x01(\x0b\x32\x1f.hotline.exchange.v1.CodedValue\"\x7f\n\x05Visit\x12\x41\n\x0csatisfaction\x18\x01 \x01(\x0e\x32!.hotline.exchange.v1.SatisfactionB\x08\xbaH\x05\x82\x01\x02 \x00\x12\x33\n\nsettlement\x18\x02 \x01(\x0e\x32\x1f.hotline.exchange.v1.Settlement\"Y\n\x08\x45valuate\x12/\n\x06rating\x18\x01 \x01(\x0b\x32\x1f.hotline.exchange.v1.CodedValue\x12\x1c\n\x0b\x61ssessed_by\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18\x12\"3\n\x04\x43\x61ll\x12+\n\x04mode\x18\x01 \x01(\x0e\x32\x1d.hotline.exchange.v1.CallMode\"?\n\x08TakeOver\x12\x33\n\x06reason\x18\x01 \x01(\x0e\x32#.hotline.exchange.v1.TakeOverReason\"L\n\x10RequestExtension\x12\x38\n\x0cnew_due_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\"t\n\x0eGrantExtension\x12\x1f\n\x0erequest_digest\x18\x01 \x01(\x0c\x42\x07\xbaH\x04z\x02h \x12\x0f\n\x07granted\x18\x02 \x01(\x08\x12\x30\n\x0cnew_due_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x0c\n\nMarkDanger\"+\n\x0b\x43learDanger\x12\x1c\n\x0bmark_digest\x18\x01 \x01(\x0c\x42\x07\xbaH\x04z\x02h \"I\n\tEmergency\x12<\n\x05level\x18\x01 \x01(\x0e\x32#.hotline.exchange.v1.EmergencyLevelB\x08\xbaH\x05\x82\x01\x02 \x00*d\n\nTicketKind\x12\x1b\n\x17TICKET_KIND_UNSPECIFIED\x10\x00\x12\x1a\n\x16TICKET_KIND_WORK_ORDER\x10\x01\x12\x1d\n\x19TICKET_KIND_POLICE_TICKET\x10\x02*\xb1\x01\n\x0bHandoffForm\x12\x1c\n\x18HANDOFF_FORM_UNSPECIFIED\x10\x00\x12\x19\n\x15HANDOFF_FORM_TRANSFER\x10\x01\x12\x16\n\x12HANDOFF_FORM_JOINT\x10\x02\x12\x1b\n\x17HANDOFF_FORM_ESCALATION\x10\x03\x12\x15\n\x11HANDOFF_FORM_LEAD\x10\x04\x12\x1d\n\x19HANDOFF_FORM_NOTIFICATION\x10\x05*\x96\x02\n\x0cReturnGround\x12\x1d\n\x19RETURN_GROUND_UNSPECIFIED\x10\x00\x12\x1e\n\x1aRETURN_GROUND_NOT_MY_SCOPE\x10\x01\x12\x1e\n\x1aRETURN_GROUND_WRONG_REGION\x10\x02\x12*\n&RETURN_GROUND_INSUFFICIENT_INFORMATION\x10\x03\x12\x1b\n\x17RETURN_GROUND_DUPLICATE\x10\x04\x12$\n RETURN_GROUND_OUT_OF_BOTH_SCOPES\x10\x05\x12\x1f\n\x1bRETURN_GROUND_LEGAL_CHANNEL\x10\x06\x12\x17\n\x13RETURN_GROUND_OTHER\x10\x07*\x8e\x01\n\rRulingOutcome\x12\x1e\n\x1aRULING_OUTCOME_UNSPECIFIED\x10\x00\x12 \n\x1cRULING_OUTCOME_HANDLER_KEEPS\x10\x01\x12\x18\n\x14RULING_OUTCOME_JOINT\x10\x02\x12!\n\x1dRULING_OUTCOME_FIRST_RECEIVER\x10\x03*\x8d\x01\n\nSettlement\x12\x1a\n\x16SETTLEMENT_UNSPECIFIED\x10\x00\x12\x16\n\x12SETTLEMENT_SETTLED\x10\x01\x12\x15\n\x11SETTLEMENT_PARTLY\x10\x02\x12\x1a\n\x16SETTLEMENT_NOT_SETTLED\x10\x03\x12\x18\n\x14SETTLEMENT_EXPLAINED\x10\x04*\xa0\x01\n\x05Phase\x12\x15\n\x11PHASE_UNSPECIFIED\x10\x00\x12\x12\n\x0ePHASE_ACCEPTED\x10\x01\x12\x14\n\x10PHASE_DISPATCHED\x10\x02\x12\x12\n\x0ePHASE_ON_SCENE\x10\x03\x12\x15\n\x11PHASE_IN_PROGRESS\x10\x04\x12\x18\n\x14PHASE_FIRST_DISPOSAL\x10\x05\x12\x11\n\rPHASE_REPLIED\x10\x06*\x9c\x01\n\x0cSatisfaction\x12\x1c\n\x18SATISFACTION_UNSPECIFIED\x10\x00\x12\x1a\n\x16SATISFACTION_SATISFIED\x10\x01\x12\x18\n\x14SATISFACTION_NEUTRAL\x10\x02\x12\x1c\n\x18SATISFACTION_UNSATISFIED\x10\x03\x12\x1a\n\x16SATISFACTION_UNREACHED\x10\x04*\x94\x01\n\x08\x43\x61llMode\x12\x19\n\x15\x43\x41LL_MODE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43\x41LL_MODE_ONE_CLICK\x10\x01\x12\x19\n\x15\x43\x41LL_MODE_THREE_PARTY\x10\x02\x12\x1c\n\x18\x43\x41LL_MODE_DEDICATED_SEAT\x10\x03\x12\x1b\n\x17\x43\x41LL_MODE_GUIDED_REDIAL\x10\x04*\x95\x01\n\x0eTakeOverReason\x12 \n\x1cTAKE_OVER_REASON_UNSPECIFIED\x10\x00\x12 \n\x1cTAKE_OVER_REASON_SILENT_PEER\x10\x01\x12\x1e\n\x1aTAKE_OVER_REASON_WITHDRAWN\x10\x02\x12\x1f\n\x1bTAKE_OVER_REASON_OWN_MATTER\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ehotline/exchange/v1/acts.proto\x12\x13hotline.exchange.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a hotline/exchange/v1/common.proto\"\x8b\x03\n\nOpenTicket\x12\x39\n\x04kind\x18\x01 \x01(\x0e\x32\x1f.hotline.exchange.v1.TicketKindB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x37\n\x06region\x18\x02 \x01(\tB\'\xbaH$r\"2 ^[0-9]{6}([0-9]{3}([0-9]{3})?)?$\x12\x17\n\x06matter\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18 \x12\"\n\x11\x63\x61talogue_edition\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x44\n\x0e\x66irst_receiver\x18\x05 \x01(\tB,\xbaH)r\'2%^([0-9]{6}[0-9A-Z]{6}|[0-9A-Z]{18})?$\x12 \n\x0f\x63ites_ticket_id\x18\x06 \x01(\tB\x07\xbaH\x04r\x02\x18$\x12\x32\n\x05level\x18\x07 \x01(\x0e\x32#.hotline.exchange.v1.EmergencyLevel\x12\x30\n\x0creceive_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"?\n\x0b\x43loseTicket\x12\x30\n\x07outcome\x18\x01 \x01(\x0b\x32\x1f.hotline.exchange.v1.CodedValue\"\xf9\x03\n\x05Offer\x12.\n\x04\x66orm\x18\x01 \x01(\x0e\x32 .hotline.exchange.v1.HandoffForm\x12\x17\n\x06matter\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18 \x12$\n\x11\x63\x61talogue_edition\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x1a\n\x07profile\x18\x04 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\"\n\x0fprofile_edition\x18\x05 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x1a\n\tonward_of\x18\x06 \x01(\tB\x07\xbaH\x04r\x02\x18$\x12!\n\x10\x63ites_handoff_id\x18\x07 \x01(\tB\x07\xbaH\x04r\x02\x18$\x12\x0e\n\x06\x64\x61nger\x18\x08 \x01(\x08\x12\x13\n\x0b\x63\x61se_opened\x18\t \x01(\x08\x12\x32\n\x05level\x18\n \x01(\x0e\x32#.hotline.exchange.v1.EmergencyLevel\x12\x31\n\rtake_due_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0fresult_due_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x19prior_disposal_message_id\x18\r \x01(\tB\x07\xbaH\x04r\x02\x18$\x12\x15\n\rparallel_duty\x18\x0e \x01(\x08\"%\n\x04Take\x12\x1d\n\x0clocal_number\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\x8c\x01\n\x06Return\x12;\n\x06ground\x18\x01 \x01(\x0e\x32!.hotline.exchange.v1.ReturnGroundB\x08\xbaH\x05\x82\x01\x02 \x00\x12\x45\n\x0fsuggested_owner\x18\x02 \x01(\tB,\xbaH)r\'2%^([0-9]{6}[0-9A-Z]{6}|[0-9A-Z]{18})?$\"\x07\n\x05\x41gree\"\x08\n\x06Refuse\"\x9e\x01\n\x04Rule\x12?\n\x07outcome\x18\x01 \x01(\x0e\x32\".hotline.exchange.v1.RulingOutcomeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12 \n\x0fposition_digest\x18\x02 \x01(\x0c\x42\x07\xbaH\x04z\x02\x18 \x12\x33\n\ndecided_by\x18\x03 \x01(\x0b\x32\x1f.hotline.exchange.v1.CodedValue\"y\n\x06Result\x12=\n\nsettlement\x18\x01 \x01(\x0e\x32\x1f.hotline.exchange.v1.SettlementB\x08\xbaH\x05\x82\x01\x02 \x00\x12\x30\n\x07outcome\x18\x02 \x01(\x0b\x32\x1f.hotline.exchange.v1.CodedValue\"\x08\n\x06Reopen\"\x07\n\x05\x43lose\",\n\x07Release\x12!\n\x10take_over_digest\x18\x01 \x01(\x0c\x42\x07\xbaH\x04z\x02h \"r\n\x08Progress\x12)\n\x05phase\x18\x01 \x01(\x0e\x32\x1a.hotline.exchange.v1.Phase\x12$\n\x0cmark_digests\x18\x03 \x03(\x0c\x42\x0e\xbaH\x0b\x92\x01\x08\x10\x10\"\x04z\x02h J\x04\x08\x02\x10\x03R\x0fstates_disposal\"M\n\x08Position\x12\x41\n\tagrees_to\x18\x01 \x01(\x0e\x32\".hotline.exchange.v1.RulingOutcomeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\"\x0c\n\nSupplement\"p\n\tSupervise\x12\x34\n\x08\x64ue_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\x12-\n\x04\x66orm\x18\x02 \x01(\x0b\x32\x1f.hotline.exchange.v1.CodedValue\"\x7f\n\x05Visit\x12\x41\n\x0csatisfaction\x18\x01 \x01(\x0e\x32!.hotline.exchange.v1.SatisfactionB\x08\xbaH\x05\x82\x01\x02 \x00\x12\x33\n\nsettlement\x18\x02 \x01(\x0e\x32\x1f.hotline.exchange.v1.Settlement\"Y\n\x08\x45valuate\x12/\n\x06rating\x18\x01 \x01(\x0b\x32\x1f.hotline.exchange.v1.CodedValue\x12\x1c\n\x0b\x61ssessed_by\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18\x12\"3\n\x04\x43\x61ll\x12+\n\x04mode\x18\x01 \x01(\x0e\x32\x1d.hotline.exchange.v1.CallMode\"?\n\x08TakeOver\x12\x33\n\x06reason\x18\x01 \x01(\x0e\x32#.hotline.exchange.v1.TakeOverReason\"L\n\x10RequestExtension\x12\x38\n\x0cnew_due_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\"t\n\x0eGrantExtension\x12\x1f\n\x0erequest_digest\x18\x01 \x01(\x0c\x42\x07\xbaH\x04z\x02h \x12\x0f\n\x07granted\x18\x02 \x01(\x08\x12\x30\n\x0cnew_due_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x0c\n\nMarkDanger\"+\n\x0b\x43learDanger\x12\x1c\n\x0bmark_digest\x18\x01 \x01(\x0c\x42\x07\xbaH\x04z\x02h \"I\n\tEmergency\x12<\n\x05level\x18\x01 \x01(\x0e\x32#.hotline.exchange.v1.EmergencyLevelB\x08\xbaH\x05\x82\x01\x02 \x00*d\n\nTicketKind\x12\x1b\n\x17TICKET_KIND_UNSPECIFIED\x10\x00\x12\x1a\n\x16TICKET_KIND_WORK_ORDER\x10\x01\x12\x1d\n\x19TICKET_KIND_POLICE_TICKET\x10\x02*\xb1\x01\n\x0bHandoffForm\x12\x1c\n\x18HANDOFF_FORM_UNSPECIFIED\x10\x00\x12\x19\n\x15HANDOFF_FORM_TRANSFER\x10\x01\x12\x16\n\x12HANDOFF_FORM_JOINT\x10\x02\x12\x1b\n\x17HANDOFF_FORM_ESCALATION\x10\x03\x12\x15\n\x11HANDOFF_FORM_LEAD\x10\x04\x12\x1d\n\x19HANDOFF_FORM_NOTIFICATION\x10\x05*\x96\x02\n\x0cReturnGround\x12\x1d\n\x19RETURN_GROUND_UNSPECIFIED\x10\x00\x12\x1e\n\x1aRETURN_GROUND_NOT_MY_SCOPE\x10\x01\x12\x1e\n\x1aRETURN_GROUND_WRONG_REGION\x10\x02\x12*\n&RETURN_GROUND_INSUFFICIENT_INFORMATION\x10\x03\x12\x1b\n\x17RETURN_GROUND_DUPLICATE\x10\x04\x12$\n RETURN_GROUND_OUT_OF_BOTH_SCOPES\x10\x05\x12\x1f\n\x1bRETURN_GROUND_LEGAL_CHANNEL\x10\x06\x12\x17\n\x13RETURN_GROUND_OTHER\x10\x07*\x8e\x01\n\rRulingOutcome\x12\x1e\n\x1aRULING_OUTCOME_UNSPECIFIED\x10\x00\x12 \n\x1cRULING_OUTCOME_HANDLER_KEEPS\x10\x01\x12\x18\n\x14RULING_OUTCOME_JOINT\x10\x02\x12!\n\x1dRULING_OUTCOME_FIRST_RECEIVER\x10\x03*\x8d\x01\n\nSettlement\x12\x1a\n\x16SETTLEMENT_UNSPECIFIED\x10\x00\x12\x16\n\x12SETTLEMENT_SETTLED\x10\x01\x12\x15\n\x11SETTLEMENT_PARTLY\x10\x02\x12\x1a\n\x16SETTLEMENT_NOT_SETTLED\x10\x03\x12\x18\n\x14SETTLEMENT_EXPLAINED\x10\x04*\xa0\x01\n\x05Phase\x12\x15\n\x11PHASE_UNSPECIFIED\x10\x00\x12\x12\n\x0ePHASE_ACCEPTED\x10\x01\x12\x14\n\x10PHASE_DISPATCHED\x10\x02\x12\x12\n\x0ePHASE_ON_SCENE\x10\x03\x12\x15\n\x11PHASE_IN_PROGRESS\x10\x04\x12\x18\n\x14PHASE_FIRST_DISPOSAL\x10\x05\x12\x11\n\rPHASE_REPLIED\x10\x06*\x9c\x01\n\x0cSatisfaction\x12\x1c\n\x18SATISFACTION_UNSPECIFIED\x10\x00\x12\x1a\n\x16SATISFACTION_SATISFIED\x10\x01\x12\x18\n\x14SATISFACTION_NEUTRAL\x10\x02\x12\x1c\n\x18SATISFACTION_UNSATISFIED\x10\x03\x12\x1a\n\x16SATISFACTION_UNREACHED\x10\x04*\x94\x01\n\x08\x43\x61llMode\x12\x19\n\x15\x43\x41LL_MODE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43\x41LL_MODE_ONE_CLICK\x10\x01\x12\x19\n\x15\x43\x41LL_MODE_THREE_PARTY\x10\x02\x12\x1c\n\x18\x43\x41LL_MODE_DEDICATED_SEAT\x10\x03\x12\x1b\n\x17\x43\x41LL_MODE_GUIDED_REDIAL\x10\x04*\x95\x01\n\x0eTakeOverReason\x12 \n\x1cTAKE_OVER_REASON_UNSPECIFIED\x10\x00\x12 \n\x1cTAKE_OVER_REASON_SILENT_PEER\x10\x01\x12\x1e\n\x1aTAKE_OVER_REASON_WITHDRAWN\x10\x02\x12\x1f\n\x1bTAKE_OVER_REASON_OWN_MATTER\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -74,6 +74,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESULT'].fields_by_name['settlement']._serialized_options = b'\272H\005\202\001\002 \000'
   _globals['_RELEASE'].fields_by_name['take_over_digest']._loaded_options = None
   _globals['_RELEASE'].fields_by_name['take_over_digest']._serialized_options = b'\272H\004z\002h '
+  _globals['_PROGRESS'].fields_by_name['mark_digests']._loaded_options = None
+  _globals['_PROGRESS'].fields_by_name['mark_digests']._serialized_options = b'\272H\013\222\001\010\020\020\"\004z\002h '
   _globals['_POSITION'].fields_by_name['agrees_to']._loaded_options = None
   _globals['_POSITION'].fields_by_name['agrees_to']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
   _globals['_SUPERVISE'].fields_by_name['due_time']._loaded_options = None
@@ -90,24 +92,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CLEARDANGER'].fields_by_name['mark_digest']._serialized_options = b'\272H\004z\002h '
   _globals['_EMERGENCY'].fields_by_name['level']._loaded_options = None
   _globals['_EMERGENCY'].fields_by_name['level']._serialized_options = b'\272H\005\202\001\002 \000'
-  _globals['_TICKETKIND']._serialized_start=2627
-  _globals['_TICKETKIND']._serialized_end=2727
-  _globals['_HANDOFFFORM']._serialized_start=2730
-  _globals['_HANDOFFFORM']._serialized_end=2907
-  _globals['_RETURNGROUND']._serialized_start=2910
-  _globals['_RETURNGROUND']._serialized_end=3188
-  _globals['_RULINGOUTCOME']._serialized_start=3191
-  _globals['_RULINGOUTCOME']._serialized_end=3333
-  _globals['_SETTLEMENT']._serialized_start=3336
-  _globals['_SETTLEMENT']._serialized_end=3477
-  _globals['_PHASE']._serialized_start=3480
-  _globals['_PHASE']._serialized_end=3640
-  _globals['_SATISFACTION']._serialized_start=3643
-  _globals['_SATISFACTION']._serialized_end=3799
-  _globals['_CALLMODE']._serialized_start=3802
-  _globals['_CALLMODE']._serialized_end=3950
-  _globals['_TAKEOVERREASON']._serialized_start=3953
-  _globals['_TAKEOVERREASON']._serialized_end=4102
+  _globals['_TICKETKIND']._serialized_start=2663
+  _globals['_TICKETKIND']._serialized_end=2763
+  _globals['_HANDOFFFORM']._serialized_start=2766
+  _globals['_HANDOFFFORM']._serialized_end=2943
+  _globals['_RETURNGROUND']._serialized_start=2946
+  _globals['_RETURNGROUND']._serialized_end=3224
+  _globals['_RULINGOUTCOME']._serialized_start=3227
+  _globals['_RULINGOUTCOME']._serialized_end=3369
+  _globals['_SETTLEMENT']._serialized_start=3372
+  _globals['_SETTLEMENT']._serialized_end=3513
+  _globals['_PHASE']._serialized_start=3516
+  _globals['_PHASE']._serialized_end=3676
+  _globals['_SATISFACTION']._serialized_start=3679
+  _globals['_SATISFACTION']._serialized_end=3835
+  _globals['_CALLMODE']._serialized_start=3838
+  _globals['_CALLMODE']._serialized_end=3986
+  _globals['_TAKEOVERREASON']._serialized_start=3989
+  _globals['_TAKEOVERREASON']._serialized_end=4138
   _globals['_OPENTICKET']._serialized_start=152
   _globals['_OPENTICKET']._serialized_end=547
   _globals['_CLOSETICKET']._serialized_start=549
@@ -133,29 +135,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RELEASE']._serialized_start=1626
   _globals['_RELEASE']._serialized_end=1670
   _globals['_PROGRESS']._serialized_start=1672
-  _globals['_PROGRESS']._serialized_end=1750
-  _globals['_POSITION']._serialized_start=1752
-  _globals['_POSITION']._serialized_end=1829
-  _globals['_SUPPLEMENT']._serialized_start=1831
-  _globals['_SUPPLEMENT']._serialized_end=1843
-  _globals['_SUPERVISE']._serialized_start=1845
-  _globals['_SUPERVISE']._serialized_end=1957
-  _globals['_VISIT']._serialized_start=1959
-  _globals['_VISIT']._serialized_end=2086
-  _globals['_EVALUATE']._serialized_start=2088
-  _globals['_EVALUATE']._serialized_end=2177
-  _globals['_CALL']._serialized_start=2179
-  _globals['_CALL']._serialized_end=2230
-  _globals['_TAKEOVER']._serialized_start=2232
-  _globals['_TAKEOVER']._serialized_end=2295
-  _globals['_REQUESTEXTENSION']._serialized_start=2297
-  _globals['_REQUESTEXTENSION']._serialized_end=2373
-  _globals['_GRANTEXTENSION']._serialized_start=2375
-  _globals['_GRANTEXTENSION']._serialized_end=2491
-  _globals['_MARKDANGER']._serialized_start=2493
-  _globals['_MARKDANGER']._serialized_end=2505
-  _globals['_CLEARDANGER']._serialized_start=2507
-  _globals['_CLEARDANGER']._serialized_end=2550
-  _globals['_EMERGENCY']._serialized_start=2552
-  _globals['_EMERGENCY']._serialized_end=2625
+  _globals['_PROGRESS']._serialized_end=1786
+  _globals['_POSITION']._serialized_start=1788
+  _globals['_POSITION']._serialized_end=1865
+  _globals['_SUPPLEMENT']._serialized_start=1867
+  _globals['_SUPPLEMENT']._serialized_end=1879
+  _globals['_SUPERVISE']._serialized_start=1881
+  _globals['_SUPERVISE']._serialized_end=1993
+  _globals['_VISIT']._serialized_start=1995
+  _globals['_VISIT']._serialized_end=2122
+  _globals['_EVALUATE']._serialized_start=2124
+  _globals['_EVALUATE']._serialized_end=2213
+  _globals['_CALL']._serialized_start=2215
+  _globals['_CALL']._serialized_end=2266
+  _globals['_TAKEOVER']._serialized_start=2268
+  _globals['_TAKEOVER']._serialized_end=2331
+  _globals['_REQUESTEXTENSION']._serialized_start=2333
+  _globals['_REQUESTEXTENSION']._serialized_end=2409
+  _globals['_GRANTEXTENSION']._serialized_start=2411
+  _globals['_GRANTEXTENSION']._serialized_end=2527
+  _globals['_MARKDANGER']._serialized_start=2529
+  _globals['_MARKDANGER']._serialized_end=2541
+  _globals['_CLEARDANGER']._serialized_start=2543
+  _globals['_CLEARDANGER']._serialized_end=2586
+  _globals['_EMERGENCY']._serialized_start=2588
+  _globals['_EMERGENCY']._serialized_end=2661
 # @@protoc_insertion_point(module_scope)

@@ -7,9 +7,11 @@ Acts stand in the signed header, so they hold codes, times and references only. 
 numbers of persons travel in field groups.
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from exchange._proto.v1 import common_pb2 as _common_pb2
 import builtins as _builtins
@@ -687,20 +689,25 @@ class Progress(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     PHASE_FIELD_NUMBER: _builtins.int
-    STATES_DISPOSAL_FIELD_NUMBER: _builtins.int
+    MARK_DIGESTS_FIELD_NUMBER: _builtins.int
     phase: Global___Phase.ValueType
     """The phase reached."""
-    states_disposal: _builtins.bool
-    """Whether this states the disposal of a marked danger, which lifts the bar on a return (R31)."""
+    @_builtins.property
+    def mark_digests(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """The marks of danger whose disposal this states, each by the digest, 32 bytes, of the message that
+        marked it (a mark_danger note, or an offer with danger). Said by the receiver it lifts what these
+        marks, and no later ones, bar (R31); a digest that is no mark of this hand-off is refused.
+        """
+
     def __init__(
         self,
         *,
         phase: Global___Phase.ValueType = ...,
-        states_disposal: _builtins.bool = ...,
+        mark_digests: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["phase", b"phase", "states_disposal", b"states_disposal"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mark_digests", b"mark_digests", "phase", b"phase"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
