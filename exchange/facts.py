@@ -80,21 +80,19 @@ class Facts:
         act, handoff = message.act, context.handoff
         facts = cls(message, context)
         if isinstance(act, Offer):
-            facts.offer = facts.offering = act
+            facts.offering = offer = act
             sender, receiver = message.author, message.recipient
         elif handoff is not None:
-            facts.offer = handoff.offer
+            offer = handoff.offer
             sender, receiver = handoff.sender, handoff.receiver
         else:
             return facts
-        profile = context.site.profiles.get((facts.offer.profile, facts.offer.profile_edition))
+        facts.offer = offer
+        profile = context.site.profiles.get((offer.profile, offer.profile_edition))
         facts.profile = profile
-        if profile is not None and facts.offer.matter:
-            facts.item = profile.catalogue.get(facts.offer.matter)
-        register = context.site.register
-        facts.direction = Direction.between(
-            service_of(sender, register), service_of(receiver, register)
-        )
+        if profile is not None and offer.matter:
+            facts.item = profile.catalogue.get(offer.matter)
+        facts.direction = context.site.register.direction(sender, receiver)
         return facts
 
     @property
@@ -121,7 +119,4 @@ class Facts:
 
 def service_of(code: str, register: Register) -> Service:
     """Return an organisation's service; where it is not registered, its code's form tells."""
-    known = register.get(code)
-    if known is not None:
-        return known.service
-    return Service.POLICE if len(code) == 12 else Service.HOTLINE
+    return register.service_of(code)

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from stdnum.cn import uscc
 
+from exchange.causes import cause
 from exchange.divisions import COUNTRY, Divisions, divisions, is_within
 from exchange.errors import DataError, NotFound
 from exchange.reading import Table
@@ -40,6 +41,9 @@ class Service(StrEnum):
     TRAFFIC = "122"
 
 
+#: How many pairs of organisations a register remembers the direction of.
+_REMEMBERED = 4096
+
 #: The services whose matters the hotline dispatches (12345 and its member units).
 HOTLINE_SERVICES = frozenset(
     {Service.HOTLINE, Service.GOVERNMENT, Service.DEPARTMENT, Service.UTILITY}
@@ -53,6 +57,9 @@ class Direction(Enum):
     POLICE_TO_HOTLINE = "110-12345"
     #: Within one side, or to and from 119, 120 and 122 (R41): no list of matters decides.
     WITHIN = "within"
+
+    # One object a member; the enum's own hash is a call into Python at every look into a table.
+    __hash__ = object.__hash__
 
     @classmethod
     def between(cls, sender: Service, receiver: Service) -> Direction:
@@ -138,6 +145,7 @@ class Register:
     ) -> None:
         self._by_code: dict[str, Organisation] = {o.code: o for o in organisations}
         self._divisions = table or divisions()
+        self._directions: dict[tuple[str, str], Direction] = {}
 
     def __len__(self) -> int:
         return len(self._by_code)
@@ -160,6 +168,23 @@ class Register:
                 ),
                 organisation=code,
             )
+        return found
+
+    def service_of(self, code: str) -> Service:
+        """Return an organisation's service; where it is not registered, its code's form tells."""
+        known = self._by_code.get(code)
+        if known is not None:
+            return known.service
+        return Service.POLICE if len(code) == 12 else Service.HOTLINE
+
+    def direction(self, sender: str, receiver: str) -> Direction:
+        """Return the direction of a hand-off from one organisation to another."""
+        found = self._directions.get((sender, receiver))
+        if found is None:
+            found = Direction.between(self.service_of(sender), self.service_of(receiver))
+            if len(self._directions) >= _REMEMBERED:
+                self._directions.clear()
+            self._directions[sender, receiver] = found
         return found
 
     def problem(self, code: str, on: date) -> Text | None:
@@ -256,8 +281,9 @@ def _csv_rows(path: Path) -> list[Table]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
+        why = cause(error)
         raise DataError(
-            Text(en=f"{path} cannot be read: {error}.", zh=f"无法读取 {path}：{error}。"),
+            Text(en=f"{path} cannot be read: {why.en}.", zh=f"无法读取 {path}：{why.zh}。"),
             file=str(path),
         ) from error
     reader = csv.DictReader(io.StringIO(text, newline=""), restkey="beyond the last column")

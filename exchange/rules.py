@@ -62,6 +62,8 @@ def groups_present(facts: Facts) -> Refusal | None:
         missing = ["header.groups"]
     else:
         needed = GROUPS.get(kind, frozenset())
+        if needed <= facts.message.groups.keys():
+            return None
         missing = [f"groups.{g.name.lower()}" for g in sorted(needed) if facts.lacks(g)]
     if not missing:
         return None
@@ -177,8 +179,10 @@ def decide(
             raise PredecessorUnknown(AWAITED, handoff=message.handoff_id)
         outcome = advance(context.handoff, message, known=known, children=context.children)
     taken = _id_taken(message, outcome, exists)
+    if refusal is None and taken is None:
+        return outcome
     refusals = [r for r in (outcome, refusal, taken) if isinstance(r, Refusal)]
-    return min(refusals, key=attrgetter("code"), default=None) or outcome
+    return min(refusals, key=attrgetter("code"))
 
 
 def _id_taken(
@@ -213,7 +217,9 @@ def decide_ticket(message: Message, context: Context, *, exists: bool = False) -
         raise PredecessorUnknown(AWAITED, ticket=message.ticket_id)
     else:
         standing = may_close(context.ticket, context.handoffs, message.author)
-    return min((r for r in (refusal, standing) if r), key=attrgetter("code"), default=None)
+    if refusal is None or standing is None:
+        return refusal or standing
+    return min(refusal, standing, key=attrgetter("code"))
 
 
 def as_rows() -> list[tuple[str, str, str, str]]:

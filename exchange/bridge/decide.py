@@ -24,7 +24,7 @@ from datetime import datetime
 from exchange import lifecycle, rules
 from exchange.acts import GrantExtension, Kind, Offer, OpenTicket
 from exchange.bridge.authentic import authenticate
-from exchange.bridge.policy import Policy
+from exchange.bridge.policy import Dues, Policy
 from exchange.bridge.said import Sayings
 from exchange.envelope import Verifier
 from exchange.errors import (
@@ -100,9 +100,11 @@ class Working:
     openings: dict[str, str] = field(default_factory=dict)
     accepted: dict[str, tuple[bytes, int]] = field(default_factory=dict)
     sayings: Sayings = field(init=False)
+    dues: Dues = field(init=False)
 
     def __post_init__(self) -> None:
         self.sayings = Sayings(self.writer)
+        self.dues = Dues(self.policy.calendar, self.now)
 
     def load(self, work: Sequence[Pushed]) -> None:
         """Load what these messages are about, in as few statements as there are tables."""
@@ -251,13 +253,17 @@ class Working:
         change = rules.decide(message, context, exists=self.handoffs.__contains__)
         if isinstance(change, Refusal):
             return change
-        deliveries = [self._delivery(message, message.recipient, message.handoff_id)]
+        recipient, lane = message.recipient, message.handoff_id
+        delivery = self._delivery(message, recipient, lane)
         opening = self.openings.get(ticket.id)
-        if opening is not None and not self._knows_ticket(message.recipient, ticket, siblings):
-            # The receiver's lane begins with the ticket itself, so that each lane alone gives a
-            # whole copy of what its receiver has to do with.
-            deliveries.insert(0, replace(deliveries[0], message_id=opening))
-        return self._changed(message, ticket, change, tuple(deliveries))
+        if opening is None or self._knows_ticket(recipient, ticket, siblings):
+            return self._changed(message, ticket, change, (delivery,))
+        # The receiver's lane begins with the ticket itself, so that each lane alone gives a
+        # whole copy of what its receiver has to do with.
+        first = Delivery(
+            recipient=recipient, lane=lane, urgency=delivery.urgency, message_id=opening
+        )
+        return self._changed(message, ticket, change, (first, delivery))
 
     @staticmethod
     def _knows_ticket(organisation: str, ticket: Ticket, siblings: dict[str, Handoff]) -> bool:
@@ -335,7 +341,7 @@ class Working:
         stricter = _at_least(ticket, message)
         self.tickets[ticket.id] = stricter
         changed = [
-            self.policy.standing(one, ticket, message, self.standings.get(one.id), self.now)
+            self.policy.standing(one, ticket, message, self.standings.get(one.id), self.dues)
             for one in (handoff, change.opened)
             if one is not None
         ]

@@ -7,12 +7,12 @@ It decides nothing itself: it gathers what `exchange.rules` and `exchange.deadli
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from exchange import deadlines, lifecycle
 from exchange.acts import GrantExtension
-from exchange.facts import Site, service_of
+from exchange.facts import Site
 from exchange.organisations import Direction, Service
 from exchange.profile import Profile
 from exchange.provisions import DeadlineKind
@@ -28,6 +28,35 @@ _NEXT_STEP: dict[State, DeadlineKind] = {
     State.DISPUTED: DeadlineKind.RULING,
     State.RESOLVED: DeadlineKind.CLOSE,
 }
+
+
+@dataclass(slots=True)
+class Dues:
+    """When the next steps are due that count from one instant, a drain's; each found out once."""
+
+    calendar: Calendar
+    now: datetime
+    _found: dict[tuple[str, str, DeadlineKind, Direction, int, int], datetime | None] = field(
+        default_factory=dict
+    )
+
+    def of(
+        self, profile: Profile, kind: DeadlineKind, direction: Direction, urgency: int, level: int
+    ) -> datetime | None:
+        """Return by when *kind* is due by *profile*'s limits; None without one."""
+        key = (profile.name, profile.edition, kind, direction, urgency, level)
+        if key not in self._found:
+            due = deadlines.due(
+                profile,
+                self.calendar,
+                kind,
+                direction=direction,
+                urgency=urgency,
+                start=self.now,
+                level=level,
+            )
+            self._found[key] = None if due is None else due.at
+        return self._found[key]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,21 +81,19 @@ class Policy:
         ticket: Ticket,
         message: Message,
         before: Standing | None,
-        now: datetime,
+        dues: Dues,
     ) -> Standing:
         """Return *handoff* with who answers, who decides, what is due next and who assesses."""
-        register = self.site.register
-        direction = Direction.between(
-            service_of(handoff.sender, register), service_of(handoff.receiver, register)
-        )
-        profile = self.site.profiles.get((handoff.offer.profile, handoff.offer.profile_edition))
+        offer = handoff.offer
+        direction = self.site.register.direction(handoff.sender, handoff.receiver)
+        profile = self.site.profiles.get((offer.profile, offer.profile_edition))
         if before is not None and before.handoff.head == handoff.head:
             due = before.due
             act = message.act
             if isinstance(act, GrantExtension) and act.granted and act.new_due is not None:
                 due = act.new_due
         else:
-            due = self._due(handoff, ticket, profile, direction, now)
+            due = _due(handoff, ticket, profile, direction, dues)
         return Standing(
             handoff=handoff,
             answers=lifecycle.answers(handoff),
@@ -75,33 +102,21 @@ class Policy:
             assessed_by=_assessor(handoff, profile, direction),
         )
 
-    def _due(
-        self,
-        handoff: Handoff,
-        ticket: Ticket,
-        profile: Profile | None,
-        direction: Direction,
-        now: datetime,
-    ) -> datetime | None:
-        kind = _NEXT_STEP.get(handoff.state)
-        if kind is None:
-            return None
-        stated = {
-            State.OFFERED: handoff.offer.take_due,
-            State.TAKEN: handoff.offer.result_due,
-        }.get(handoff.state)
-        if stated is not None or profile is None:
-            return stated
-        due = deadlines.due(
-            profile,
-            self.calendar,
-            kind,
-            direction=direction,
-            urgency=int(ticket.urgency),
-            start=now,
-            level=handoff.offer.level,
-        )
-        return due.at if due is not None else None
+
+def _due(
+    handoff: Handoff, ticket: Ticket, profile: Profile | None, direction: Direction, dues: Dues
+) -> datetime | None:
+    kind = _NEXT_STEP.get(handoff.state)
+    if kind is None:
+        return None
+    stated: datetime | None = None
+    if handoff.state is State.OFFERED:
+        stated = handoff.offer.take_due
+    elif handoff.state is State.TAKEN:
+        stated = handoff.offer.result_due
+    if stated is not None or profile is None:
+        return stated
+    return dues.of(profile, kind, direction, int(ticket.urgency), handoff.offer.level)
 
 
 def _assessor(handoff: Handoff, profile: Profile | None, direction: Direction) -> str:

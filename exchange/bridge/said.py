@@ -18,6 +18,12 @@ class Said(NamedTuple):
     handoff_id: str
     author: str
 
+    @classmethod
+    def by(cls, message: Message) -> Said:
+        """Return what *message* says."""
+        kind = message.kind.value
+        return cls(message.id, message.digest, kind, message.handoff_id, message.author)
+
 
 @dataclass(slots=True)
 class Sayings:
@@ -30,14 +36,11 @@ class Sayings:
 
     writer: Writer
     _stored: dict[str, list[Said]] = field(default_factory=dict)
-    _new: dict[str, list[Said]] = field(default_factory=dict)
+    _new: dict[str, list[Message]] = field(default_factory=dict)
 
     def add(self, message: Message) -> None:
         """Take in a message that this drain accepted."""
-        said = Said(
-            message.id, message.digest, message.kind.value, message.handoff_id, message.author
-        )
-        self._new.setdefault(message.ticket_id, []).append(said)
+        self._new.setdefault(message.ticket_id, []).append(message)
 
     def by_digest(self, ticket_id: str, digest: bytes) -> Said | None:
         """Return the ticket's message with this digest, or None."""
@@ -54,4 +57,4 @@ class Sayings:
             stored = self._stored[ticket_id] = [
                 Said(one.id, one.digest, one.kind, one.handoff_id, one.author) for one in known
             ]
-        return stored + self._new.get(ticket_id, [])
+        return stored + [Said.by(message) for message in self._new.get(ticket_id, [])]
