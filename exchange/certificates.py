@@ -33,7 +33,8 @@ _MOST_CERTIFICATES = 4  # leaf, two intermediates, and a root that was sent alon
 
 _NAME = re.compile(
     r"spiffe://(?P<network>[a-z0-9.-]{3,253})/region/(?P<region>[0-9]{6}(?:[0-9]{3}){0,2})"
-    r"/org/(?P<organisation>[0-9]{12}|[0-9A-HJ-NPQRTUWXY]{18})"
+    r"/org/(?P<organisation>[0-9]{6}[0-9A-Z]{6}"
+    r"|[0-9A-HJ-NPQRTUWXY]{2}[0-9]{6}[0-9A-HJ-NPQRTUWXY]{10})"
     r"/(?P<role>gw|signer)/(?P<number>[1-9][0-9]{0,3})"
 )
 
@@ -215,6 +216,24 @@ def _vouches(
 def signer_organisation(leaf: x509.Certificate) -> str:
     """Return the organisation that a signer's certificate names; raises `RuleBroken`."""
     return _check_leaf(leaf, SIGNER)["organisation"]
+
+
+def named_organisation(chain: Sequence[bytes]) -> str:
+    """
+    Return the organisation that the leaf of *chain* (DER) names, whatever else it may be.
+
+    Empty where it cannot be read or names none; of its validity nothing is said.
+    """
+    try:
+        leaf = read_der(chain)[0]
+        names = _extension(leaf.extensions, x509.SubjectAlternativeName) or ()
+    except (RuleBroken, ValueError):
+        return ""
+    for name in names:
+        found = _NAME.fullmatch(str(name.value))
+        if found is not None:
+            return found["organisation"]
+    return ""
 
 
 def check_validity(not_before: datetime, not_after: datetime, at: datetime) -> None:

@@ -18,9 +18,17 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar, cast, get_type_hints
 
+from exchange.causes import cause
 from exchange.errors import ConfigurationError, DataError
 from exchange.reading import Table, nearest
 from exchange.text import Text
+
+#: The first thing that a newcomer meets: no configuration where one is looked for.
+NO_CONFIGURATION = Text(
+    en="There is no configuration {file}. Name yours with --config FILE, or once for all in the "
+    "environment variable EXCHANGE_CONFIG.",
+    zh="没有配置文件 {file}。请用 --config 指定，或在环境变量 EXCHANGE_CONFIG 中统一设置。",
+)
 
 PREFIX = "EXCHANGE_"
 #: Variables with our prefix that are no settings of the bridge.
@@ -210,8 +218,19 @@ def load_settings(path: Path, environment: Mapping[str, str] | None = None) -> S
     """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigurationError(NO_CONFIGURATION.fill(file=path), file=str(path)) from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigurationError(_UNREADABLE.fill(file=path, why=error), file=str(path)) from error
+        why = cause(error)
+        raise ConfigurationError(
+            Text(
+                en=_UNREADABLE.en.format(file=path, why=why.en),
+                zh=_UNREADABLE.zh.format(file=path, why=why.zh),
+            ),
+            file=str(path),
+        ) from error
+    if values.keys() >= _GATEWAYS and not _BRIDGES & values.keys():
+        raise ConfigurationError(_A_GATEWAYS.fill(file=path), file=str(path))
     try:
         _override(values, environment or {})
         folder = path.resolve().parent
@@ -237,8 +256,16 @@ def _shown(value: object) -> str:
 
 
 _UNREADABLE = Text(
-    en="The configuration {file} cannot be read: {why}. Check the path, and that it is TOML.",
-    zh="无法读取配置文件 {file}：{why}。请检查路径及 TOML 语法。",
+    en="The configuration {file} cannot be read: {why}.", zh="无法读取配置文件 {file}：{why}。"
+)
+#: Keys that only one kind of configuration has; each kind says so when it is taken for the other.
+_GATEWAYS = frozenset({"target", "organisation"})
+_BRIDGES = frozenset({"listen", "database", "origin", "log_key", "tls", "networks"})
+_A_GATEWAYS = Text(
+    en="{file} is a gateway's configuration (it has 'target' and 'organisation'); this command "
+    "needs a bridge's (with 'database', 'origin', [tls] and [networks]). Name that with --config.",
+    zh="{file} 是网关的配置（含 target、organisation）；本命令需要网桥的配置"
+    "（含 database、origin、[tls]、[networks]）。请用 --config 指定。",
 )
 _UNKNOWN_KEY = Text(en="this key is not known; {en}", zh="未定义的键；{zh}")
 _UNKNOWN_VARIABLE = Text(

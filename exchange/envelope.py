@@ -35,6 +35,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
     encode_dss_signature,
 )
 
+from exchange.causes import cause
 from exchange.errors import ConfigurationError, VerificationError
 from exchange.merkle import MAX_PATH, Frontier, NodeMemo, leaf_hash, root_from_path
 from exchange.text import Text
@@ -359,7 +360,7 @@ def read_file(path: Path, forbidden: int = 0) -> bytes:
             content = file.read()
     except OSError as error:
         raise _misconfigured(
-            f"{path} cannot be read: {error.strerror}.", f"无法读取 {path}：{error.strerror}。"
+            f"{path} cannot be read: {cause(error).en}.", f"无法读取 {path}：{cause(error).zh}。"
         ) from error
     if mode & forbidden:
         raise _misconfigured(

@@ -17,6 +17,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import TypeVar
 
+from exchange.causes import cause
 from exchange.errors import DataError
 from exchange.text import Text
 
@@ -37,6 +38,22 @@ def nearest(word: str, known: Iterable[str]) -> Text:
         return Text(en=f"did you mean '{close[0]}'?", zh=f"是否应为“{close[0]}”？")
     listed = ", ".join(choices[:12]) + (", …" if len(choices) > 12 else "")
     return Text(en=f"valid: {listed}", zh=f"可用：{listed}")
+
+
+_TYPES = {
+    str: Text(en="text in quotes", zh="引号括起的文本"),
+    int: Text(en="a whole number", zh="整数"),
+    float: Text(en="a number", zh="小数"),
+    bool: Text(en="true or false", zh="true 或 false"),
+    list: Text(en="a list in [ ]", zh="[ ] 列表"),
+    dict: Text(en="a table", zh="键值表"),
+    type(None): Text(en="nothing", zh="空值"),
+}
+
+
+def _type(kind: type) -> Text:
+    """Return how a file's author calls values of *kind*; of TOML and JSON the rest are times."""
+    return _TYPES.get(kind, Text(en="a date or time", zh="日期或时间"))
 
 
 class Table:
@@ -60,12 +77,10 @@ class Table:
         try:
             text = source.read_text(encoding="utf-8")
             values = json.loads(text) if name.endswith(".json") else tomllib.loads(text)
-        except (OSError, UnicodeDecodeError, ValueError) as error:
+        except (OSError, ValueError) as error:
+            why = cause(error)
             raise DataError(
-                Text(
-                    en=f"{name} cannot be read: {error}. Mend the file or name another.",
-                    zh=f"无法读取 {name}：{error}。请修正该文件或另行指定。",
-                ),
+                Text(en=f"{name} cannot be read: {why.en}.", zh=f"无法读取 {name}：{why.zh}。"),
                 file=name,
             ) from error
         if not isinstance(values, dict):
@@ -106,11 +121,12 @@ class Table:
             return default
         value = self._values[key]
         if type(value) is not kind:  # `True` is no integer here
-            expected, found = kind.__name__, type(value).__name__
+            expected, found = _type(kind), _type(type(value))
             raise self.fault(
                 key,
                 Text(
-                    en=f"expected {expected}, found {found}.", zh=f"应为 {expected}，实为 {found}。"
+                    en=f"expected {expected.en}, found {found.en}.",
+                    zh=f"应为{expected.zh}，实为{found.zh}。",
                 ),
             )
         return value

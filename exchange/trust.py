@@ -23,6 +23,7 @@ from cryptography.x509.verification import (
     Store,
 )
 
+from exchange.causes import cause
 from exchange.errors import ConfigurationError
 from exchange.text import Text
 
@@ -142,12 +143,10 @@ def _read_roots(network: str, path: Path) -> tuple[x509.Certificate, ...]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
+        why = cause(error)
         raise _wrong(
             path,
-            Text(
-                en="it cannot be read ({error}). Check the path, its rights, and that it is PEM.",
-                zh="无法读取（{error}）。请检查路径、权限，并确认是 PEM 文本。",
-            ).fill(error=error),
+            Text(en=f"it cannot be read: {why.en}.", zh=f"无法读取：{why.zh}。"),
         ) from error
     found = tuple(_blocks(path, lines))
     if not found:

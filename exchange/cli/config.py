@@ -88,6 +88,8 @@ def _settings(config: Path) -> Any:
     found = read_gateway(config)
     for one in fields(found):
         value = getattr(found, one.name)
+        if one.name == "file":
+            continue
         if one.name == "trust":
             value = ", ".join(f"{network} = {path}" for network, path in value.items())
         elif one.name == "log_verifiers":

@@ -28,19 +28,11 @@ import click
 
 from exchange.cli.grammar import option
 from exchange.errors import ConfigurationError, DataError
-from exchange.text import Text
 
 if TYPE_CHECKING:
     from exchange.client import ExchangeClient, GatewayFiles
-    from exchange.reading import Table
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-
-_UNKNOWN_KEY = Text(en="this key is not known; {en}", zh="未定义的键；{zh}")
-_GATEWAY_KEYS = (
-    "target", "organisation", "bridge_roots", "gateway_key", "gateway_chain", "signer_key",
-    "signer_chain", "trust", "log_verifiers",
-)  # fmt: skip
 
 #: Read where no ``--config`` and no ``EXCHANGE_CONFIG`` names another.
 USUAL = Path("exchange.toml")
@@ -57,35 +49,24 @@ def config_option(function: _F) -> _F:
 
 def is_gateway(config: Path) -> bool:
     """Return whether *config* is a gateway's configuration, not a bridge's."""
-    table = _table(config)
+    from exchange.config import NO_CONFIGURATION
+    from exchange.reading import Table
+
+    try:
+        table = Table.read(config)
+    except DataError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            text = NO_CONFIGURATION.fill(file=config)
+            raise ConfigurationError(text, file=str(config)) from error
+        raise ConfigurationError(error.text, **error.facts) from error
     return any(key in table for key in ("target", "gateway_key", "gateway_chain"))
 
 
 def read_gateway(config: Path) -> GatewayFiles:
     """Return the gateway's files; raises `ConfigurationError` naming the key at fault."""
-    from exchange.client import GatewayFiles
-    from exchange.reading import nearest
+    from exchange.client import read_gateway as read
 
-    table, folder = _table(config), config.resolve().parent
-    try:
-        for key in table:
-            if key not in _GATEWAY_KEYS:
-                hint = nearest(key, _GATEWAY_KEYS)
-                raise table.fault(key, _UNKNOWN_KEY.fill(en=hint.en, zh=hint.zh))
-        trust = table.table("trust")
-        return GatewayFiles(
-            target=table.text("target"),
-            organisation=table.text("organisation"),
-            bridge_roots=folder / table.text("bridge_roots"),
-            gateway_key=folder / table.text("gateway_key"),
-            gateway_chain=folder / table.text("gateway_chain"),
-            signer_key=folder / table.text("signer_key"),
-            signer_chain=folder / table.text("signer_chain"),
-            trust={network: folder / trust.text(network) for network in trust},
-            log_verifiers=[folder / name for name in table.words("log_verifiers")],
-        )
-    except DataError as error:
-        raise ConfigurationError(error.text, **error.facts) from error
+    return read(config)
 
 
 def dial(config: Path) -> ExchangeClient:
@@ -93,12 +74,3 @@ def dial(config: Path) -> ExchangeClient:
     from exchange.client import ExchangeClient
 
     return ExchangeClient.dial(read_gateway(config))
-
-
-def _table(config: Path) -> Table:
-    from exchange.reading import Table
-
-    try:
-        return Table.read(config)
-    except DataError as error:
-        raise ConfigurationError(error.text, **error.facts) from error

@@ -6,8 +6,14 @@ reading side, ``checks`` what it verifies, ``files`` its keys, ``reconciling`` w
 lost, ``calls`` deadlines and retries, ``channel`` TLS.
 """
 
+import os
+
+# Read once, when grpc is imported: its own lines about a failed handshake, half a screen of source
+# files and addresses, would stand before the sentence that says what to do.  Who wants them sets it.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
 from exchange.client.calls import Patience
-from exchange.client.files import GatewayFiles, read_certificates
+from exchange.client.files import GatewayFiles, read_certificates, read_gateway
 from exchange.client.gateway import ExchangeClient
 from exchange.client.messages import (
     Acknowledgement,
@@ -52,5 +58,6 @@ __all__ = [
     "derived_salts",
     "random_salts",
     "read_certificates",
+    "read_gateway",
     "with_previous",
 ]

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 import grpc
@@ -53,10 +54,11 @@ class Patience:
 
 
 class Calls:
-    """Makes calls to the bridge at *target* with one kind of patience."""
+    """Makes calls to the bridge at *target*, which *file* names, with one kind of patience."""
 
-    def __init__(self, target: str, patience: Patience) -> None:
+    def __init__(self, target: str, patience: Patience, file: Path | None = None) -> None:
         self.target = target
+        self.file = file
         self.patience = patience
         self._interrupted = threading.Event()
         self._waiting: set[grpc.Future[Any]] = set()
@@ -88,7 +90,7 @@ class Calls:
                     return self._wait_for(method, request, timeout)
                 return method(request, timeout=timeout)
             except grpc.RpcError as failed:
-                error, delay = as_error(failed, self.target)
+                error, delay = as_error(failed, self.target, self.file)
                 raise _Failed(error, delay) from failed
 
         retrying = Retrying(

@@ -8,7 +8,9 @@ where it gave one, else by the status code.
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -79,16 +81,87 @@ _BY_STATUS: dict[grpc.StatusCode, type[ExchangeError]] = {
     grpc.StatusCode.FAILED_PRECONDITION: errors.StoreMismatch,
 }
 
-_UNREACHED = Text(
-    en="The bridge at {target} cannot be reached, or it refused the connection without saying why "
-    "({detail}). Run `exchange doctor`: it tells address, port, certificate, network and clock apart.",
-    zh="无法连接网桥 {target}，或网桥未说明原因即拒绝连接（{detail}）。"
-    "请运行 exchange doctor，逐项检查地址、端口、证书、网络与时钟。",
+# What gRPC's detail says -> what that means for a person; the first that fits.  Where several
+# addresses were tried it speaks of the last.
+_UNREACHED: tuple[tuple[str, Text], ...] = (
+    (
+        r"resolv|DNS|name not found",
+        Text(
+            en="The bridge cannot be reached: this machine knows no address for the name in "
+            "{target}. Check the spelling of 'target', and the name service.",
+            zh="无法连接网桥：本机查不到 {target} 中名称的地址。请检查 target 的拼写及域名解析。",
+        ),
+    ),
+    (
+        r"Connection refused",
+        Text(
+            en="The bridge cannot be reached: nothing listens at {target}. Check that address and "
+            "port are right and that the bridge runs.",
+            zh="无法连接网桥：{target} 没有程序监听。请检查地址与端口，以及网桥是否在运行。",
+        ),
+    ),
+    (
+        r"No route|unreachable|imed out|imeout",
+        Text(
+            en="The bridge cannot be reached: nobody answers at {target}. Check the address, the "
+            "line, and that the firewalls let this port out.",
+            zh="无法连接网桥：{target} 无应答。请检查地址、线路，以及防火墙是否放行该出向端口。",
+        ),
+    ),
+    (
+        r"CERTIFICATE_VERIFY_FAILED|ostname|not in peer certificate",
+        Text(
+            en="What answers at {target} does not prove to be the bridge, so nothing was sent: no "
+            "root in 'bridge_roots' vouches for its certificate, or that has expired or names "
+            "another host.",
+            zh="{target} 的应答方未能证明自己是网桥，未发送任何内容：bridge_roots 中没有能验证其证书的"
+            "根证书，或其证书已过期，或证书名称与地址不符。",
+        ),
+    ),
+    (
+        r"WRONG_VERSION_NUMBER|TSI_PROTOCOL_FAILURE",
+        Text(
+            en="What answers at {target} does not speak TLS 1.3 as a bridge does. Check the port.",
+            zh="{target} 的应答方不是以 TLS 1.3 通信的网桥。请检查端口。",
+        ),
+    ),
+    (
+        r"Failed to create security handshaker",
+        Text(
+            en="The connection to {target} cannot be begun: 'gateway_key' and 'gateway_chain' do not "
+            "belong together, or the certificate is of a kind that TLS does not take.",
+            zh="无法开始与 {target} 的连接：gateway_key 与 gateway_chain 不匹配，或证书类型不可用于 TLS。",
+        ),
+    ),
+    (
+        r"failed to connect",
+        Text(
+            en="The bridge at {target} was reached and refused the handshake: our certificate is "
+            "expired, not yet valid, or of an authority that the bridge does not know; or a "
+            "firewall cut the connection.",
+            zh="已到达网桥 {target}，但对方拒绝握手：我方证书已过期、尚未生效或其签发机构不为网桥所知；"
+            "也可能是防火墙切断了连接。",
+        ),
+    ),
+    (
+        r"Socket closed|reset|Broken pipe|GOAWAY|transport",
+        Text(
+            en="The connection to the bridge at {target} was lost during the call; it may be "
+            "repeated safely.",
+            zh="与网桥 {target} 的连接在调用途中断开，可放心重复调用。",
+        ),
+    ),
+)
+_UNAVAILABLE = Text(
+    en="The bridge at {target} is not available ({detail}); the call may be repeated safely.",
+    zh="网桥 {target} 暂不可用（{detail}），可放心重复调用。",
 )
 _TOO_LATE = Text(
-    en="The bridge at {target} did not answer in time; the call may be repeated safely. If it goes "
-    "on, run `exchange doctor`.",
-    zh="网桥 {target} 未在时限内应答，可放心重复调用；若持续如此，请运行 exchange doctor。",
+    en="The bridge at {target} did not answer in time; the call may be repeated safely.",
+    zh="网桥 {target} 未在时限内应答，可放心重复调用。",
+)
+_DOCTOR = Text(
+    en=" To find the cause: exchange doctor{config}", zh="查明原因：exchange doctor{config}"
 )
 _OTHER = Text(
     en="The bridge at {target} answered {code}: {detail}",
@@ -96,8 +169,25 @@ _OTHER = Text(
 )
 
 
-def as_error(failed: grpc.RpcError, target: str) -> tuple[ExchangeError, timedelta]:
-    """Return what *failed* means, and how long the bridge asks to wait before a retry."""
+def _unreached(detail: str, target: str, code: grpc.StatusCode, file: Path | None) -> Text:
+    """Return what became of the link, and the command that looks further."""
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        text = _TOO_LATE.fill(target=target)
+    else:
+        found = (text for sign, text in _UNREACHED if re.search(sign, detail))
+        text = next(found, _UNAVAILABLE).fill(target=target, detail=detail)
+    more = _DOCTOR.fill(config=f" --config {file}" if file is not None else "")
+    return Text(en=text.en + more.en, zh=text.zh + more.zh)
+
+
+def as_error(
+    failed: grpc.RpcError, target: str, file: Path | None = None
+) -> tuple[ExchangeError, timedelta]:
+    """
+    Return what *failed* means, and how long the bridge asks to wait before a retry.
+
+    *file* is the configuration that names *target*, where there is one.
+    """
     if not isinstance(failed, grpc.Call):
         raise failed
     code, detail = failed.code(), failed.details() or ""
@@ -107,10 +197,8 @@ def as_error(failed: grpc.RpcError, target: str) -> tuple[ExchangeError, timedel
         kind = _BY_REASON.get(info.reason, kind)
         text = Text(en=localized.get("en", detail), zh=localized.get("zh", detail))
         return kind(text, **dict(info.metadata)), delay
-    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        text = _TOO_LATE.fill(target=target)
-    elif kind is errors.BridgeUnavailable:
-        text = _UNREACHED.fill(target=target, detail=detail)
+    if kind is errors.BridgeUnavailable:
+        text = _unreached(detail, target, code, file)
     else:
         text = _OTHER.fill(target=target, code=code.name, detail=detail)
     return kind(text), delay

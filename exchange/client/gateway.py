@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -22,7 +23,7 @@ from exchange.client.calls import Calls, Patience, as_many
 from exchange.client.channel import secure_channel
 from exchange.client.checks import Checker, chains_of
 from exchange.client.directory import Directory
-from exchange.client.files import GatewayFiles, read_certificates
+from exchange.client.files import GatewayFiles, read_certificates, require_own
 from exchange.client.messages import (
     Acknowledgement,
     AcknowledgeResult,
@@ -83,10 +84,15 @@ class ExchangeClient:
         trust: TrustStore,
         logs: Sequence[NoteVerifier],
         target: str = "bridge",
+        file: Path | None = None,
         patience: Patience | None = None,
         checkpoint: str = "",
     ) -> None:
-        """Take a channel; *certificates* are the signer's chain in DER, leaf first."""
+        """
+        Take a channel; *certificates* are the signer's chain in DER, leaf first.
+
+        *target* and *file*, the configuration, are what sentences about a lost link name.
+        """
         self.sealer = sealer
         self.organisation = sealer.organisation
         #: The newest checkpoint of the bridge's log seen so far; keep it across restarts.
@@ -95,7 +101,7 @@ class ExchangeClient:
         self._chain = message_pb.CertificateChain(certificates=certificates)
         self._patience = patience or Patience()
         self._check = Checker(sealer.organisation, trust, logs)
-        self._call = Calls(target, self._patience)
+        self._call = Calls(target, self._patience, file)
         self._stub = ExchangeServiceStub(channel)
         self.tickets = Tickets(channel, self._call)
         self.directory = Directory(channel, self._call)
@@ -112,8 +118,9 @@ class ExchangeClient:
         """
         Return a client from files; nothing is sent yet.
 
-        Raises `ConfigurationError` naming the file that cannot be used.
+        Raises `ConfigurationError` naming the file that cannot be used, or that is another's.
         """
+        require_own(files)
         if sealer is None:
             signer = SigningKey.load(files.signer_key, files.signer_chain)
             sealer = Sealer(files.organisation, signer)
@@ -132,6 +139,7 @@ class ExchangeClient:
                 NoteVerifier.parse(read_file(path).decode().strip()) for path in files.log_verifiers
             ],
             target=files.target,
+            file=files.file,
             patience=patience,
             checkpoint=checkpoint,
         )

@@ -100,7 +100,11 @@ def test_the_environment_alone_can_fill_a_section(tmp_path: Path) -> None:
         ("certificate", "certifcate", "'tls.certifcate'"),
         ("waiting_pulls", "waiting_pull", "'limits.waiting_pull'"),
         ("waiting_pulls = 4", "waiting_pulls = 0", "'limits.waiting_pulls': must be 1 to 1024."),
-        ("waiting_pulls = 4", 'waiting_pulls = "4"', "'limits.waiting_pulls': expected int"),
+        (
+            "waiting_pulls = 4",
+            'waiting_pulls = "4"',
+            "'limits.waiting_pulls': expected a whole number",
+        ),
         ('origin = "bridge.example/log/1"', "", "'origin': this key is missing"),
         ('"gov.pem"', "7", "'networks.hotline12345.example'"),
         ("origin =", "origin", "cannot be read"),
@@ -129,9 +133,16 @@ def test_a_mistake_in_the_environment_is_named(
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    """With its path, and what to check."""
-    with pytest.raises(ConfigurationError, match=r"nowhere\.toml cannot be read"):
+    """With its path, and how to name another."""
+    with pytest.raises(ConfigurationError, match=r"no configuration .*nowhere\.toml.*--config"):
         load_settings(tmp_path / "nowhere.toml")
+
+
+def test_a_gateways_configuration_is_told_from_a_misspelt_one(tmp_path: Path) -> None:
+    """Whoever names the wrong file learns whose it is, not that 'target' is no key."""
+    gateways = 'target = "bridge.example:5110"\norganisation = "140400000000"\n'
+    assert "is a gateway's configuration" in complaint(tmp_path, gateways)
+    assert "'target'" in complaint(tmp_path, gateways + GOOD)
 
 
 def test_every_setting_says_what_it_is_for(tmp_path: Path) -> None:

@@ -214,11 +214,11 @@ def test_a_site_states_only_what_is_its_own(tmp_path: Path) -> None:
         ('unit = "minutes"', 'unit = "minuts"', "deadlines[0].unit", "'minutes'"),
         ('kind = "take"', 'kind = "taken"', "deadlines[0].kind", "'take'"),
         ("limit = 7", "limit = 0", "deadlines[0].limit", "above zero"),
-        ("limit = 7", 'limit = "7"', "deadlines[0].limit", "expected int"),
+        ("limit = 7", 'limit = "7"', "deadlines[0].limit", "expected a whole number"),
         ('rule = "R30"', 'rule = "30"', "rules.negotiation.rule", "R30"),
         ('seed = "ours" }', 'seed = "S1" }', "rules.negotiation.quote", "words"),
         ('seed = "ours" }', 'seed = "ours", vlue = 1 }', "rules.negotiation.vlue", "'value'"),
-        ("value = false", "value = 0", "rules.negotiation.value", "expected bool"),
+        ("value = false", "value = 0", "rules.negotiation.value", "expected true or false"),
     ],
 )
 def test_a_wrong_profile_names_key_file_and_cure(
