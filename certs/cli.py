@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
@@ -20,30 +21,73 @@ from certs.files import read, read_certificates, require_absent, write_new
 from certs.logkey import create_log_key
 from certs.names import Name
 from certs.profiles import PROFILES, ProfileName
+from certs.screen import shown_time
 from certs.show import describe, fingerprint
+from certs.speech import Group, Option, language, spoken, usage_text
 
+FAILED, MISUSED, INTERRUPTED = 1, 2, 130
+
+_F = TypeVar("_F", bound=Callable[..., Any])
 _PATH = click.Path(path_type=Path)
-_LANGUAGES = click.Choice(["en", "zh"])
+_INTERRUPTED = Sentence(
+    en="Interrupted: look at what is there before you repeat the command.",
+    zh="已中断：重新执行前请先查看已写出的文件。",
+)
 
 
-@click.group(name="certs")
-@click.option("--lang", type=_LANGUAGES, help="Language of the output; else from the locale.")
-@click.pass_context
-def main(context: click.Context, lang: str | None) -> None:
-    """Certificates of the two networks: authorities, requests, certificates (证书管理)."""
-    context.ensure_object(dict)
-    if lang is None and "lang" not in context.obj:
-        spoken = os.environ.get("LC_ALL") or os.environ.get("LANG") or ""
-        lang = "zh" if spoken.startswith("zh") else "en"
-    if lang is not None:
-        context.obj["lang"] = lang
+def run(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> int:
+    """Run one command line as ``python -m certs`` does; return its exit code."""
+    lang, rest = spoken(arguments, environment)
+    try:
+        code = main.main(
+            list(rest), prog_name="python -m certs", standalone_mode=False, obj={"lang": lang}
+        )
+    except click.UsageError as error:
+        click.echo(usage_text(error, "python -m certs").say(lang), err=True)
+        return MISUSED
+    except click.ClickException as error:
+        click.echo(error.format_message(), err=True)
+        return FAILED
+    except click.Abort:
+        click.echo(_INTERRUPTED.say(lang), err=True)
+        return INTERRUPTED
+    return code if isinstance(code, int) else 0
 
 
-@main.command()
+def _option(*names: str, en: str, zh: str, **attributes: Any) -> Callable[[_F], _F]:
+    return click.option(*names, cls=Option, text=Sentence(en=en, zh=zh), **attributes)
+
+
+@click.group(
+    name="certs",
+    cls=Group,
+    text=Sentence(
+        en="Certificates of the two networks: authorities, requests, certificates.",
+        zh="证书管理：两个网络的认证机构、证书申请与证书。",
+    ),
+)
+@_option(
+    "--lang", type=click.Choice(["en", "zh"]),
+    en="Language of the output, anywhere on the line; else EXCHANGE_LANG, else the locale.",
+    zh="输出语言，位置不限；默认取 EXCHANGE_LANG，再取区域设置。",
+)  # fmt: skip
+def main(lang: str | None) -> None:
+    """Take part in every command line; `spoken` has read the language before this."""
+    del lang
+
+
+@main.command(
+    text=Sentence(
+        en="Make the authority of NETWORK: an offline root and an issuing authority.",
+        zh="建立某网络的认证机构：离线根与签发机构。",
+    )
+)
 @click.argument("network")
-@click.option("--out", type=_PATH, required=True, help="Folder of the new authority.")
+@_option(
+    "--out", type=_PATH, required=True, en="Folder of the new authority.", zh="新认证机构的文件夹。"
+)
 def init(network: str, out: Path) -> None:
-    """Make the authority of NETWORK: an offline root and an issuing authority (建立认证机构)."""
+    """Make an authority."""
     with _refusals():
         files = create_authority(out, network, _now())
         for path in (files.root, files.issuing):
@@ -56,11 +100,19 @@ def init(network: str, out: Path) -> None:
         )
 
 
-@main.command()
+@main.command(
+    text=Sentence(
+        en="Make STEM.key, which stays here, and STEM.csr for the authority.",
+        zh="生成密钥（.key，留在本机）与证书申请（.csr，交认证机构）。",
+    )
+)
 @click.argument("stem", type=_PATH)
-@click.option("--label", help="What people call the request; has no effect on the certificate.")
+@_option(
+    "--label", en="What people call the request; has no effect on the certificate.",
+    zh="申请的称呼，不影响证书。",
+)  # fmt: skip
 def csr(stem: Path, label: str | None) -> None:
-    """Make STEM.key, which stays here, and STEM.csr for the authority (生成密钥与申请)."""
+    """Make a key and a request."""
     with _refusals():
         key, request = create_request(stem, label or stem.name)
         _say(
@@ -69,17 +121,60 @@ def csr(stem: Path, label: str | None) -> None:
         )
 
 
-@main.command(name="issue")
+@main.command(
+    name="issue",
+    text=Sentence(
+        en="Answer REQUEST with a certificate; only its key is taken from it.",
+        zh="签发证书；只取申请文件中的公钥。",
+    ),
+)
 @click.argument("request", type=_PATH)
-@click.option("--authority", type=_PATH, required=True, help="Folder that `certs init` wrote.")
-@click.option("--profile", type=click.Choice(list(PROFILES)), required=True)
-@click.option("--region", help="Region code, GB/T 2260 (gateway-tls, signer).")
-@click.option("--organisation", help="Credit code or police code (gateway-tls, signer).")
-@click.option("--number", type=int, default=1, show_default=True, help="Which of its kind.")
-@click.option("--dns", multiple=True, help="DNS name (bridge-tls); may be repeated.")
-@click.option("--ip", multiple=True, help="IP address (bridge-tls); may be repeated.")
-@click.option("--days", type=int, help="A shorter life than the profile's.")
-@click.option("--out", type=_PATH, required=True, help="Certificate file to write (PEM chain).")
+@_option(
+    "--authority",
+    type=_PATH,
+    required=True,
+    en="Folder that `certs init` wrote.",
+    zh="certs init 写出的文件夹。",
+)
+@_option(
+    "--profile",
+    type=click.Choice(list(PROFILES)),
+    required=True,
+    en="What it is for.",
+    zh="证书用途。",
+)
+@_option(
+    "--region",
+    en="Region code, GB/T 2260 (gateway-tls, signer).",
+    zh="行政区划代码，GB/T 2260（gateway-tls、signer）。",
+)
+@_option(
+    "--organisation",
+    en="Credit code or police code (gateway-tls, signer).",
+    zh="统一社会信用代码或公安机关机构代码（gateway-tls、signer）。",
+)
+@_option(
+    "--number", type=int, default=1, show_default=True, en="Which of its kind.", zh="同类序号。"
+)
+@_option(
+    "--dns",
+    multiple=True,
+    en="DNS name (bridge-tls); may be repeated.",
+    zh="DNS 名（bridge-tls），可多次给出。",
+)
+@_option(
+    "--ip",
+    multiple=True,
+    en="IP address (bridge-tls); may be repeated.",
+    zh="IP 地址（bridge-tls），可多次给出。",
+)
+@_option(
+    "--days", type=int, en="A shorter life than the profile's.", zh="有效天数，只能短于规定期限。"
+)
+@_option(
+    "--out", type=_PATH, required=True, en="Certificate file to write (PEM chain).",
+    zh="要写出的证书文件（PEM 链）。",
+)  # fmt: skip
 def issue_command(
     *,
     request: Path,
@@ -93,7 +188,7 @@ def issue_command(
     days: int | None,
     out: Path,
 ) -> None:
-    """Answer REQUEST with a certificate; only its key is taken from it (签发证书)."""
+    """Issue a certificate."""
     with _refusals():
         chosen, issuer = PROFILES[profile], open_authority(authority)
         holder: Name | Hosts
@@ -115,11 +210,16 @@ def issue_command(
         _report(write_new(out, chain_pem(leaf, issuer)))
 
 
-@main.command()
+@main.command(
+    text=Sentence(
+        en="Say what every certificate in FILE is and whom it speaks for.",
+        zh="查看文件中每份证书的类型与所代表的机构。",
+    )
+)
 @click.argument("file", type=_PATH)
-@click.option("--json", "as_json", is_flag=True, help="The same as data.")
+@_option("--json", "as_json", is_flag=True, en="The same as data.", zh="以 JSON 输出。")
 def show(file: Path, as_json: bool) -> None:
-    """Say what every certificate in FILE is and whom it speaks for (查看证书)."""
+    """Show certificates."""
     with _refusals():
         found = [describe(certificate, _now()) for certificate in read_certificates(file)]
         if as_json:
@@ -129,14 +229,23 @@ def show(file: Path, as_json: bool) -> None:
             if position:
                 click.echo()
             for line in one.lines():
-                click.echo(line.say(_language()))
+                click.echo(line.say(language()))
 
 
-@main.command(name="log-key")
+@main.command(
+    name="log-key",
+    text=Sentence(
+        en="Make STEM.key, which signs a bridge's log, and STEM.vkey, which checks it.",
+        zh="生成网桥日志的签名密钥（.key）与验证公钥（.vkey）。",
+    ),
+)
 @click.argument("stem", type=_PATH)
-@click.option("--name", required=True, help="Name of the log, such as bridge.example/log/1.")
+@_option(
+    "--name", required=True, en="Name of the log, such as bridge.example/log/1.",
+    zh="日志名称，如 bridge.example/log/1。",
+)  # fmt: skip
 def log_key(stem: Path, name: str) -> None:
-    """Make STEM.key, which signs a bridge's log, and STEM.vkey, which checks it (日志密钥)."""
+    """Make a log's keys."""
     with _refusals():
         key, verifier = create_log_key(stem, name)
         _say(
@@ -145,14 +254,19 @@ def log_key(stem: Path, name: str) -> None:
         )
 
 
-@main.command()
+@main.command(
+    text=Sentence(
+        en="Make a whole set for development in FOLDER; never use it in earnest.",
+        zh="在文件夹中生成开发用整套证书；切勿用于正式环境。",
+    )
+)
 @click.argument("folder", type=_PATH)
-@click.option(
-    "--desk", "desks", multiple=True, nargs=3, metavar="NETWORK REGION ORGANISATION",
-    help="An organisation that takes part; may be repeated.",
+@_option(
+    "--desk", "desks", multiple=True, nargs=3, type=str, metavar="NETWORK REGION ORGANISATION",
+    en="An organisation that takes part; may be repeated.", zh="参与的机构，可多次给出。",
 )  # fmt: skip
 def development(folder: Path, desks: tuple[tuple[str, str, str], ...]) -> None:
-    """Make a whole set for development in FOLDER; never use it in earnest (开发用整套证书)."""
+    """Make a set for development."""
     with _refusals():
         wanted = [Desk(network=n, region=r, organisation=o) for n, r, o in desks]
         made = build(folder, desks=wanted, now=_now())
@@ -170,18 +284,14 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _language() -> str:
-    return str((click.get_current_context().obj or {}).get("lang", "en"))
-
-
 def _say(*, en: str, zh: str) -> None:
-    click.echo(Sentence(en=en, zh=zh).say(_language()))
+    click.echo(Sentence(en=en, zh=zh).say(language()))
 
 
 def _report(path: Path) -> None:
     """Say what was written, its fingerprint, and until when it holds."""
     leaf = read_certificates(path)[0]
-    until = leaf.not_valid_after_utc.strftime("%Y-%m-%d %H:%M UTC")
+    until = shown_time(leaf.not_valid_after_utc)
     _say(
         en=f"Wrote {path}, valid until {until}\n  SHA-256 {fingerprint(leaf)}",
         zh=f"已写入 {path}，有效期至 {until}\n  SHA-256 {fingerprint(leaf)}",
@@ -203,4 +313,4 @@ def _refusals() -> Iterator[None]:
     try:
         yield
     except Refused as refused:
-        raise click.ClickException(refused.sentence.say(_language())) from refused
+        raise click.ClickException(refused.sentence.say(language())) from refused

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 
 
@@ -26,3 +27,21 @@ class Refused(Exception):
     def __init__(self, *, en: str, zh: str) -> None:
         super().__init__(en)
         self.sentence = Sentence(en=en, zh=zh)
+
+
+_SYSTEM = {
+    errno.ENOENT: "文件或文件夹不存在",
+    errno.EACCES: "没有权限",
+    errno.EPERM: "不允许此操作",
+    errno.EISDIR: "这是文件夹",
+    errno.ENOTDIR: "路径中有一段不是文件夹",
+    errno.ENOSPC: "磁盘空间已满",
+    errno.EROFS: "文件系统只读",
+    errno.ENAMETOOLONG: "名称过长",
+}
+
+
+def said(error: OSError) -> Sentence:
+    """Return what the system says of *error*; in Chinese where it is one that people meet."""
+    en = error.strerror or type(error).__name__
+    return Sentence(en=en, zh=_SYSTEM.get(error.errno or 0, en))

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from certs.errors import Refused
+from certs.errors import Refused, said
 
 PRIVATE_MODE = 0o600
 PUBLIC_MODE = 0o644
@@ -51,8 +51,8 @@ def write_new(path: Path, data: bytes, *, private: bool = False) -> Path:
             os.fsync(descriptor)
     except OSError as error:
         raise Refused(
-            en=f"{path} cannot be written: {error.strerror}. Check the folder and its rights.",
-            zh=f"无法写入 {path}：{error.strerror}。请检查目录及其权限。",
+            en=f"{path} cannot be written: {said(error).en}. Check the folder and its rights.",
+            zh=f"无法写入 {path}：{said(error).zh}。请检查目录及其权限。",
         ) from error
     return path
 
@@ -63,8 +63,8 @@ def read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise Refused(
-            en=f"{path} cannot be read: {error.strerror}. Check the path and its rights.",
-            zh=f"无法读取 {path}：{error.strerror}。请检查路径及其权限。",
+            en=f"{path} cannot be read: {said(error).en}. Check the path and its rights.",
+            zh=f"无法读取 {path}：{said(error).zh}。请检查路径及其权限。",
         ) from error
 
 

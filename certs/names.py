@@ -20,8 +20,11 @@ _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _NETWORK = re.compile(rf"{_LABEL}(?:\.{_LABEL})+")
 # GB/T 2260 county code, or its 9 and 12 digit extensions to street and village.
 _REGION = re.compile(r"[0-9]{6}(?:[0-9]{3}){0,2}")
-# 12-digit police code, or unified social credit code (GB 32100: no I, O, S, V, Z).
-_ORGANISATION = re.compile(r"[0-9]{12}|[0-9A-HJ-NPQRTUWXY]{18}")
+# Public-security organ code (a division's six digits, then digits or letters), or unified social
+# credit code (GB 32100: no I, O, S, V, Z).
+_ORGANISATION = re.compile(
+    r"[0-9]{6}[0-9A-Z]{6}|[0-9A-HJ-NPQRTUWXY]{2}[0-9]{6}[0-9A-HJ-NPQRTUWXY]{10}"
+)
 _URI = re.compile(
     rf"spiffe://(?P<network>{_NETWORK.pattern})/region/(?P<region>{_REGION.pattern})"
     rf"/org/(?P<organisation>{_ORGANISATION.pattern})/(?P<role>gw|signer)/(?P<number>[1-9][0-9]{{0,3}})"
@@ -54,7 +57,7 @@ class Name:
         if not _ORGANISATION.fullmatch(self.organisation):
             raise Refused(
                 en=f"{self.organisation!r} is no organisation code. It is an 18-character unified "
-                "social credit code or a 12-digit police code. Correct --organisation.",
+                "social credit code or a 12-character police code. Correct --organisation.",
                 zh=f"{self.organisation!r} 不是机构代码，应为 18 位统一社会信用代码或 12 位"
                 "公安机关机构代码。请更正 --organisation。",
             )

@@ -12,6 +12,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from certs.errors import Sentence
 from certs.profiles import SIGNER_USAGE, describe_key
+from certs.screen import shown_time
 
 _KINDS = {
     "authority": Sentence(en="authority", zh="认证机构"),
@@ -45,14 +46,17 @@ class Description:
             left = Sentence(en="expired", zh="已过期")
         else:
             left = Sentence(en=f"{self.days_left} days left", zh=f"剩余 {self.days_left} 天")
+        begins, ends = (
+            shown_time(datetime.fromisoformat(time)) for time in (self.not_before, self.not_after)
+        )
         return [
             Sentence(en=f"kind         {kind.en}", zh=f"类型    {kind.zh}"),
             Sentence(en=f"speaks for   {names}", zh=f"代表    {names}"),
             Sentence(en=f"issued by    {self.issuer}", zh=f"签发者  {self.issuer}"),
             Sentence(en=f"key          {self.key}", zh=f"密钥    {self.key}"),
             Sentence(
-                en=f"valid        {self.not_before} to {self.not_after} ({left.en})",
-                zh=f"有效期  {self.not_before} 至 {self.not_after}（{left.zh}）",
+                en=f"valid        {begins} to {ends} ({left.en})",
+                zh=f"有效期  {begins} 至 {ends}（{left.zh}）",
             ),
             Sentence(en=f"serial       {self.serial}", zh=f"序列号  {self.serial}"),
             Sentence(en=f"SHA-256      {self.fingerprint}", zh=f"SHA-256 {self.fingerprint}"),

@@ -9,11 +9,15 @@ from contextlib import contextmanager
 
 import click
 
-from exchange.cli.grammar import LazyGroup, Option, say, usage_text
+from certs.speech import Language, Said, spoken, usage_text
+from exchange.causes import cause
+from exchange.cli.grammar import LazyGroup, Option, say
 from exchange.errors import ConfigurationError, ExchangeError
-from exchange.text import Language, Text
+from exchange.text import Text
 
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
+#: What a shell reports of a program that SIGPIPE ended: 128 + 13.
+UNREAD = 141
 
 _COMMANDS: dict[str, tuple[str, Text]] = {
     "demo": (
@@ -78,11 +82,11 @@ def _pipe() -> Iterator[None]:
     except BrokenPipeError:
         # What is still buffered would be complained about at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(0) from None
+        raise SystemExit(UNREAD) from None
 
 
 class _Root(LazyGroup):
-    """The root; click would end a closed pipe with another exit code."""
+    """The root; click would end a closed pipe as a failure."""
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command."""
@@ -122,7 +126,7 @@ def run(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -
             sys.stdout.flush()
             return code if isinstance(code, int) else 0
     except click.UsageError as error:
-        return _end(usage_text(error), lang, MISUSED)
+        return _end(usage_text(error, "exchange"), lang, MISUSED)
     except click.ClickException as error:
         said = error.format_message()
         return _end(Text(en=said, zh=said), lang, FAILED)
@@ -133,38 +137,9 @@ def run(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -
     except OSError as error:
         if error.filename is None:
             raise
-        name, why = os.fsdecode(error.filename), error.strerror or type(error).__name__
-        return _end(_FILE.fill(name=name, why=why), lang, FAILED)
-
-
-def spoken(
-    arguments: Sequence[str], environment: Mapping[str, str]
-) -> tuple[Language, Sequence[str]]:
-    """
-    Return the language of a command line, and the line without a ``--lang`` that names one.
-
-    It is read before everything else, so that ``--lang`` may stand anywhere and ``--help`` and
-    usage errors are in that language too.  Of a wrong value only that much is left, for click to
-    name it.
-    """
-    locale = next(filter(None, map(environment.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), "")
-    wish = environment.get("EXCHANGE_LANG") or locale
-    lang: Language = "zh" if wish.lower().startswith("zh") else "en"
-    rest: list[str] = []
-    words = iter(arguments)
-    for word in words:
-        if word == "--":
-            rest += [word, *words]
-            break
-        name, equals, value = word.partition("=")
-        if name != "--lang":
-            rest.append(word)
-            continue
-        value = value if equals else next(words, "")
-        if value not in ("zh", "en"):
-            return lang, ["--lang", value] if value else ["--lang"]
-        lang = "zh" if value == "zh" else "en"
-    return lang, rest
+        name, why = os.fsdecode(error.filename), cause(error)
+        text = Text(en=f"{name}: {why.en}.", zh=f"{name}：{why.zh}。")
+        return _end(text, lang, FAILED)
 
 
 @contextmanager
@@ -177,7 +152,7 @@ def telling(progress: Callable[[], Text]) -> Iterator[None]:
         raise click.exceptions.Exit(INTERRUPTED) from None
 
 
-def _end(text: Text, lang: Language, code: int) -> int:
+def _end(text: Said, lang: Language, code: int) -> int:
     click.echo(text.say(lang), err=True)
     return code
 
@@ -185,4 +160,3 @@ def _end(text: Text, lang: Language, code: int) -> int:
 _INTERRUPTED = Text(
     en="Interrupted: this command had changed nothing yet.", zh="已中断：本命令尚未作任何改动。"
 )
-_FILE = Text(en="{name}: {why}.", zh="{name}：{why}。")

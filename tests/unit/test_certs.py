@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
+import io
 import json
 import subprocess
 import sys
+import time
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -27,7 +30,7 @@ from certs.authority import (
     issue,
     open_authority,
 )
-from certs.cli import main
+from certs.cli import main, run
 from certs.csr import accept_request, create_request
 from certs.development import BRIDGE, GOVERNMENT, POLICE, Desk, build
 from certs.errors import Refused
@@ -368,8 +371,19 @@ class TestDevelopment:
             build(tmp_path, desks=[], now=NOW)
 
 
-def _run(*arguments: object, lang: str = "en") -> Result:
-    return CliRunner().invoke(main, ["--lang", lang, *map(str, arguments)])
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a command line ended, and all it said."""
+
+    exit_code: int
+    output: str
+
+
+def _run(*arguments: object, lang: str = "en", **environment: str) -> Result:
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        code = run([*map(str, arguments), *(("--lang", lang) if lang else ())], environment)
+    return Result(code, said.getvalue())
 
 
 class TestCommands:
@@ -431,6 +445,52 @@ class TestCommands:
         path.write_bytes(b"junk")
         assert "no readable certificate" in _run("show", path).output
         assert "cannot be read" in _run("show", tmp_path / "absent.pem").output
+
+    @pytest.mark.parametrize(
+        ("line", "environment", "zh"),
+        [
+            (["--help"], {}, False),
+            (["--help"], {"EXCHANGE_LANG": "zh", "LANG": "en_US"}, True),
+            (["--help"], {"LANG": "zh_CN.UTF-8"}, True),
+            (["--lang", "zh", "issue", "--help"], {}, True),
+            (["issue", "--help", "--lang=zh"], {}, True),
+            (["issue", "--help", "--lang", "en"], {"EXCHANGE_LANG": "zh"}, False),
+        ],
+    )
+    def test_the_language_is_chosen_as_the_exchange_chooses_it(
+        self, line: list[str], environment: dict[str, str], zh: bool
+    ) -> None:
+        """``--lang`` anywhere on the line rules, then EXCHANGE_LANG, then the locale."""
+        said = _run(*line, lang="", **environment)
+        assert (said.exit_code, said.output.startswith("用法：")) == (0, zh)
+
+    def test_no_help_page_or_complaint_is_left_in_english(self, tmp_path: Path) -> None:
+        """Every command and option, what click finds wrong, and what the system says."""
+        for command in main.commands:
+            for said in _run(command, "--help", lang="zh").output.splitlines()[1:]:
+                assert not said.strip() or any("一" <= letter for letter in said), (command, said)
+        assert "缺少参数：申请文件" in _run("issue", lang="zh").output
+        assert "没有 --ouch 选项" in _run("init", "n", "--ouch", lang="zh").output
+        missing = _run("show", tmp_path / "absent.pem", lang="zh")
+        assert "文件或文件夹不存在" in missing.output
+        assert missing.exit_code == 1
+
+    def test_times_are_shown_in_china_s_zone_unless_tz_is_set(
+        self, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """On the screen local with its offset; in JSON in UTC."""
+        path = tmp_path / "chain.pem"
+        path.write_bytes(authority.certificate.public_bytes(Encoding.PEM))
+        monkeypatch.delenv("TZ", raising=False)
+        assert "2026-03-01 15:55 +08:00" in _run("show", path).output
+        assert json.loads(_run("show", path, "--json").output)[0]["not_before"] == (
+            "2026-03-01T07:55:00+00:00"
+        )
+        monkeypatch.setenv("TZ", "UTC")
+        time.tzset()
+        assert "2026-03-01 07:55 +00:00" in _run("show", path).output
+        monkeypatch.undo()
+        time.tzset()
 
     def test_it_runs_alone(self) -> None:
         """`python -m certs` needs nothing of the exchange."""
