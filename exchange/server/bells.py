@@ -1,7 +1,7 @@
 """
-Whom something new waits for: a waiting pull costs one future, and is woken by name.
+Whom something new waits for: a waiting pull costs one listener, and is woken by name.
 
-A bell is listened to *before* the mailbox is looked into, so nothing can come in between unheard.
+A listener is ready *before* the mailbox is looked into, so nothing can come in between unheard.
 """
 
 from __future__ import annotations
@@ -11,39 +11,80 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 
+class Listener:
+    """One pull from its beginning to its answer."""
+
+    def __init__(self) -> None:
+        self._rung = asyncio.get_running_loop().create_future()
+        #: Done once what the newest ring announced is on its way to the caller, or was not for it.
+        self.served: asyncio.Future[None] | None = None
+
+    def ready(self) -> None:
+        """Listen from now on: what rings later is heard."""
+        if self._rung.done():
+            self._rung = asyncio.get_running_loop().create_future()
+
+    async def wait(self, seconds: float) -> None:
+        """Wait for the ring, at most so long; what rang since `ready` counts."""
+        self.serve()
+        await asyncio.wait([self._rung], timeout=seconds)
+
+    def ring(self) -> None:
+        """Wake it."""
+        if not self._rung.done():
+            self._rung.set_result(None)
+            self.served = self.served or asyncio.get_running_loop().create_future()
+
+    def serve(self) -> None:
+        """Tell those who wait for it that it was answered, or goes on waiting."""
+        if self.served is not None:
+            self.served.set_result(None)
+            self.served = None
+
+
 class Bells:
     """The waiting pulls by organisation; all on the event loop's thread."""
 
     def __init__(self) -> None:
-        self._listening: dict[str, set[asyncio.Future[None]]] = {}
+        self._listening: dict[str, set[Listener]] = {}
         self.closed = False
 
     def __len__(self) -> int:
+        """Return how many listen."""
         return sum(map(len, self._listening.values()))
 
     @contextmanager
-    def listening(self, organisation: str) -> Iterator[asyncio.Future[None]]:
-        """Yield a future that is done once something came for *organisation*, or at the close."""
-        bell: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        bells = self._listening.setdefault(organisation, set())
-        bells.add(bell)
-        if self.closed:
-            bell.set_result(None)
+    def listening(self, organisation: str) -> Iterator[Listener]:
+        """Yield a listener that hears when something came for *organisation*, and the close."""
+        listener = Listener()
+        listeners = self._listening.setdefault(organisation, set())
+        listeners.add(listener)
         try:
-            yield bell
+            yield listener
         finally:
-            bells.discard(bell)
-            if not bells and self._listening.get(organisation) is bells:
+            listener.serve()
+            listeners.discard(listener)
+            if not listeners and self._listening.get(organisation) is listeners:
                 del self._listening[organisation]
 
     def ring(self, organisations: Iterable[str]) -> None:
         """Wake every pull that waits for one of *organisations*."""
         for organisation in organisations:
-            for bell in self._listening.get(organisation, ()):
-                if not bell.done():
-                    bell.set_result(None)
+            for listener in self._listening.get(organisation, ()):
+                listener.ring()
+
+    async def served(self, seconds: float) -> None:
+        """Wait until every pull that was woken is answered, or waits again; at most so long."""
+        under_way = [
+            listener.served
+            for listeners in self._listening.values()
+            for listener in listeners
+            if listener.served is not None
+        ]
+        if under_way:
+            await asyncio.wait(under_way, timeout=seconds)
 
     def close(self) -> None:
-        """Wake everybody, and whoever listens from now on at once."""
+        """Wake everybody; nobody waits from now on."""
         self.closed = True
         self.ring(list(self._listening))

@@ -14,12 +14,12 @@ from exchange._proto.v1 import receipt_pb2 as receipt_pb
 from exchange.bridge import PAGE_TICKETS, Bridge, Finding, Head, Since
 from exchange.errors import PredecessorUnknown, Refusal, RefusalCode, refuse
 from exchange.server.answers import fitting
-from exchange.server.bells import Bells
+from exchange.server.bells import Bells, Listener
 from exchange.server.failures import retry_after
 from exchange.server.guard import Call
 from exchange.server.keyring import Chain, Keyring
 from exchange.server.limits import Allowances
-from exchange.server.writer import Writer
+from exchange.server.writer import Writer, urgent_tickets
 from exchange.submission import (
     Acknowledged,
     Author,
@@ -55,6 +55,9 @@ ANSWERED = 128
 PULL_USUAL = 128
 #: A lease's end is looked at a little later, so that it has surely ended.
 _AFTER_LEASE = timedelta(milliseconds=20)
+#: Seconds for which the answer to an urgent push stands back: it is durable, and the core that would
+#: make its receipt first brings it to the waiting receiver.
+_RECEIVER_FIRST = 0.02
 #: Seconds after which a message whose predecessor is missing may be pushed again.
 _PREDECESSOR_DELAY = 1.0
 
@@ -104,16 +107,17 @@ class ExchangeService:
             authors = await self._authors(
                 {r.signature.key_id for r in received if r.signature is not None}, offered
             )
-            outcomes = await self._writer.submit(
-                [
-                    Pushed(
-                        received=r,
-                        caller=call.organisation,
-                        author=authors.get(r.signature.key_id) if r.signature else None,
-                    )
-                    for r in received
-                ]
-            )
+            work = [
+                Pushed(
+                    received=r,
+                    caller=call.organisation,
+                    author=authors.get(r.signature.key_id) if r.signature else None,
+                )
+                for r in received
+            ]
+            outcomes = await self._writer.submit(work)
+            if urgent_tickets(work):
+                await self._bells.served(_RECEIVER_FIRST)
             return pb.PushMessagesResponse(
                 outcomes=await _in_slices(_push_outcome, outcomes, ANSWERED)
             )
@@ -158,32 +162,35 @@ class ExchangeService:
 
     async def pull(self, request: pb.PullMessagesRequest, call: Call) -> pb.PullMessagesResponse:
         """Lease what waits for the caller; wait for it as long as the request allows."""
-        with self._allowances.pulling(call.organisation):
-            delivered = await self._wait(request, call)
-        key_ids = [key_id for key_id in map(_signer_of, delivered) if key_id]
-        chains = await self._known_chains(key_ids)
-        return pb.PullMessagesResponse(
-            deliveries=await _in_slices(_delivery, delivered, ANSWERED),
-            certificates=[message_pb.CertificateChain(certificates=chain) for chain in chains],
-            checkpoint=self._bridge.checkpoint().decode(),
-        )
+        with self._bells.listening(call.organisation) as listener:
+            with self._allowances.pulling(call.organisation):
+                delivered = await self._wait(request, call, listener)
+            key_ids = [key_id for key_id in map(_signer_of, delivered) if key_id]
+            chains = await self._known_chains(key_ids)
+            return pb.PullMessagesResponse(
+                deliveries=await _in_slices(_delivery, delivered, ANSWERED),
+                certificates=[message_pb.CertificateChain(certificates=chain) for chain in chains],
+                checkpoint=self._bridge.checkpoint().decode(),
+            )
 
-    async def _wait(self, request: pb.PullMessagesRequest, call: Call) -> list[Delivered]:
+    async def _wait(
+        self, request: pb.PullMessagesRequest, call: Call, listener: Listener
+    ) -> list[Delivered]:
         loop = asyncio.get_running_loop()
         # A connection outlives its certificate, a wait does not.
         waits = min(request.wait.ToTimedelta(), max(call.caller.not_after - call.time, timedelta()))
         ends = loop.time() + waits.total_seconds()
         limit = request.max_deliveries or PULL_USUAL
         while True:
-            with self._bells.listening(call.organisation) as bell:
-                now = self._clock()
-                delivered, lease_ends = await self._look(call.organisation, limit, now)
-                left = ends - loop.time()
-                if delivered or left <= 0 or self._bells.closed:
-                    return delivered
-                if lease_ends is not None:
-                    left = min(left, max((lease_ends + _AFTER_LEASE - now).total_seconds(), 0))
-                await asyncio.wait([bell], timeout=left)
+            listener.ready()
+            now = self._clock()
+            delivered, lease_ends = await self._look(call.organisation, limit, now)
+            left = ends - loop.time()
+            if delivered or left <= 0 or self._bells.closed:
+                return delivered
+            if lease_ends is not None:
+                left = min(left, max((lease_ends + _AFTER_LEASE - now).total_seconds(), 0))
+            await listener.wait(left)
 
     async def _look(
         self, organisation: str, limit: int, now: datetime

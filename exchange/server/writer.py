@@ -122,7 +122,7 @@ class Writer:
                 _FULL.fill(limit=self._most_queued), limit="queue", retry_after="0.5"
             )
         call = _Call([None] * len(work), len(work), asyncio.get_running_loop().create_future())
-        urgent = _urgent_tickets(work)
+        urgent = urgent_tickets(work)
         for place, piece in enumerate(work):
             queue = self._urgent if urgent and _ticket(piece) in urgent else self._bulk
             queue.append((piece, call, place))
@@ -230,7 +230,8 @@ def _ticket(piece: Work) -> str:
     return piece.received.message.ticket_id
 
 
-def _urgent_tickets(work: Sequence[Work]) -> set[str]:
+def urgent_tickets(work: Sequence[Work]) -> set[str]:
+    """Return the ids of the tickets of urgent messages in *work*."""
     return {
         piece.received.message.ticket_id
         for piece in work

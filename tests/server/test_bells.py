@@ -1,14 +1,24 @@
-"""Who waits is woken, and who leaves is forgotten."""
+"""Who waits is woken, who leaves is forgotten, and who was woken is waited for."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
-from exchange.server.bells import Bells
+from exchange.server.bells import Bells, Listener
+
+_LONG = 60.0
+
+
+async def _begun(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    task = asyncio.create_task(work)
+    await asyncio.sleep(0)
+    return task
 
 
 def test_a_bell_wakes_those_who_listen_to_its_name() -> None:
-    """Every waiting pull of the organisation, nobody else's, once."""
+    """Every waiting pull of the organisation, nobody else's."""
 
     async def story() -> None:
         bells = Bells()
@@ -17,24 +27,82 @@ def test_a_bell_wakes_those_who_listen_to_its_name() -> None:
             bells.listening("a") as two,
             bells.listening("b") as other,
         ):
+            waits = [await _begun(listener.wait(_LONG)) for listener in (one, two, other)]
+            assert len(bells) == 3
             bells.ring(["a", "nobody"])
             bells.ring(["a"])
-            assert (one.done(), two.done(), other.done()) == (True, True, False)
+            await asyncio.gather(*waits[:2])
+            assert not waits[2].done()
+            waits[2].cancel()
         assert len(bells) == 0
         assert bells._listening == {}
 
     asyncio.run(story())
 
 
-def test_after_the_close_nobody_waits() -> None:
-    """Those who listen are woken, and those who come later too."""
+def test_what_rings_while_nobody_waits_yet_is_heard() -> None:
+    """Between being ready and waiting; until it is ready anew, when it looks again itself."""
+
+    async def story() -> None:
+        with (bells := Bells()).listening("a") as listener:
+            listener.ready()
+            bells.ring(["a"])
+            await listener.wait(_LONG)
+            listener.ready()
+            silent = await _begun(listener.wait(_LONG))
+            assert not silent.done()
+            silent.cancel()
+
+    asyncio.run(story())
+
+
+def test_the_close_wakes_those_who_wait() -> None:
+    """All of them."""
 
     async def story() -> None:
         bells = Bells()
         with bells.listening("a") as early:
+            waiting = await _begun(early.wait(_LONG))
             bells.close()
-            assert early.done()
-        with bells.listening("b") as late:
-            assert late.done()
+            await waiting
+        assert bells.closed
+
+    asyncio.run(story())
+
+
+def test_the_woken_are_waited_for() -> None:
+    """Until each is answered, or found nothing and waits again."""
+
+    async def story() -> None:
+        bells = Bells()
+
+        async def served_after(listener: Listener, act: Any) -> None:
+            listener.ready()
+            bells.ring(["a"])
+            waiting = await _begun(bells.served(_LONG))
+            await asyncio.sleep(0)
+            assert not waiting.done()
+            act(listener)
+            await waiting
+
+        with bells.listening("a") as listener:
+            await served_after(listener, Listener.serve)
+            listener.ready()
+            again: list[asyncio.Task[None]] = []
+            await served_after(listener, lambda one: again.append(asyncio.create_task(one.wait(0))))
+            await asyncio.gather(*again)
+        await bells.served(_LONG)
+
+    asyncio.run(story())
+
+
+def test_nobody_is_waited_for_longer_than_asked() -> None:
+    """A pull that is slow to answer holds nobody up."""
+
+    async def story() -> None:
+        with (bells := Bells()).listening("a") as listener:
+            bells.ring(["a"])
+            await bells.served(0)
+            assert listener.served is not None
 
     asyncio.run(story())

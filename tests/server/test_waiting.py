@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -202,8 +203,8 @@ def test_what_was_leased_for_nobody_is_given_back(
     service = bridge.server._bridge
     pull, leased, gone = service.pull, threading.Event(), threading.Event()
 
-    def held(organisation: str, limit: int, now: datetime) -> list[Delivered]:
-        delivered = pull(organisation, limit, now)
+    def held(organisation: str, limit: int, now: datetime, *rest: Any) -> list[Delivered]:
+        delivered = pull(organisation, limit, now, *rest)
         leased.set()
         assert gone.wait(30)
         return delivered
@@ -226,8 +227,8 @@ def test_what_is_given_back_wakes_another_of_the_desk(
     service = bridge.server._bridge
     pull, leased, gone = service.pull, threading.Event(), threading.Event()
 
-    def held(organisation: str, limit: int, now: datetime) -> list[Delivered]:
-        delivered = pull(organisation, limit, now)
+    def held(organisation: str, limit: int, now: datetime, *rest: Any) -> list[Delivered]:
+        delivered = pull(organisation, limit, now, *rest)
         leased.set()
         assert gone.wait(30)
         return delivered
