@@ -20,13 +20,54 @@ from exchange.acts import (
     Return,
     Rule,
     RulingOutcome,
+    TicketKind,
 )
-from exchange.errors import Refusal, RefusalCode, refuse
+from exchange.errors import Refusal, RefusalCode, Violation, refuse
 from exchange.facts import Facts, Form, service_of
 from exchange.organisations import Direction, Service
 from exchange.text import Text
 
 # -- the words a message uses
+
+#: The field groups that tell of one act alone, and the kinds whose act that is.  Beside another act
+#: nothing would count them: no deadline, indicator or rule looks there.  A supplement replaces what
+#: its author said earlier, so it may hold any of them.
+HOMES: dict[Group, frozenset[Kind]] = {
+    Group.PRIOR_DISPOSAL: frozenset({Kind.OPEN_TICKET, Kind.OFFER}),
+    Group.REVIEW: frozenset({Kind.OFFER}),
+    Group.SUPERVISION: frozenset({Kind.SUPERVISE}),
+    Group.VISIT: frozenset({Kind.VISIT}),
+    Group.EVALUATION: frozenset({Kind.EVALUATE}),
+    Group.EMERGENCY: frozenset({Kind.OPEN_TICKET, Kind.OFFER, Kind.MARK_DANGER, Kind.EMERGENCY}),
+    Group.EXTENSION: frozenset({Kind.REQUEST_EXTENSION, Kind.GRANT_EXTENSION}),
+}
+_BARRED: dict[Kind, frozenset[int]] = {
+    kind: frozenset(
+        group for group, homes in HOMES.items() if kind not in homes and kind is not Kind.SUPPLEMENT
+    )
+    for kind in Kind
+}
+
+
+def groups_at_home(facts: Facts) -> Refusal | None:
+    """A field group stands with the act it tells of, and no work order has the police's own group."""
+    message, ticket = facts.message, facts.context.ticket
+    bound = message.groups.keys()
+    unfit = _BARRED[message.kind] & bound
+    if Group.POLICE in bound and ticket is not None and ticket.kind is TicketKind.WORK_ORDER:
+        # 110 says it of its own work on the matter; the ticket's origin has none to say.
+        own = message.kind in {Kind.OPEN_TICKET, Kind.SUPPLEMENT}
+        if own and message.author == ticket.origin:
+            unfit |= {Group.POLICE}
+    if not unfit:
+        return None
+    found = []
+    for group in sorted(unfit):
+        name = Group(group).name.lower()
+        kinds = ", ".join(sorted(kind.value for kind in HOMES.get(Group(group), ())))
+        text = OTHER_ACT.fill(group=name, kinds=kinds) if kinds else NO_POLICE_TICKET
+        found.append(Violation(field=f"groups.{name}", rule="group.home", text=text))
+    return Refusal(code=RefusalCode.FIELD_INVALID, violations=tuple(found))
 
 
 def region_valid(facts: Facts) -> Refusal | None:
@@ -253,6 +294,15 @@ def assessor_right(facts: Facts) -> Refusal | None:
     return refuse(RefusalCode.ASSESSOR_MISMATCH, "header.evaluate.assessed_by", "assessor", text)
 
 
+OTHER_ACT = Text(
+    en="Group {group} stands only with: {kinds}. Leave it out here and send it in a message of that "
+    "kind.",
+    zh="字段组 {group} 只用于：{kinds}。请从本消息中去掉，另以该种类的消息发送。",
+)
+NO_POLICE_TICKET = Text(
+    en="Group police is what only a police ticket has; this ticket is a work order. Leave it out.",
+    zh="字段组 police 为警单专有，本单为工单，请去掉该字段组。",
+)
 OTHER_REGION = Text(
     en="The profile does not hold in the ticket's region; use the region's own.",
     zh="该方案不适用于该单所属地区，请使用本地区方案。",

@@ -115,6 +115,9 @@ OPENING: Groups = {
         },
         "located_accuracy_metres": 35.5,
     },
+}
+
+_POLICE_SHEETS: Groups = {
     "police": {
         "incident_number": "J20260302000001",
         "alarm_category": _coded("GA/T 2000.199", "10", "刑事警情"),
@@ -238,7 +241,7 @@ def _work(story: Story) -> None:
         p,
         Kind.PROGRESS,
         {"phase": "PHASE_ON_SCENE", "mark_digests": [base64_of(mark.digest)]},
-        _disposal("民警已到场疏散人群，危险已排除。"),
+        {**_disposal("民警已到场疏散人群，危险已排除。"), **_POLICE_SHEETS},
         to=h,
     )
     cleared = {"mark_digest": base64_of(mark.digest)}

@@ -348,7 +348,8 @@ def test_nothing_begins_on_a_concluded_ticket_but_what_is_open_winds_up() -> Non
         (Kind.CLOSE, CITY_110, None),
         (Kind.VISIT, CITY_110, None),
     ]:
-        said, known = on_handoff(offered, kind, author, groups=(Group.VISIT, Group.GROUNDS))
+        groups = tuple(GROUPS.get(kind, ()))
+        said, known = on_handoff(offered, kind, author, groups=groups)
         assert code_of((said, replace(known, ticket=closed))) is code, kind
 
 
@@ -658,6 +659,68 @@ def test_a_supplement_supplements_something() -> None:
     offered = to_110("national")
     assert code_of(on_handoff(offered, Kind.SUPPLEMENT, CITY_110)) is RefusalCode.GROUP_REQUIRED
     assert code_of(on_handoff(offered, Kind.SUPPLEMENT, CITY_110, groups=(Group.PLACE,))) is None
+
+
+# A second writing of `guards.HOMES`: a group tells of one act, or of any.
+TELLS_OF = {
+    "prior_disposal": "open_ticket offer",
+    "review": "offer",
+    "supervision": "supervise",
+    "visit": "visit",
+    "evaluation": "evaluate",
+    "emergency": "open_ticket offer mark_danger emergency",
+    "extension": "request_extension grant_extension",
+}
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_a_group_stands_with_the_act_it_tells_of(kind: Kind) -> None:
+    """Beside another act nobody would count it; a supplement may replace anything said earlier."""
+    offered = to_110("national")
+    act = offered[0].act if kind is Kind.OFFER else PLAIN
+    every = tuple(Group)
+    message, context = on_handoff(offered, kind, CITY_110, act=act, groups=(*every,))
+    message = replace(message, groups=dict(message.groups) | {4711: b"\0" * 32})
+    refusal = judge(message, context)
+    barred = [
+        f"groups.{group.name.lower()}"
+        for group in Group
+        if kind is not Kind.SUPPLEMENT
+        and kind.value not in TELLS_OF.get(group.name.lower(), kind.value).split()
+    ]
+    if not barred:
+        assert refusal is None or refusal.code is not RefusalCode.FIELD_INVALID
+        return
+    assert refusal is not None
+    assert refusal.code is RefusalCode.FIELD_INVALID
+    assert [v.field for v in refusal.violations] == barred
+    assert {v.rule for v in refusal.violations} == {"group.home"}
+    allowed = tuple(group for group in Group if f"groups.{group.name.lower()}" not in barred)
+    fit = replace(message, groups=dict.fromkeys(allowed, b"\0" * 32))
+    assert code_of((fit, context)) is not RefusalCode.FIELD_INVALID
+
+
+@pytest.mark.parametrize(
+    ("kind", "author", "ticket_kind", "refused"),
+    [
+        (Kind.OPEN_TICKET, CITY_12345, TicketKind.WORK_ORDER, True),
+        (Kind.SUPPLEMENT, CITY_12345, TicketKind.WORK_ORDER, True),
+        (Kind.OPEN_TICKET, CITY_12345, TicketKind.POLICE_TICKET, False),
+        (Kind.SUPPLEMENT, CITY_110, TicketKind.WORK_ORDER, False),
+        (Kind.PROGRESS, CITY_110, TicketKind.WORK_ORDER, False),
+    ],
+)
+def test_a_work_order_has_no_police_group(
+    kind: Kind, author: str, ticket_kind: TicketKind, refused: bool
+) -> None:
+    """What only a police ticket has is not opened in a work order; 110 says it of its own work."""
+    groups = (Group.POLICE, *GROUPS.get(kind, ()))
+    message, context = on_handoff(to_110("national"), kind, author, groups=groups)
+    assert context.ticket is not None
+    known = replace(context, ticket=replace(context.ticket, kind=ticket_kind))
+    refusal = judge(message, known)
+    found = [v.field for v in refusal.violations] if refusal is not None else []
+    assert found == (["groups.police"] if refused else [])
 
 
 # -- the whole judgement

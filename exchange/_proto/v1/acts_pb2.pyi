@@ -324,7 +324,7 @@ Global___TakeOverReason: _TypeAlias = TakeOverReason  # noqa: Y015
 @_typing.final
 class OpenTicket(_message.Message):
     """A ticket begins. Groups: IDENTITY, MATTER and CONTENT are required; INTAKE, PERSON, RESPONDENT,
-    PLACE, POLICE, HAZARD, ATTACHMENT and others as known.
+    PLACE, HAZARD, ATTACHMENT and others as known; POLICE in a police ticket alone.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

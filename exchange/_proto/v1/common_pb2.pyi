@@ -249,6 +249,14 @@ class FieldGroup(_FieldGroup, metaclass=_FieldGroupEnumTypeWrapper):
     """The groups of fields a message's content is split into (字段组). Deciding: the signed header binds
     each group by its own salted digest, so that a group can be withheld from, or sealed to, one reader
     without breaking the signature.
+
+    Groups that tell of one act alone stand with that act, or in a supplement that replaces them: REVIEW
+    with offer, PRIOR_DISPOSAL with open_ticket and offer, SUPERVISION with supervise, VISIT with visit,
+    EVALUATION with evaluate, EXTENSION with request_extension and grant_extension, EMERGENCY with
+    open_ticket, offer, mark_danger and emergency. POLICE is never in the opening of a work order, nor in
+    its origin's supplement. Elsewhere the first bridge refuses them with FIELD_INVALID, field
+    `groups.visit` and so on. Every other group may stand with any act; groups of numbers that are not
+    defined here are carried untouched.
     """
 
 FIELD_GROUP_UNSPECIFIED: FieldGroup.ValueType  # 0
