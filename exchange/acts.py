@@ -45,6 +45,9 @@ class Kind(Enum):
     CLEAR_DANGER = "clear_danger"
     EMERGENCY = "emergency"
 
+    # One object a member; the enum's own hash is a call into Python at every look into a table.
+    __hash__ = object.__hash__
+
     @property
     def text(self) -> Text:
         """The word for people."""

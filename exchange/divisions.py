@@ -31,6 +31,9 @@ from exchange.text import Text
 #: The whole country, as the region of a profile; no ticket is *in* it.
 COUNTRY = "000000"
 
+#: How many valid codes are remembered.
+_REMEMBERED = 4096
+
 
 class Level(IntEnum):
     """The level of a division; greater is smaller."""
@@ -106,6 +109,7 @@ def well_formed(code: str) -> bool:
     return len(code) in {6, 9, 12} and code.isascii() and code.isdecimal()
 
 
+@lru_cache(maxsize=4096)
 def prefix_of(code: str) -> str:
     """Return the digits that every division within *code* begins with (``320507``, ``3205``…)."""
     code = trim(code)
@@ -160,6 +164,8 @@ class Divisions:
     ) -> None:
         self._villages = villages
         self._local = local or {}
+        #: Codes that were found valid, with the year; not more than `_REMEMBERED`.
+        self._valid: set[tuple[str, int]] = set()
         self._counties = _county_table()
         if self._local:
             self._counties = {
@@ -175,7 +181,17 @@ class Divisions:
         return {**_street_table(), **extra} if extra else _street_table()
 
     def is_valid(self, code: str, on: date) -> bool:
-        """Return whether *code* names a division in force *on* that day; a few dictionary looks."""
+        """Return whether *code* names a division in force *on* that day; to the year."""
+        if (code, on.year) in self._valid:
+            return True
+        if not self._is_valid(code, on):
+            return False
+        if len(self._valid) >= _REMEMBERED:
+            self._valid.clear()
+        self._valid.add((code, on.year))
+        return True
+
+    def _is_valid(self, code: str, on: date) -> bool:
         if not well_formed(code):
             return False
         code = trim(code)

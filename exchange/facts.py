@@ -39,7 +39,8 @@ class Site:
     divisions: Divisions
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Not frozen: one is made for every message, and a frozen one takes three times as long to make.
+@dataclass(slots=True, kw_only=True)
 class Context:
     """
     What is known around one message.

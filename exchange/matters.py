@@ -25,6 +25,8 @@ class Mode(Enum):
     FIRST_110 = "110-first-then-12345"
     ACCEPT_12345 = "accept-12345"
 
+    __hash__ = object.__hash__  # as of Direction
+
     @property
     def text(self) -> Text:
         """The mode in a sentence part for people."""

@@ -243,13 +243,13 @@ class Working:
         if not isinstance(act, Offer):
             raise TypeError(f"not the act of offer: {act}")
         siblings = self.of_ticket.setdefault(ticket.id, {})
+        cites = bool(act.prior_disposal_message_id)
         context = self._context(
             ticket,
             parent=self.handoffs.get(act.onward_of) if act.onward_of else None,
             handoffs=tuple(siblings.values()),
+            disposal_cited=cites and self._disposal_cited(act, ticket),
         )
-        if act.prior_disposal_message_id:
-            context = replace(context, disposal_cited=self._disposal_cited(act, ticket))
         change = rules.decide(message, context, exists=self.handoffs.__contains__)
         if isinstance(change, Refusal):
             return change
@@ -302,6 +302,7 @@ class Working:
         parent: Handoff | None = None,
         children: Sequence[Handoff] = (),
         handoffs: Sequence[Handoff] = (),
+        disposal_cited: bool = False,
     ) -> Context:
         return Context(
             site=self.policy.site,
@@ -311,6 +312,7 @@ class Working:
             parent=parent,
             children=children,
             handoffs=handoffs,
+            disposal_cited=disposal_cited,
         )
 
     def _request_cited(self, message: Message) -> Refusal | None:

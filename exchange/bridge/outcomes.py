@@ -146,7 +146,8 @@ class Collected:
         woken: set[str] = set()
         for entry in self.entries:
             if isinstance(entry, Accepted):
-                woken.update(delivery.recipient for delivery in entry.deliveries)
+                for delivery in entry.deliveries:
+                    woken.add(delivery.recipient)
             elif entry.deliver is not None:
                 woken.add(entry.deliver.recipient)
         woken.update(r.deliver.recipient for r in self.records if r.deliver is not None)
