@@ -19,13 +19,8 @@ import protovalidate
 
 from exchange.errors import Violation
 from exchange.text import Text
-from exchange.wire.checks import (
-    MAX_DURATION,
-    MAX_TIMESTAMP,
-    MIN_TIMESTAMP,
-    SECOND,
-    surely_valid,
-)
+from exchange.wire.checks import surely_valid
+from exchange.wire.conditions import MAX_DURATION, MAX_TIMESTAMP, MIN_TIMESTAMP, SECOND
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message as Protobuf

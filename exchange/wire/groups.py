@@ -7,16 +7,19 @@ group of a number that is not known here is held against its digest and carried 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 
 from google.protobuf.message import DecodeError
+from google.protobuf.message import Message as Protobuf
 
 from exchange._proto.v1 import message_pb2 as pb
 from exchange.envelope import MIN_SALT, group_digest
 from exchange.errors import Refusal, RefusalCode, Violation
 from exchange.merkle import HASH_SIZE
 from exchange.text import Text
-from exchange.wire.checks import quick_check
+from exchange.wire.checks import BytesCheck, bytes_check
 from exchange.wire.content import GROUP_TYPES, group_name
 from exchange.wire.fields import field_violations
 
@@ -50,13 +53,15 @@ class Groups:
 
 def read_groups(envelope: pb.Envelope, header: pb.Header) -> Groups | Refusal:
     """Return the groups' digests and faults, or the refusal of bytes that are no group."""
-    found = Groups()
-    digests = found.digests
+    digests: dict[int, bytes] = {}
+    sound = True
     for bound in header.groups:
         number, digest = bound.group, bound.digest
         if number <= 0 or number in digests or len(digest) != HASH_SIZE:
-            found.sound = False
+            sound = False
         digests[number] = digest
+    violations: list[Violation] = []
+    unfit: list[Violation] = []
     seen: set[int] = set()
     for salted in envelope.groups:
         number, salt, content = salted.group, salted.salt, salted.content
@@ -66,28 +71,27 @@ def read_groups(envelope: pb.Envelope, header: pb.Header) -> Groups | Refusal:
             or not MIN_SALT <= len(salt) <= MAX_GROUP_SALT
             or len(content) > MAX_GROUP
         ):
-            found.sound = False
+            sound = False
             continue
         seen.add(number)
-        known = _GROUPS.get(number)
-        if known is not None:
-            parse, holds = known
+        if number in GROUP_TYPES:
+            parse, holds = _reader(number)
             try:
                 group = parse(content)
             except DecodeError:
                 return Refusal(code=RefusalCode.MALFORMED, violations=(_broken_group(number),))
-            if not holds(group):
-                found.violations += field_violations(group, f"{group_name(number)}.")
+            if not holds(group, content):
+                violations += field_violations(group, f"{group_name(number)}.")
         if digests.get(number) != group_digest(number, salt, content):
-            found.unfit.append(_unfit_group(number, number in digests))
-    return found
+            unfit.append(_unfit_group(number, number in digests))
+    return Groups(digests=digests, sound=sound, violations=violations, unfit=unfit)
 
 
-#: How each group is read and quickly checked.
-_GROUPS = {
-    number: (group_type.FromString, quick_check(group_type.DESCRIPTOR))
-    for number, group_type in GROUP_TYPES.items()
-}
+@cache
+def _reader(number: int) -> tuple[Callable[[bytes], Protobuf], BytesCheck]:
+    """Return how the group *number* is parsed and quickly checked."""
+    group_type = GROUP_TYPES[number]
+    return group_type.FromString, bytes_check(group_type.DESCRIPTOR)
 
 
 def entry_violations(envelope: pb.Envelope, header: pb.Header) -> list[Violation]:

@@ -19,7 +19,7 @@ from exchange.acts import Kind
 from exchange.errors import RefusalCode
 from exchange.submission import Received
 from exchange.wire import receipts
-from exchange.wire.checks import surely_valid
+from exchange.wire.checks import BytesCheck, bytes_check, surely_valid
 from exchange.wire.content import GROUP_TYPES, group_name
 from exchange.wire.fields import field_violations
 from exchange.wire.headers import MAX_ENVELOPE, read_envelope
@@ -412,6 +412,84 @@ def agree(message: Message) -> None:
     if not broken and not found:
         parsed = type(message).FromString(message.SerializeToString())
         assert surely_valid(parsed) or has_negative_fraction(parsed)
+
+
+CHECKS: dict[Any, BytesCheck] = {
+    descriptor: bytes_check(descriptor)
+    for descriptor in (pb.Header.DESCRIPTOR, *(kind.DESCRIPTOR for kind in TYPES))
+}
+
+
+def agree_on_bytes(message: Message, raw: bytes) -> bool:
+    """Check that what the check of *raw* passes breaks no rule; return whether it passed."""
+    passed = CHECKS[message.DESCRIPTOR](message, raw)
+    if passed:
+        assert [] == VALIDATOR.collect_violations(message)
+        assert () == field_violations(message)
+        assert surely_valid(message)
+    return passed
+
+
+@pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.DESCRIPTOR.name)
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_the_check_of_bytes_never_passes_what_protovalidate_refuses(
+    kind: type[Message], data: st.DataObject
+) -> None:
+    """However its tags are spelt; and in plain spelling it passes what the quick check passes."""
+    message = data.draw(messages(kind.DESCRIPTOR))
+    raw = message.SerializeToString()
+
+    passed = agree_on_bytes(kind.FromString(raw), raw)
+    longer = spelt_longer(raw, data.draw(st.integers(1, 3)))
+    agree_on_bytes(kind.FromString(longer), longer)
+    if surely_valid(message) and 0 not in raw:
+        assert passed
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.sampled_from(SAMPLES), st.data())
+def test_the_check_of_mutated_bytes(sample: bytes, data: st.DataObject) -> None:
+    """A group or header with bytes changed, put in or taken out never passes with a rule broken."""
+    raws = [(pb.Header, header_of(sample))]
+    raws += [(GROUP_TYPES[number], content) for number, _, content in groups_of(sample)]  # type: ignore[misc]
+    kind, raw = data.draw(st.sampled_from(raws))
+    mutated = bytearray(raw)
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(mutated)))
+        end = min(len(mutated), at + data.draw(st.integers(0, 2)))
+        mutated[at:end] = data.draw(st.binary(max_size=3))
+    try:
+        message = kind.FromString(bytes(mutated))
+    except DecodeError:
+        return
+
+    agree_on_bytes(message, bytes(mutated))
+
+
+def spelt_longer(raw: bytes, more: int) -> bytes:
+    """Return the same message with every outer tag spelt in *more* bytes than it needs."""
+    out, at = bytearray(), 0
+    while at < len(raw):
+        tag, begins = varint(raw, at)
+        out += raw[at : begins - 1] + bytes([raw[begins - 1] | 0x80]) + b"\x80" * (more - 1) + b"\0"
+        if tag & 7 == 2:
+            size, content = varint(raw, begins)
+            at = content + size
+        else:
+            at = {0: varint(raw, begins)[1], 1: begins + 8, 5: begins + 4}[tag & 7]
+        out += raw[begins:at]
+    return bytes(out)
+
+
+def varint(raw: bytes, at: int) -> tuple[int, int]:
+    """Return the number that begins at *at*, and where it ends."""
+    number = shift = 0
+    while True:
+        number |= (raw[at] & 0x7F) << shift
+        shift, at = shift + 7, at + 1
+        if raw[at - 1] < 0x80:
+            return number, at
 
 
 def has_negative_fraction(message: Message) -> bool:
