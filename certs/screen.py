@@ -87,6 +87,11 @@ def local(moment: datetime) -> datetime:
     return moment.astimezone(None if os.environ.get("TZ") else CHINA)
 
 
+def from_local(moment: datetime) -> datetime:
+    """Return a time that was written without a zone in the reader's zone, as `local` has it."""
+    return moment.astimezone() if os.environ.get("TZ") else moment.replace(tzinfo=CHINA)
+
+
 def shown_time(moment: datetime, *, seconds: bool = False) -> str:
     """Return *moment* as people read it, such as ``2026-03-01 16:00 +08:00``; data stay in UTC."""
     here = local(moment)

@@ -16,10 +16,19 @@ from unicodedata import category
 
 import click
 
-from certs.screen import columns, local, pieces, screen_width, shown_time, width, wrapped
+from certs.screen import (
+    columns,
+    from_local,
+    local,
+    pieces,
+    screen_width,
+    shown_time,
+    width,
+    wrapped,
+)
 
 __all__ = [
-    "clean", "columns", "local", "screen_width", "show_json", "show_json_line", "show_paragraph",
+    "clean", "columns", "cut", "from_local", "local", "screen_width", "show_json", "show_json_line", "show_paragraph",
     "show_table", "shown_time", "table_lines", "time_of", "width", "wrapped",
 ]  # fmt: skip
 
@@ -33,6 +42,18 @@ def clean(text: str) -> str:
     return "".join(
         letter if category(letter) not in ("Cc", "Cf", "Zl", "Zp") else " " for letter in text
     )
+
+
+def cut(text: str, room: int) -> str:
+    """Return *text*, ended by ``…`` where it takes more than *room* columns."""
+    if width(text) <= room:
+        return text
+    kept = ""
+    for letter in text:
+        if width(kept + letter) > room - 1:
+            break
+        kept += letter
+    return kept.rstrip() + "…"
 
 
 def time_of(stamp: str, *, seconds: bool = False) -> str:

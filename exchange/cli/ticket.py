@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from exchange.cli.gateway import config_option
-from exchange.cli.grammar import Misused, group, json_option, language, option, say
+from exchange.cli.grammar import Misused, group, json_option, option, say
+from exchange.cli.lookup import one_ticket, why_nothing
 from exchange.cli.root import telling
-from exchange.cli.screen import show_json, show_table
+from exchange.cli.screen import from_local, show_json
+from exchange.cli.standing import show_list, show_ticket, show_trail
 from exchange.cli.tickets import Wanted, open_source
 from exchange.text import Text
 
@@ -42,8 +44,8 @@ def _filter_options(function: _F) -> _F:
         option("--overdue", is_flag=True, en="Only with a step overdue now.", zh="仅有逾期步骤的单。"),
         option(
             "--until", "opened_until", metavar="TIME",
-            en="Opened before this time, 2026-03-01 or 2026-03-01T08:00+08:00.",
-            zh="开单时间早于此（如 2026-03-01 或 2026-03-01T08:00+08:00）。",
+            en="Opened before this time, 2026-03-01 or 2026-03-01T08:00; local unless it has an offset.",
+            zh="开单时间早于此，如 2026-03-01 或 2026-03-01T08:00；未写时差即为当地时间。",
         ),
         option("--from", "opened_from", metavar="TIME", en="Opened at or after.", zh="开单时间不早于此。"),
         option(
@@ -81,17 +83,18 @@ def list_(
     """List tickets."""
     from itertools import islice
 
+    wanted = _wanted(**conditions)
     with open_source(database, config) as source:
-        found = list(islice(source.list(_wanted(**conditions)), limit + 1))
+        found = list(islice(source.list(wanted), limit + 1))
+        for text in why_nothing(source, wanted) if not found else ():
+            say(text, err=as_json)
     rows, more = found[:limit], len(found) > limit
     if as_json:
         show_json({"tickets": rows, "more": more})
         return
-    heads = Text(
-        en="ticket|opened|matter|state|answers|decides next|due",
-        zh="单编号|开单时间|事项|状态|负责机构|下一步机构|时限",
-    )
-    show_table(heads.say(language()).split("|"), [line for row in rows for line in _lines(row)])
+    if not rows:
+        return
+    show_list(rows, datetime.now(UTC))
     if more:
         say(
             Text(
@@ -110,50 +113,12 @@ def list_(
 @json_option
 def show(*, ticket_id: str, database: str | None, config: Path, as_json: bool) -> None:
     """Show one ticket."""
-    with open_source(database, config) as source:
-        row = source.get(ticket_id)
+    with open_source(database, config) as source, one_ticket(source, ticket_id) as whole:
+        row = source.get(whole)
     if as_json:
         show_json(row)
         return
-    facts = Text(
-        en="Ticket {ticket_id}, opened {opened} by {by}; region {place}; matter {matter}.",
-        zh="单 {ticket_id}，{by} 于 {opened} 开单；行政区划 {place}；事项 {matter}。",
-    )
-    say(
-        facts.fill(
-            **{**row, "opened": _second(row["opened"])},
-            by=_name(row["origin"]),
-            place=row["region"]["name"] or row["region"]["code"],
-        )
-    )
-    if row["closed"]:
-        say(Text(en="It is closed.", zh="已结案。"))
-    else:
-        say(
-            Text(en="{who} answers for it now.", zh="当前由 {who} 负责。").fill(
-                who=", ".join(row["answers"])
-            )
-        )
-    click.echo()
-    heads = Text(
-        en="hand-off|from|to|state|answers|decides next|due",
-        zh="移交编号|移交方|受理方|状态|负责机构|下一步机构|时限",
-    )
-    show_table(
-        heads.say(language()).split("|"),
-        [
-            (
-                one["handoff_id"],
-                _name(one["sender"]),
-                _name(one["receiver"]),
-                _state(one),
-                one["answers"],
-                one["decides"],
-                _second(one["due"]),
-            )
-            for one in row["handoffs"]
-        ],
-    )
+    show_ticket(row, datetime.now(UTC))
 
 
 @ticket.command(
@@ -175,30 +140,13 @@ def trail(
     *, ticket_id: str, receipts: Path | None, database: str | None, config: Path, as_json: bool
 ) -> None:
     """Show a trail."""
-    with open_source(database, config) as source:
-        rows = list(source.trail(ticket_id))
-        files = source.receipts(ticket_id) if receipts is not None else []
+    with open_source(database, config) as source, one_ticket(source, ticket_id) as whole:
+        rows = list(source.trail(whole))
+        files = source.receipts(whole) if receipts is not None else []
     if as_json:
-        show_json({"ticket_id": ticket_id, "entries": rows})
+        show_json({"ticket_id": whole, "entries": rows})
     else:
-        heads = Text(
-            en="entry|time|what|by|to|state|answers", zh="条目|时间|事件|由|至|状态|负责机构"
-        )
-        show_table(
-            heads.say(language()).split("|"),
-            [
-                (
-                    str(row["leaf_index"]),
-                    _second(row["time"]),
-                    _kind(row["kind"]),
-                    _name(row["author"]),
-                    _name(row["recipient"]),
-                    _state(row),
-                    row["answers"],
-                )
-                for row in rows
-            ],
-        )
+        show_trail(rows)
     if receipts is not None:
         from exchange.cli.receipts_out import write_receipts
 
@@ -278,11 +226,11 @@ def _wanted(
 
 
 def _moment(given: str | None) -> datetime | None:
-    """Return a time; one without an offset is the local time of this machine."""
+    """Return a time; one without an offset is local (`exchange.cli.screen`)."""
     if given is None:
         return None
     try:
-        return datetime.fromisoformat(given).astimezone()
+        moment = datetime.fromisoformat(given)
     except ValueError as error:
         raise Misused(
             Text(
@@ -291,46 +239,4 @@ def _moment(given: str | None) -> datetime | None:
             ).fill(given=given),
             click.get_current_context(silent=True),
         ) from error
-
-
-def _lines(row: dict[str, Any]) -> list[tuple[str, ...]]:
-    """Return one line for the ticket, or one a hand-off."""
-    head = row["ticket_id"], _second(row["opened"]), row["matter"]
-    if not row["handoffs"]:
-        state = Text(en="closed", zh="已结案") if row["closed"] else Text(en="open", zh="未结案")
-        return [(*head, state.say(language()), ", ".join(row["answers"]), "", "")]
-    return [
-        (
-            *(head if number == 0 else ("", "", "")),
-            _state(one),
-            one["answers"],
-            one["decides"],
-            _second(one["due"]),
-        )
-        for number, one in enumerate(row["handoffs"])
-    ]
-
-
-def _second(time: str) -> str:
-    """Return a time of a row to the second, as people read it; programs get all of it."""
-    return time and f"{time[:19]}Z"
-
-
-def _state(row: dict[str, Any]) -> str:
-    from exchange.ticket import State
-
-    word: str = row["state"]
-    name = word.upper()
-    return State[name].text.say(language()) if name in State.__members__ else word
-
-
-def _kind(word: str) -> str:
-    from exchange.acts import Kind
-
-    if word == "written":
-        return Text(en="written", zh="写入回执").say(language())
-    return next((kind.text.say(language()) for kind in Kind if kind.value == word), word)
-
-
-def _name(organisation: dict[str, str]) -> str:
-    return organisation["name"] or organisation["code"]
+    return moment if moment.tzinfo is not None else from_local(moment)

@@ -7,7 +7,7 @@ Both give the contract's messages; here they become plain rows with the contract
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -43,7 +43,16 @@ class Wanted:
 
 
 class Source(Protocol):
-    """What both sources can do; raises as the client and the query do."""
+    """
+    What both sources can do; raises as the client and the query do.
+
+    *sees_all* says whose eyes these are: the operator's, who sees every ticket, or a party's.
+    """
+
+    sees_all: bool
+
+    def organisations(self) -> Mapping[str, str]:
+        """Return the names of the organisations of the register by code; empty without one."""
 
     def get(self, ticket_id: str) -> dict[str, Any]:
         """Return one ticket."""
@@ -94,8 +103,14 @@ def database_of(database: str | None, config: Path) -> str:
 
 
 class _Bridge:
+    sees_all = False
+
     def __init__(self, client: ExchangeClient) -> None:
         self._tickets = client.tickets
+        self._directory = client.directory
+
+    def organisations(self) -> Mapping[str, str]:
+        return {one.code: one.name.zh for one in self._directory.organisations()}
 
     def get(self, ticket_id: str) -> dict[str, Any]:
         return ticket_row(self._tickets.get(ticket_id).ticket)
@@ -151,10 +166,15 @@ class _Bridge:
 
 
 class _Database:
+    sees_all = True
+
     def __init__(self, query: Query, register: Register, url: str) -> None:
         self._query = query
         self._register = register
         self._url = url
+
+    def organisations(self) -> Mapping[str, str]:
+        return {one.code: one.name.zh for one in self._register}
 
     def get(self, ticket_id: str) -> dict[str, Any]:
         from exchange.wire.tickets import ticket_to_proto

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sqlite3
+import uuid
 from pathlib import Path
 
 from exchange.cli.export import BOM, COLUMNS, csv_lines
@@ -54,7 +55,9 @@ def test_what_is_pulled_into_a_folder_is_written_and_receipted(
 ) -> None:
     """The offer lies in the police's folder; the hotline learns that it was written."""
     cross(exchange, town, tmp_path)
-    answers = exchange("pull", "--to", tmp_path / "answers", "--config", town.hotline, "--wait", 5)
+    answers = exchange(
+        "pull", "--to", tmp_path / "answers", "--config", town.hotline, "--wait", 5, "--json"
+    )
 
     written = [line for line in answers.lines if line["type"] == "written"]
     assert {line["organisation"] for line in written} == {CITY_110.organisation}
@@ -83,15 +86,15 @@ def test_one_ticket_and_its_trail_are_shown_in_chinese(
     shown = exchange("ticket", "show", ticket, "--config", town.police, "--lang", "zh")
     trail = exchange("ticket", "trail", ticket, "--config", town.operator, LANG="zh_CN.UTF-8")
 
-    assert f"当前由 {CITY_12345.organisation} 负责。" in shown.out
+    assert f"[{CITY_12345.organisation}] 负责。" in shown.out
     assert "待签收" in shown.out
-    assert "写入回执" in trail.out
+    assert "已写入" in trail.out
     assert "示例 1" in trail.out
 
 
 def test_a_ticket_of_others_is_not_there(exchange: Shell, town: Town) -> None:
     """An unknown ticket is one sentence and exit code 1."""
-    missing = exchange("ticket", "show", "0" * 36, "--config", town.police)
+    missing = exchange("ticket", "show", str(uuid.uuid4()), "--config", town.police)
 
     assert (missing.code, missing.out) == (1, "")
     assert "There is no ticket" in missing.err
