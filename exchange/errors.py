@@ -245,8 +245,8 @@ REFUSAL_TEXTS: dict[RefusalCode, Text] = {
         zh="该裁定须引用承办方的同意意见，请先取得（R30）。",
     ),
     RefusalCode.LEVEL_REQUIRES_110: Text(
-        en="Emergencies of this level go to 110 first (R40).",
-        zh="该等级的突发事件须由 110 先行处置（R40）。",
+        en="In an emergency of this level 110 acts first and tells 12345 at the same time (R40).",
+        zh="该等级的突发事件须由 110 先行处置，同时通知 12345（R40）。",
     ),
     RefusalCode.GROUP_REQUIRED: Text(
         en="A field group that this message needs is missing; add the groups named.",

@@ -194,6 +194,26 @@ def marker_same(facts: Facts) -> Refusal | None:
     return refuse(RefusalCode.MARKER_MISMATCH, "header.marker")
 
 
+def hotline_told(facts: Facts) -> Refusal | None:
+    """S0 R40: from 较大 on, 110 concludes its ticket only where 12345 was told of it."""
+    context, site = facts.context, facts.context.site
+    if facts.message.kind is not Kind.CLOSE_TICKET or context.ticket is None:
+        return None
+    if service_of(context.ticket.origin, site.register) is not Service.POLICE:
+        return None
+    level = max((context.ticket.level, *(h.offer.level for h in context.handoffs)))
+    pinned = {(h.offer.profile, h.offer.profile_edition) for h in context.handoffs}
+    asking = (profile for key in pinned if (profile := site.profiles.get(key)) is not None)
+    if not any(level in profile.levels_notify_hotline for profile in asking):
+        return None
+    parties = {code for h in context.handoffs for code in (h.sender, h.receiver)}
+    if any(service_of(code, site.register) is Service.HOTLINE for code in parties):
+        return None
+    return refuse(
+        RefusalCode.LEVEL_REQUIRES_110, "header.ticket_id", "hotline_told", HOTLINE_NOT_TOLD
+    )
+
+
 # -- after the offer
 
 
@@ -306,6 +326,10 @@ NO_POLICE_TICKET = Text(
 OTHER_REGION = Text(
     en="The profile does not hold in the ticket's region; use the region's own.",
     zh="该方案不适用于该单所属地区，请使用本地区方案。",
+)
+HOTLINE_NOT_TOLD = Text(
+    en="An emergency of this level is made known to 12345: offer it as a notification first (R40).",
+    zh="该等级的突发事件须同时通知 12345：请先以通知形式移交（R40）。",
 )
 ASSESSED_BY = Text(
     en="Hand-offs of this kind are assessed by {service} (R51).",

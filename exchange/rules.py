@@ -127,9 +127,10 @@ RULES: tuple[Numbered, ...] = (
     _rule(21, "R30", "S1", REFUSE, guards.return_agreed),
     _rule(22, "R30", "S0 S3 S4", RULE, guards.position_cited),
     _rule(23, "R40", "S0", OFFER, offering.police_first),
-    _rule(24, "contract", "ours", frozenset(GROUPS) | {Kind.SUPPLEMENT}, groups_present),
-    _rule(25, "R24", "S4", OFFER, offering.immediate_dispatched),
-    _rule(26, "R51", "S3 S4", frozenset({Kind.EVALUATE}), guards.assessor_right),
+    _rule(24, "R40", "S0", frozenset({Kind.CLOSE_TICKET}), guards.hotline_told),
+    _rule(25, "contract", "ours", frozenset(GROUPS) | {Kind.SUPPLEMENT}, groups_present),
+    _rule(26, "R24", "S4", OFFER, offering.immediate_dispatched),
+    _rule(27, "R51", "S3 S4", frozenset({Kind.EVALUATE}), guards.assessor_right),
 )
 
 _OF_KIND: dict[Kind, tuple[Guard, ...]] = {

@@ -430,6 +430,43 @@ def test_a_high_level_goes_to_110_first() -> None:
     assert code_of((message, high)) is RefusalCode.LEVEL_REQUIRES_110
 
 
+def test_12345_was_told_before_110_concludes_a_high_level() -> None:
+    """S0 R40: 110 tells 12345 at the same time; without that its ticket is not concluded."""
+
+    def closing(
+        profile: str, told: str, *, level: int = 0, offered: int = 0, site: Site = SITE
+    ) -> RefusalCode | None:
+        handed = replace(
+            taken(an_offer(profile, CITY_110, told, "", level=offered, form=Form.NOTIFICATION)),
+            state=State.CLOSED,
+        )
+        about = ticket_of(profile, CITY_110, level=level)
+        context = Context(site=site, now=NOW, ticket=about, handoffs=[handed])
+        refusal = decide_ticket(say(Kind.CLOSE_TICKET, CITY_110, ""), context)
+        return refusal.code if refusal is not None else None
+
+    for level, offered in ((2, 0), (0, 3)):
+        assert (
+            closing("changzhi", FIRE, level=level, offered=offered)
+            is RefusalCode.LEVEL_REQUIRES_110
+        )
+        assert (
+            closing("changzhi", BUREAU, level=level, offered=offered)
+            is RefusalCode.LEVEL_REQUIRES_110
+        )
+        assert closing("changzhi", CITY_12345, level=level, offered=offered) is None
+    assert closing("changzhi", FIRE, level=1) is None
+    pinned = installed()["changzhi"]
+    elsewhere = replace(pinned, levels_notify_hotline=frozenset())
+    key = (pinned.name, pinned.edition)
+    silent = replace(SITE, profiles={**SITE.profiles, key: elsewhere})
+    assert closing("changzhi", FIRE, level=2, site=silent) is None
+    hotline = ticket_of("changzhi", CITY_12345, level=2)
+    police = replace(taken(to_110("changzhi", level=2)), state=State.CLOSED)
+    context = Context(site=SITE, now=NOW, ticket=hotline, handoffs=[police])
+    assert decide_ticket(say(Kind.CLOSE_TICKET, CITY_12345, ""), context) is None
+
+
 def test_an_immediate_kind_opens_a_parallel_duty() -> None:
     """R24: four categories of S4, to 110 only, where the profile lists them."""
     assert code_of(to_110("inner-mongolia", IMMEDIATE)) is RefusalCode.PARALLEL_DUTY_REQUIRED

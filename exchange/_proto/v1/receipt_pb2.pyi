@@ -107,7 +107,7 @@ class _RefusalCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RefusalCo
     REFUSAL_CODE_POSITION_REQUIRED: _RefusalCode.ValueType  # 61
     """This ruling cites the handler's agreeing position; get it first (R30). 该裁定须引用承办方的同意意见，请先取得（R30）。"""
     REFUSAL_CODE_LEVEL_REQUIRES_110: _RefusalCode.ValueType  # 62
-    """Emergencies of this level go to 110 first (R40). 该等级的突发事件须由 110 先行处置（R40）。"""
+    """In an emergency of this level 110 acts first and tells 12345 at the same time (R40). 该等级的突发事件须由 110 先行处置，同时通知 12345（R40）。"""
     REFUSAL_CODE_GROUP_REQUIRED: _RefusalCode.ValueType  # 63
     """A field group that this message needs is missing; add the groups named. 缺少该消息必需的字段组，请补充所列字段组。"""
     REFUSAL_CODE_PARALLEL_DUTY_REQUIRED: _RefusalCode.ValueType  # 64
@@ -197,7 +197,7 @@ REFUSAL_CODE_NO_NEGOTIATION: RefusalCode.ValueType  # 60
 REFUSAL_CODE_POSITION_REQUIRED: RefusalCode.ValueType  # 61
 """This ruling cites the handler's agreeing position; get it first (R30). 该裁定须引用承办方的同意意见，请先取得（R30）。"""
 REFUSAL_CODE_LEVEL_REQUIRES_110: RefusalCode.ValueType  # 62
-"""Emergencies of this level go to 110 first (R40). 该等级的突发事件须由 110 先行处置（R40）。"""
+"""In an emergency of this level 110 acts first and tells 12345 at the same time (R40). 该等级的突发事件须由 110 先行处置，同时通知 12345（R40）。"""
 REFUSAL_CODE_GROUP_REQUIRED: RefusalCode.ValueType  # 63
 """A field group that this message needs is missing; add the groups named. 缺少该消息必需的字段组，请补充所列字段组。"""
 REFUSAL_CODE_PARALLEL_DUTY_REQUIRED: RefusalCode.ValueType  # 64
