@@ -111,16 +111,15 @@ class Working:
         messages = [m for pushed in work if (m := pushed.received.message) is not None]
         if not messages:
             return
-        self.known = self.writer.messages({m.id for m in messages})
+        handoff_ids = {m.handoff_id for m in messages if m.handoff_id}
+        handoff_ids |= {m.act.onward_of for m in messages if isinstance(m.act, Offer)} - {""}
+        handoff_ids |= {own_duty_id(m.handoff_id, m.digest) for m in messages if _may_open(m)}
+        # Hand-offs also for tickets that are new: an id may be that of another ticket's hand-off.
+        self.known, self.tickets, self.standings = self.writer.about(
+            {m.id for m in messages}, {m.ticket_id for m in messages}, handoff_ids
+        )
         fresh = [m for m in messages if m.id not in self.known]
-        ticket_ids = {m.ticket_id for m in fresh}
-        self.tickets = self.writer.tickets(ticket_ids)
-        old = ticket_ids & self.tickets.keys()
-        handoff_ids = {m.handoff_id for m in fresh if m.handoff_id}
-        handoff_ids |= {m.act.onward_of for m in fresh if isinstance(m.act, Offer)} - {""}
-        handoff_ids |= {own_duty_id(m.handoff_id, m.digest) for m in fresh if _may_open(m)}
-        # Also for tickets that are new: an id may be that of another ticket's hand-off.
-        self.standings = self.writer.standings(handoff_ids)
+        old = {m.ticket_id for m in fresh} & self.tickets.keys()
         self.handoffs = {key: standing.handoff for key, standing in self.standings.items()}
         whole = {m.ticket_id for m in fresh if m.kind in (Kind.OFFER, Kind.CLOSE_TICKET)} & old
         if whole:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import cache
 from typing import Any, Protocol
 
@@ -24,6 +24,10 @@ from exchange.store.rows import Row, names
 _COPY_FROM = 4
 
 
+#: A statement and its parameters.
+Query = tuple[str, *tuple[Any, ...]]
+
+
 class Driver(Protocol):
     """
     The same few things on each database.
@@ -34,6 +38,9 @@ class Driver(Protocol):
 
     def fetch(self, connection: Connection, statement: str, *parameters: Any) -> list[Row]:
         """Return the rows that a query gives."""
+
+    def fetch_all(self, connection: Connection, *queries: Query) -> list[list[Row]]:
+        """Return the rows that each of some queries gives, asked together."""
 
     def execute(self, connection: Connection, statement: str, *parameters: Any) -> int:
         """Run a statement and return how many rows it touched."""
@@ -57,6 +64,10 @@ class Sqlite:
         """Return the rows that a query gives."""
         found = _raw(connection).execute(_sqlite_form(statement), _sqlite_parameters(parameters))
         return found.fetchall()  # type: ignore[no-any-return]
+
+    def fetch_all(self, connection: Connection, *queries: Query) -> list[list[Row]]:
+        """Return the rows that each of some queries gives; here one asks after the other."""
+        return [self.fetch(connection, *query) for query in queries]
 
     def execute(self, connection: Connection, statement: str, *parameters: Any) -> int:
         """Run a statement and return how many rows it touched."""
@@ -93,6 +104,17 @@ class Postgresql:
         ):
             cursor.execute(_postgresql_form(statement), _postgresql_parameters(parameters))
             return cursor.fetchall()  # type: ignore[no-any-return]
+
+    def fetch_all(self, connection: Connection, *queries: Query) -> list[list[Row]]:
+        """Return the rows that each of some queries gives, in one round trip."""
+        raw = _raw(connection)
+        with ExitStack() as stack:
+            pipeline = stack.enter_context(raw.pipeline())
+            cursors = [stack.enter_context(raw.cursor(binary=True)) for _ in queries]
+            for cursor, (statement, *parameters) in zip(cursors, queries, strict=True):
+                cursor.execute(_postgresql_form(statement), _postgresql_parameters(parameters))
+            pipeline.sync()
+            return [cursor.fetchall() for cursor in cursors]
 
     def execute(self, connection: Connection, statement: str, *parameters: Any) -> int:
         """Run a statement and return how many rows it touched."""

@@ -19,8 +19,10 @@ _KNOWN = (
     "SELECT m.id, t.digest, m.leaf_index, t.time, t.kind, t.ticket_id, t.handoff_id, t.author,"
     " t.recipient FROM message m JOIN trail t ON t.leaf_index = m.leaf_index"
 )
+_MESSAGES = f"{_KNOWN} WHERE m.id {{among}}"
 _TICKETS = select_form(tables.ticket) + " WHERE id {among}"
 _HANDOFF = select_form(tables.handoff)
+_HANDOFFS = f"{_HANDOFF} WHERE id {{among}}"
 _RECEIPTS = (
     "SELECT message_id, organisation, leaf_index, statement, signature FROM receipt"
     " WHERE message_id {among}"
@@ -58,8 +60,23 @@ class Reader:
 
     def messages(self, ids: Collection[str]) -> dict[str, Known]:
         """Return the accepted messages with these *ids*: a repeat is recognised by its digest."""
-        found = self._fetch(f"{_KNOWN} WHERE m.id {{among}}", sorted(ids)) if ids else []
-        return {row[0]: _known(row) for row in found}
+        return {row[0]: _known(row) for row in self._fetch(_MESSAGES, ids)}
+
+    def about(
+        self, message_ids: Collection[str], ticket_ids: Collection[str], handoff_ids: Collection[str]
+    ) -> tuple[dict[str, Known], dict[str, Ticket], dict[str, Standing]]:
+        """Return these messages, tickets, and hand-offs with what stands beside them."""
+        known, found, standings = self._driver.fetch_all(
+            self._connection,
+            (_MESSAGES, sorted(message_ids)),
+            (_TICKETS, sorted(ticket_ids)),
+            (_HANDOFFS, sorted(handoff_ids)),
+        )
+        return (
+            {row[0]: _known(row) for row in known},
+            {row[0]: rows.ticket_of(row) for row in found},
+            {row[0]: rows.standing_of(row) for row in standings},
+        )
 
     def digests(self, ticket_ids: Collection[str]) -> dict[bytes, Known]:
         """
@@ -70,19 +87,10 @@ class Reader:
         found = self._fetch(f"{_KNOWN} WHERE t.ticket_id {{among}}", ticket_ids)
         return {known.digest: known for known in map(_known, found)}
 
-    def tickets(self, ids: Collection[str]) -> dict[str, Ticket]:
-        """Return the tickets with these *ids*."""
-        return {row[0]: rows.ticket_of(row) for row in self._fetch(_TICKETS, ids)}
-
     def handoffs(self, ids: Collection[str]) -> dict[str, Handoff]:
         """Return the hand-offs with these *ids*."""
-        found = self._fetch(f"{_HANDOFF} WHERE id {{among}}", ids)
+        found = self._fetch(_HANDOFFS, ids)
         return {row[0]: rows.handoff_of(row) for row in found}
-
-    def standings(self, ids: Collection[str]) -> dict[str, Standing]:
-        """Return the hand-offs with these *ids*, with what stands beside them."""
-        found = self._fetch(f"{_HANDOFF} WHERE id {{among}}", ids)
-        return {row[0]: rows.standing_of(row) for row in found}
 
     def handoffs_of_tickets(self, ticket_ids: Collection[str]) -> dict[str, list[Handoff]]:
         """Return the hand-offs of each of these tickets, oldest first."""

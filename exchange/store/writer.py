@@ -30,6 +30,7 @@ from exchange.store.reader import Reader
 from exchange.store.records import (
     Delivery,
     Entry,
+    Known,
     Noted,
     Refused,
     Reopened,
@@ -94,17 +95,14 @@ class Writer(Reader):
         #: Ids that were asked for and are not there: these rows are inserted, others put in place.
         self._new: dict[Table, set[str]] = {tables.ticket: set(), tables.handoff: set()}
 
-    def tickets(self, ids: Collection[str]) -> dict[str, Ticket]:
-        """Return the tickets with these *ids*."""
-        found = super().tickets(ids)
-        self._new[tables.ticket].update(one for one in ids if one not in found)
-        return found
-
-    def standings(self, ids: Collection[str]) -> dict[str, Standing]:
-        """Return the hand-offs with these *ids*, with what stands beside them."""
-        found = super().standings(ids)
-        self._new[tables.handoff].update(one for one in ids if one not in found)
-        return found
+    def about(
+        self, message_ids: Collection[str], ticket_ids: Collection[str], handoff_ids: Collection[str]
+    ) -> tuple[dict[str, Known], dict[str, Ticket], dict[str, Standing]]:
+        """Return these messages, tickets, and hand-offs with what stands beside them."""
+        known, found, standings = super().about(message_ids, ticket_ids, handoff_ids)
+        self._new[tables.ticket].update(one for one in ticket_ids if one not in found)
+        self._new[tables.handoff].update(one for one in handoff_ids if one not in standings)
+        return known, found, standings
 
     # -- the record
 

@@ -59,8 +59,9 @@ def test_a_drain_is_read_back(store: Store, story: Story) -> None:
 
     with store.writing() as writer:
         messages = writer.messages([opened.message.id, offered.message.id, "unknown"])
-        tickets = writer.tickets([opened.message.ticket_id])
-        standings = writer.standings([offered.message.handoff_id])
+        _, tickets, standings = writer.about(
+            [], [opened.message.ticket_id], [offered.message.handoff_id]
+        )
         of_tickets = writer.handoffs_of_tickets([opened.message.ticket_id])
         digests = writer.digests([opened.message.ticket_id])
 
@@ -129,7 +130,8 @@ def test_the_state_moves_on(store: Store, story: Story) -> None:
 
     with store.writing() as writer:
         assert handoff_of(taken) == writer.handoffs([handoff_of(taken).id])[handoff_of(taken).id]
-        assert writer.tickets([closing.ticket_id])[closing.ticket_id].closed
+        _, tickets, _ = writer.about([], [closing.ticket_id], [])
+        assert tickets[closing.ticket_id].closed
 
 
 def test_proofs_hold(store: Store, story: Story) -> None:
