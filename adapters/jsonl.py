@@ -31,7 +31,6 @@ from typing import Any
 from adapters.plain import (
     decision_object,
     message_object,
-    read_line,
     receipt_object,
 )
 from adapters.platform import Outgoing
@@ -45,6 +44,7 @@ from exchange.client import (
     IncomingMessage,
     IncomingReceipt,
     OutgoingMessage,
+    read_line,
 )
 from exchange.errors import ExchangeError, InvalidRequest
 from exchange.text import Text
@@ -56,7 +56,6 @@ _HALF = Text(
     en="The last line does not end with a newline; was the file renamed into place when whole?",
     zh="最后一行未以换行结束；文件是否写完后才改名放入？",
 )
-_NO_TEXT = Text(en="The line is not UTF-8.", zh="该行不是 UTF-8 编码。")
 
 
 def _utc_now() -> datetime:
@@ -104,11 +103,9 @@ class JsonLines:
             if not raw.strip():
                 continue
             try:
-                message = read_line(raw.decode())
-            except UnicodeDecodeError:
-                self._reject(path, number, raw.decode(errors="backslashreplace"), _NO_TEXT)
+                message = read_line(raw)
             except InvalidRequest as unfit:
-                self._reject(path, number, raw.decode(), unfit.text)
+                self._reject(path, number, raw.decode(errors="backslashreplace"), unfit.text)
             else:
                 self._lines[id(message)] = (message, path, number, raw.decode())
                 count += 1

@@ -3,102 +3,11 @@
 from __future__ import annotations
 
 import base64
-import binascii
-import json
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from enum import IntEnum
-from typing import Any, TypeVar
+from typing import Any
 
 from adapters.spool_records import Decision
-from exchange.acts import Classification, Kind, Marker, Urgency
-from exchange.client import IncomingMessage, IncomingReceipt, OutgoingMessage
-from exchange.errors import InvalidRequest, Refusal
-from exchange.text import Text
-
-_TEXTS = ("ticket_id", "handoff_id", "recipient", "message_id", "record", "revision")
-_KEYS = {
-    "kind", "created", "previous", "urgency", "marker", "classification", "act", "groups", *_TEXTS,
-}  # fmt: skip
-
-_Word = TypeVar("_Word", bound=IntEnum)
-
-
-def read_line(line: str) -> OutgoingMessage:
-    """
-    Return the message of one JSON line; see ``README.md`` for its keys.
-
-    Raises `InvalidRequest` naming the key at fault.
-    """
-    try:
-        value = json.loads(line)
-    except ValueError as error:
-        raise InvalidRequest(_NO_JSON.fill(why=error)) from error
-    if not isinstance(value, dict):
-        raise InvalidRequest(_NO_JSON.fill(why="not an object"))
-    return read_message(value)
-
-
-def read_message(value: Mapping[str, Any]) -> OutgoingMessage:
-    """Return the message that a JSON object describes; raises `InvalidRequest`."""
-    for key in value:
-        if key not in _KEYS:
-            raise _wrong(key, f"not one of {', '.join(sorted(_KEYS))}", "不是可用的键")
-    texts = {key: _text(value, key) for key in _TEXTS}
-    known = ", ".join(kind.value for kind in Kind)
-    try:
-        kind = Kind(value.get("kind"))
-    except ValueError:
-        raise _wrong("kind", f"not one of {known}", f"应为下列之一：{known}") from None
-    try:
-        previous = base64.b64decode(_text(value, "previous"), validate=True)
-    except binascii.Error:
-        raise _wrong("previous", "not base64", "不是 base64") from None
-    return OutgoingMessage(
-        kind=kind,
-        created=_time(value),
-        previous=previous,
-        urgency=_word(value, "urgency", Urgency.ROUTINE),
-        marker=_word(value, "marker", Marker.ACTUAL),
-        classification=_word(value, "classification", Classification.ORDINARY),
-        act=_object(value, "act"),
-        groups={name: _object(value["groups"], name) for name in _object(value, "groups")},
-        **texts,
-    )
-
-
-def _text(value: Mapping[str, Any], key: str) -> str:
-    found = value.get(key, "")
-    if not isinstance(found, str):
-        raise _wrong(key, "not a string", "不是字符串")
-    return found
-
-
-def _object(value: Mapping[str, Any], key: str) -> dict[str, Any]:
-    found = value.get(key, {})
-    if not isinstance(found, dict):
-        raise _wrong(key, "not an object", "不是对象")
-    return found
-
-
-def _time(value: Mapping[str, Any]) -> datetime:
-    try:
-        found = datetime.fromisoformat(_text(value, "created"))
-    except ValueError:
-        raise _wrong("created", "not an RFC 3339 time", "不是 RFC 3339 时间") from None
-    if found.tzinfo is None:
-        raise _wrong("created", "without a time zone, such as +08:00", "缺少时区，例如 +08:00")
-    return found.astimezone(UTC)
-
-
-def _word(value: Mapping[str, Any], key: str, usual: _Word) -> _Word:
-    word = _text(value, key) or usual.name
-    kind = type(usual)
-    try:
-        return kind[word.upper()]
-    except KeyError:
-        known = ", ".join(member.name.lower() for member in kind)
-        raise _wrong(key, f"not one of {known}", f"应为下列之一：{known}") from None
+from exchange.client import IncomingMessage, IncomingReceipt
+from exchange.errors import Refusal
 
 
 def message_object(item: IncomingMessage) -> dict[str, Any]:
@@ -164,10 +73,3 @@ def refusal_object(refusal: Refusal) -> dict[str, Any]:
         "zh": refusal.text.zh,
         "fields": [violation.field for violation in refusal.violations],
     }
-
-
-_NO_JSON = Text(en="The line is no JSON object: {why}.", zh="该行不是 JSON 对象：{why}。")
-
-
-def _wrong(key: str, en: str, zh: str) -> InvalidRequest:
-    return InvalidRequest(Text(en=f"{key}: {en}.", zh=f"{key}：{zh}。"), field=key)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import sys
-from collections.abc import Iterator, Sequence
-from datetime import datetime
-from itertools import islice
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -25,25 +22,41 @@ if TYPE_CHECKING:
 
 _TOGETHER = 128
 
-_FIELDS = frozenset(
-    {
-        "kind", "ticket_id", "created", "handoff_id", "recipient", "previous", "urgency", "marker",
-        "classification", "act", "groups", "message_id", "record", "revision",
-    }
-)  # fmt: skip
-_WRONG = Text(en="{place}: {why} Nothing of this line was sent.", zh="{place}：{why}该行未发送。")
-_NOT_JSON = Text(en="this is no JSON object.", zh="不是 JSON 对象。")
-_MISSING = Text(en="the key '{key}' is missing.", zh="缺少“{key}”键。")
-_VALUE = Text(en="'{key}' cannot be '{value}'.", zh="“{key}”不能为“{value}”。")
+_BOM = b"\xef\xbb\xbf"
+_CONTROLS = bytes(set(range(32)) - set(b"\t\n\f\r"))
+
+#: Faults shown at once; a file of another format has one in each line.
+_SHOWN = 20
+
+_NOTHING = Text(
+    en="Nothing was sent. Mend what is named and push the same again.",
+    zh="未发送任何内容。请修正后重新推送。",
+)
+_MORE = Text(en="… and {count} more lines like these.", zh="……另有 {count} 行。")
+_EMPTY = Text(
+    en="{files}: there is no message in it. Write one JSON object a line.",
+    zh="{files}：其中没有消息。请每行写一个 JSON 对象。",
+)
+_TYPED = Text(
+    en="Reading messages from the keyboard, one JSON object a line; Ctrl-D ends, Ctrl-C gives up.",
+    zh="正从键盘读取消息，每行一个 JSON 对象；Ctrl-D 结束，Ctrl-C 放弃。",
+)
+_NO_ENVELOPE = Text(
+    en="this is neither JSON lines in UTF-8 nor a sealed envelope of this contract.",
+    zh="既不是 UTF-8 的 JSON 行，也不是本接口的已签名信封。",
+)
 
 
 @command(
     "push",
     en="Sign messages (JSON lines: kind, ticket_id, created, act, groups …) with the configured "
-    "signer and push them;\na file that is no JSON is pushed as one sealed envelope. FILE - or "
-    "none reads standard input. Pushing the same\nagain repeats, never doubles.",
+    "signer and push them;\na binary file is pushed as one sealed envelope. FILE - or none reads "
+    "standard input. Every line is read before the\nfirst is sent: if one is wrong, nothing is. "
+    "Pushing the same again repeats, never doubles.\nExit: 0 all stored, 1 something was wrong, "
+    "refused or failed, or there was no message, 2 misused.",
     zh="用所配置的签名者签署消息（每行一个 JSON：kind、ticket_id、created、act、groups 等）并推送；\n"
-    "非 JSON 文件按一个已签名信封推送。文件为 - 或省略时读标准输入。重复推送相同内容不会重复入库。",
+    "二进制文件按一个已签名信封推送。文件为 - 或省略时读标准输入。先读完所有行再发送，有一行不对则全部不发。\n"
+    "重复推送相同内容不会重复入库。退出码：0 全部存储，1 有错误、拒绝、失败或没有消息，2 用法有误。",
 )
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path, allow_dash=True))
 @option(
@@ -78,8 +91,9 @@ def push(
         ).fill(**counts)
 
     with telling(progress), ExchangeClient.dial(gateway, sealer=sealer) as client:
-        messages = _read(files or (Path("-"),), sealer)
-        while batch := list(islice(messages, _TOGETHER)):
+        messages = _read(files or (Path("-"),), sealer, f"exchange ticket --config {config}")
+        for start in range(0, len(messages), _TOGETHER):
+            batch = messages[start : start + _TOGETHER]
             for message, result in zip(batch, _push(client, batch), strict=True):
                 counts[_report(result, as_json=as_json)] += 1
                 if receipts is not None and result.receipt:
@@ -114,88 +128,77 @@ def _sealer(gateway: GatewayFiles) -> Sealer:
     return Sealer(gateway.organisation, signer, salts=derived_salts(secret))
 
 
-def _read(files: Sequence[Path], sealer: Sealer) -> Iterator[SealedMessage]:
+def _read(files: Sequence[Path], sealer: Sealer, looking: str) -> list[SealedMessage]:
+    """
+    Return every message of *files*, sealed; about 3 KB of memory each.
+
+    Raises `InvalidRequest` naming each wrong line, file and number, or that there is none.
+    """
+    found: list[SealedMessage] = []
+    faults: list[Text] = []
     for file in files:
-        name = str(file)
-        stream = sys.stdin.buffer if name == "-" else file.open("rb")
-        with stream:
-            first = stream.readline()
-            if not first.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") and first.strip():
-                yield _sealed(name, first + stream.read())
-                continue
-            number = 1
-            line = first.removeprefix(b"\xef\xbb\xbf")
-            while line:
-                if line.strip():
-                    yield from _seal(f"{name}:{number}", line, sealer)
-                line, number = stream.readline(), number + 1
+        content = _content(file)
+        if _is_binary(content):
+            found += _judged(str(file), faults, partial(_sealed, content))
+            continue
+        for number, line in enumerate(content.removeprefix(_BOM).splitlines(), 1):
+            if line.strip():
+                place = f"{file}:{number}"
+                found += _judged(place, faults, partial(_seal, line, sealer, looking))
+    if not found and not faults:
+        names = ", ".join(map(str, files))
+        faults.append(_EMPTY.fill(files=names))
+    if faults:
+        more = [_MORE.fill(count=len(faults) - _SHOWN)] if len(faults) > _SHOWN else []
+        said = [*faults[:_SHOWN], *more, _NOTHING]
+        raise InvalidRequest(
+            Text(en="\n".join(one.en for one in said), zh="\n".join(one.zh for one in said))
+        )
+    return found
 
 
-def _seal(place: str, line: bytes, sealer: Sealer) -> list[SealedMessage]:
-    """Return the line's message, sealed; raises `InvalidRequest` naming place and key."""
+def _content(file: Path) -> bytes:
+    if str(file) != "-":
+        return file.read_bytes()
+    if sys.stdin.isatty():
+        say(_TYPED, err=True)
+    return sys.stdin.buffer.read()
+
+
+def _is_binary(content: bytes) -> bool:
+    """Return whether *content* holds what text never does: control characters, as digests do."""
+    text = content.removeprefix(_BOM).lstrip().startswith((b"{", b"["))
+    return not text and len(content.translate(None, _CONTROLS)) < len(content)
+
+
+def _judged(
+    place: str, faults: list[Text], question: Callable[[], SealedMessage]
+) -> Iterator[SealedMessage]:
+    """Yield the message that *question* gives, or note in *faults* why there is none."""
     try:
-        values = json.loads(line)
-    except ValueError as error:
-        raise _fault(place, Text(en=f"{error}.", zh=f"{error}。")) from error
-    if not isinstance(values, dict):
-        raise _fault(place, _NOT_JSON)
-    try:
-        return sealer.seal([_message(place, values)])
+        yield question()
     except InvalidRequest as error:
-        if error.facts.get("place"):
-            raise
-        raise _fault(place, error.text) from error
+        why = error.text
+        faults.append(Text(en=f"{place}: {clean(why.en)}", zh=f"{place}：{clean(why.zh)}"))
 
 
-def _message(place: str, values: dict[str, Any]) -> Any:
-    from exchange.acts import Classification, Kind, Marker, Urgency
-    from exchange.client import OutgoingMessage
-    from exchange.reading import nearest
+def _seal(line: bytes, sealer: Sealer, looking: str) -> SealedMessage:
+    from exchange.client import read_line, require_whole
 
-    for key in values:
-        if key not in _FIELDS:
-            hint = nearest(key, _FIELDS)
-            raise _fault(
-                place,
-                Text(en=f"'{key}' is not known; {hint.en}", zh=f"“{key}”未定义；{hint.zh}"),
-            )
-    for key in ("kind", "ticket_id", "created"):
-        if not values.get(key):
-            raise _fault(place, _MISSING.fill(key=key))
-    read = dict(values)
-    kinds = {"urgency": Urgency, "marker": Marker, "classification": Classification}
-    try:
-        key = "kind"
-        read[key] = Kind(values[key])
-        key = "created"
-        read[key] = datetime.fromisoformat(values[key])
-        if read[key].tzinfo is None:
-            raise ValueError(key)
-        key = "previous"
-        if key in values:
-            read[key] = _digest(values[key])
-        for key, kind in kinds.items():
-            if key in values:
-                read[key] = kind[str(values[key]).upper()]
-    except (KeyError, ValueError, TypeError) as error:
-        raise _fault(place, _VALUE.fill(key=key, value=values[key])) from error
-    return OutgoingMessage(**read)
+    message = read_line(line)
+    require_whole(message, looking)
+    (sealed,) = sealer.seal([message])
+    return sealed
 
 
-def _digest(text: str) -> bytes:
-    """Return a digest given in hexadecimal (as trails show it) or base64 (as the contract does)."""
-    return bytes.fromhex(text) if len(text) == 64 else base64.b64decode(text, validate=True)
-
-
-def _sealed(place: str, envelope: bytes) -> SealedMessage:
+def _sealed(envelope: bytes) -> SealedMessage:
     from exchange.client import SealedMessage
     from exchange.wire.headers import read_envelope
 
     received = read_envelope(envelope)
     message = received.message
     if message is None:
-        why = received.refusal.text if received.refusal is not None else _NOT_JSON
-        raise _fault(place, why)
+        raise InvalidRequest(_NO_ENVELOPE)
     return SealedMessage(
         message_id=message.id,
         kind=message.kind,
@@ -252,10 +255,3 @@ def _keep(
         message.message_id, [result.receipt], envelope=message.envelope, chains=[chain]
     )
     write_receipts(folder, [file])
-
-
-def _fault(place: str, why: Text) -> InvalidRequest:
-    text = Text(
-        en=_WRONG.en.format(place=place, why=why.en), zh=_WRONG.zh.format(place=place, why=why.zh)
-    )
-    return InvalidRequest(text, place=place)

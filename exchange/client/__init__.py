@@ -15,6 +15,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 from exchange.client.calls import Patience
 from exchange.client.files import GatewayFiles, read_certificates, read_gateway
 from exchange.client.gateway import ExchangeClient
+from exchange.client.lines import read_line, read_message, require_whole
 from exchange.client.messages import (
     Acknowledgement,
     AcknowledgeResult,
@@ -59,5 +60,8 @@ __all__ = [
     "random_salts",
     "read_certificates",
     "read_gateway",
+    "read_line",
+    "read_message",
+    "require_whole",
     "with_previous",
 ]

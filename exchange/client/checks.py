@@ -67,6 +67,7 @@ def chains_of(certificates: Iterable[message_pb.CertificateChain]) -> Chains:
 class _Place:
     position: int
     lane: str
+    lease_expires: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +127,11 @@ class Checker:
         return [self._delivery(delivery, evidence) for delivery in deliveries]
 
     def _delivery(self, delivery: service_pb.Delivery, evidence: _Evidence) -> IncomingItem:
-        place = _Place(position=delivery.position, lane=delivery.lane)
+        place = _Place(
+            position=delivery.position,
+            lane=delivery.lane,
+            lease_expires=time_from_proto(delivery.lease_expire_time),
+        )
         if delivery.WhichOneof("content") == "receipt":
             return self._receipt(place, delivery.receipt, evidence)
         received = read_envelope(delivery.envelope)
@@ -143,7 +148,7 @@ class Checker:
             position=place.position,
             lane=place.lane,
             attempt=delivery.attempt,
-            lease_expires=time_from_proto(delivery.lease_expire_time),
+            lease_expires=place.lease_expires,
             message=message,
         )
 
@@ -189,6 +194,7 @@ class Checker:
         return IncomingReceipt(
             position=place.position,
             lane=place.lane,
+            lease_expires=place.lease_expires,
             message_id=statement.message_id,
             digest=statement.message_digest,
             organisation=statement.organisation,
@@ -257,6 +263,7 @@ def _fault(
     return IncomingFault(
         position=place.position,
         lane=place.lane,
+        lease_expires=place.lease_expires,
         message_id=received.message_id,
         digest=received.digest,
         refusal=refusal,

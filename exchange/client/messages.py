@@ -32,6 +32,7 @@ from exchange.wire.headers import (
     header_fields,
     seal_envelope,
 )
+from exchange.wire.misfits import misfit
 
 #: Messages under one signature; more gain nothing, and a proof path grows with the batch.
 SIGNED_TOGETHER = 128
@@ -147,7 +148,13 @@ class Sealer:
             "urgency": int(message.urgency),
             message.kind.value: dict(message.act),
         }
-        return draft_message(header, message.groups, salt=self._salts(message_id))
+        try:
+            return draft_message(header, message.groups, salt=self._salts(message_id))
+        except InvalidRequest as error:
+            plainer = misfit(message.kind.value, message.act, message.groups)
+            if plainer is None:
+                raise
+            raise InvalidRequest(plainer, **error.facts) from error
 
     def seal(self, messages: Sequence[OutgoingMessage]) -> list[SealedMessage]:
         """Sign *messages*, in their order; one signature serves up to 128 of them."""
@@ -247,6 +254,7 @@ class IncomingReceipt:
 
     position: int
     lane: str
+    lease_expires: datetime
     message_id: str
     digest: bytes
     organisation: str
@@ -271,6 +279,7 @@ class IncomingFault:
 
     position: int
     lane: str
+    lease_expires: datetime
     message_id: str
     digest: bytes
     refusal: Refusal | None

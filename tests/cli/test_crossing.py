@@ -222,3 +222,37 @@ def test_the_checkpoint_is_a_signed_note(exchange: Shell, town: Town, tmp_path: 
 
     assert note.out.startswith(f"{town.bridge.settings.origin}\n")
     assert "\n— " in note.out
+
+
+def test_a_pull_says_what_came_and_where_it_is(exchange: Shell, town: Town, tmp_path: Path) -> None:
+    """For a person one line each with its file; the words of the matter stay in the files."""
+    ticket, lines = matter_lines()
+    exchange("push", write_lines(tmp_path / "out.jsonl", lines), "--config", town.hotline)
+    looked = exchange("pull", "--config", town.police)
+    again = exchange("pull", "--config", town.police)
+
+    assert f"offered (URGENT) from {CITY_12345.organisation}, ticket {ticket}" in looked.out
+    assert "nothing acknowledged: all of it comes again after 20" in looked.err
+    assert (again.code, again.out) == (0, "")
+    assert f"Nothing waits for {CITY_110.organisation} now" in again.err
+    assert "目前没有待收内容" in exchange("pull", "--config", town.police, "--lang", "zh").err
+    assert exchange("pull", "--config", town.police, "--json").out == ""
+
+
+def test_a_pull_into_a_folder_shows_files_not_contents(
+    exchange: Shell, town: Town, tmp_path: Path
+) -> None:
+    """The screen has one line for each file; with --json standard output is JSON lines alone."""
+    _, lines = matter_lines()
+    exchange("push", write_lines(tmp_path / "out.jsonl", lines), "--config", town.hotline)
+    pulled = exchange("pull", "--to", tmp_path / "in", "--config", town.police, "--wait", 5)
+    shown = [Path(line.partition("→ ")[2]) for line in pulled.out.splitlines()]
+
+    assert set(shown) >= set((tmp_path / "in").glob("*[!t].json"))
+    assert "示例内容" not in pulled.out
+    assert f"{len(shown)} written to {tmp_path / 'in'} and acknowledged." in pulled.err
+    exchange(
+        "push", write_lines(tmp_path / "out.jsonl", matter_lines()[1]), "--config", town.hotline
+    )
+    data = exchange("pull", "--to", tmp_path / "in", "--config", town.police, "--json")
+    assert all(Path(line["file"]).is_file() for line in data.lines)

@@ -169,7 +169,7 @@ def cross(exchange: Shell, town: Town, folder: Path) -> str:
     file = write_lines(folder / "out.jsonl", lines)
     pushed = exchange("push", file, "--config", town.hotline, "--json")
     assert [line["outcome"] for line in pushed.lines] == ["stored", "stored"], pushed
-    pulled = exchange("pull", "--to", folder / "in", "--config", town.police)
+    pulled = exchange("pull", "--to", folder / "in", "--config", town.police, "--json")
     assert pulled.code == 0, pulled
     assert {line["kind"] for line in pulled.lines if line["type"] == "message"} >= {"offer"}
     return ticket

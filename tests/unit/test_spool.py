@@ -280,7 +280,7 @@ def incoming(kind: Kind, name: str, *, handoff: str = "h", ticket: str = "t") ->
 def answer(sent: SealedMessage, organisation: str) -> IncomingReceipt:
     """Return *organisation*'s receipt for *sent*."""
     return IncomingReceipt(
-        position=1, lane="h", message_id=sent.message_id, digest=sent.digest,
+        position=1, lane="h", lease_expires=NOW, message_id=sent.message_id, digest=sent.digest,
         organisation=organisation, time=NOW, receipt=b"by " + organisation.encode(), chain=(),
     )  # fmt: skip
 
