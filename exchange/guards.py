@@ -81,18 +81,22 @@ def region_valid(facts: Facts) -> Refusal | None:
     return refuse(RefusalCode.REGION_UNKNOWN, "header.open_ticket.region", "in_force", fault)
 
 
+_AUTHOR = "header.author"
+
+
 def organisations_valid(facts: Facts) -> Refusal | None:
     """Every organisation that a message brings in is well formed and, if a register is kept, in it."""
     message, act = facts.message, facts.message.act
-    named = [("header.author", message.author)]
+    register, on = facts.context.site.register, message.created.date()
+    named: tuple[tuple[str, str], ...]
     if isinstance(act, OpenTicket):
-        named.append(("header.open_ticket.first_receiver", act.first_receiver))
+        named = (_AUTHOR, message.author), ("header.open_ticket.first_receiver", act.first_receiver)
     elif isinstance(act, Return):
-        named = [("header.return.suggested_owner", act.suggested_owner)]
+        named = (("header.return.suggested_owner", act.suggested_owner),)
     else:
-        named.append(("header.recipient", message.recipient))
+        named = (_AUTHOR, message.author), ("header.recipient", message.recipient)
     for path, code in named:
-        fault = facts.context.site.register.problem(code, message.created.date()) if code else None
+        fault = register.problem(code, on) if code else None
         if fault is not None:
             return refuse(RefusalCode.ORGANISATION_UNKNOWN, path, "registered", fault)
     return None
@@ -224,9 +228,10 @@ def danger_disposed_of(facts: Facts) -> Refusal | None:
         return None
     offer = facts.offering
     if offer is not None:
+        if not offer.danger or facts.direction is not Direction.POLICE_TO_HOTLINE:
+            return None
         whole = offer.form not in {Form.JOINT, Form.NOTIFICATION}
-        handing_over = whole and facts.direction is Direction.POLICE_TO_HOTLINE
-        if handing_over and offer.danger and not facts.prior_disposal_stated:
+        if whole and not facts.prior_disposal_stated:
             return refuse(RefusalCode.DANGER_PRESENT, "header.offer.danger")
         return None
     unattended = handoff.danger_unattended if handoff is not None else frozenset()
