@@ -137,7 +137,7 @@ class PushOutcome(_message.Message):
 
     @_builtins.property
     def retry(self) -> Global___Retry:
-        """Neither: an earlier message is missing or the store failed; push it again later."""
+        """Neither: an earlier message is missing, or store or bridge failed; push it again later."""
 
     def __init__(
         self,
@@ -166,7 +166,11 @@ class Retry(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     DELAY_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
-    """The reason, as in `ErrorInfo.reason`: `PREDECESSOR_UNKNOWN` or `STORE_UNAVAILABLE`."""
+    """The reason, as in `ErrorInfo.reason`: PREDECESSOR_UNKNOWN (what this one names has not arrived),
+    STORE_UNAVAILABLE (the database cannot be reached), STORE_MISMATCH or STORE_UNUSABLE (the operator
+    must mend it first), BRIDGE_UNAVAILABLE (this message met a defect of the bridge, or it is stopping).
+    Others may come; an unknown one is treated like STORE_UNAVAILABLE.
+    """
     @_builtins.property
     def text(self) -> _common_pb2.LocalizedText:
         """What is missing or wrong, for people."""

@@ -30,8 +30,15 @@ class ExchangeServiceStub:
     """Carries messages between organisations. Everybody dials the bridge; the bridge dials nobody.
 
     Outcomes stand in request order, and one message never fails its neighbours. A refusal is an
-    answer and stands in the outcome; a failure of the whole call is a status with `ErrorInfo`.
-    Every call is safe to repeat.
+    answer and stands in the outcome; a failure of the whole call is a status with `ErrorInfo` of the
+    domain `hotline.exchange`. Every call is safe to repeat.
+
+    UNAUTHENTICATED: NOT_AUTHENTICATED. PERMISSION_DENIED: NOT_AUTHORIZED. INVALID_ARGUMENT:
+    INVALID_REQUEST. NOT_FOUND: NOT_FOUND. INTERNAL: INTERNAL, with the number under which the operator
+    finds it. To be mended by the operator first, FAILED_PRECONDITION: STORE_MISMATCH, STORE_UNUSABLE;
+    to be tried again with more known, FAILED_PRECONDITION: PREDECESSOR_UNKNOWN. To be tried again after
+    `RetryInfo.retry_delay`, RESOURCE_EXHAUSTED: LIMIT_EXCEEDED; UNAVAILABLE: STORE_UNAVAILABLE,
+    BRIDGE_UNAVAILABLE.
     """
 
     @_typing.overload
@@ -81,8 +88,15 @@ class ExchangeServiceAsyncStub(ExchangeServiceStub):
     """Carries messages between organisations. Everybody dials the bridge; the bridge dials nobody.
 
     Outcomes stand in request order, and one message never fails its neighbours. A refusal is an
-    answer and stands in the outcome; a failure of the whole call is a status with `ErrorInfo`.
-    Every call is safe to repeat.
+    answer and stands in the outcome; a failure of the whole call is a status with `ErrorInfo` of the
+    domain `hotline.exchange`. Every call is safe to repeat.
+
+    UNAUTHENTICATED: NOT_AUTHENTICATED. PERMISSION_DENIED: NOT_AUTHORIZED. INVALID_ARGUMENT:
+    INVALID_REQUEST. NOT_FOUND: NOT_FOUND. INTERNAL: INTERNAL, with the number under which the operator
+    finds it. To be mended by the operator first, FAILED_PRECONDITION: STORE_MISMATCH, STORE_UNUSABLE;
+    to be tried again with more known, FAILED_PRECONDITION: PREDECESSOR_UNKNOWN. To be tried again after
+    `RetryInfo.retry_delay`, RESOURCE_EXHAUSTED: LIMIT_EXCEEDED; UNAVAILABLE: STORE_UNAVAILABLE,
+    BRIDGE_UNAVAILABLE.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -128,8 +142,15 @@ class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
     """Carries messages between organisations. Everybody dials the bridge; the bridge dials nobody.
 
     Outcomes stand in request order, and one message never fails its neighbours. A refusal is an
-    answer and stands in the outcome; a failure of the whole call is a status with `ErrorInfo`.
-    Every call is safe to repeat.
+    answer and stands in the outcome; a failure of the whole call is a status with `ErrorInfo` of the
+    domain `hotline.exchange`. Every call is safe to repeat.
+
+    UNAUTHENTICATED: NOT_AUTHENTICATED. PERMISSION_DENIED: NOT_AUTHORIZED. INVALID_ARGUMENT:
+    INVALID_REQUEST. NOT_FOUND: NOT_FOUND. INTERNAL: INTERNAL, with the number under which the operator
+    finds it. To be mended by the operator first, FAILED_PRECONDITION: STORE_MISMATCH, STORE_UNUSABLE;
+    to be tried again with more known, FAILED_PRECONDITION: PREDECESSOR_UNKNOWN. To be tried again after
+    `RetryInfo.retry_delay`, RESOURCE_EXHAUSTED: LIMIT_EXCEEDED; UNAVAILABLE: STORE_UNAVAILABLE,
+    BRIDGE_UNAVAILABLE.
     """
 
     @_abc_1.abstractmethod
