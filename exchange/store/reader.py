@@ -63,7 +63,10 @@ class Reader:
         return {row[0]: _known(row) for row in self._fetch(_MESSAGES, ids)}
 
     def about(
-        self, message_ids: Collection[str], ticket_ids: Collection[str], handoff_ids: Collection[str]
+        self,
+        message_ids: Collection[str],
+        ticket_ids: Collection[str],
+        handoff_ids: Collection[str],
     ) -> tuple[dict[str, Known], dict[str, Ticket], dict[str, Standing]]:
         """Return these messages, tickets, and hand-offs with what stands beside them."""
         known, found, standings = self._driver.fetch_all(

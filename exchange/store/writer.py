@@ -85,9 +85,18 @@ class Head:
 class Writer(Reader):
     """The open transaction; made by `Store.writing`."""
 
-    def __init__(self, connection: Connection, driver: Driver, key: LogKey, head: Head) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        driver: Driver,
+        key: LogKey,
+        head: Head,
+        certified: frozenset[bytes] = frozenset(),
+    ) -> None:
         super().__init__(connection, driver)
         self._key = key
+        #: The signers' keys whose chains are in the database.
+        self.certified = certified
         #: The head after what was recorded so far.
         self.head = head
         #: The newest checkpoint recorded in this transaction; empty if none.
@@ -96,7 +105,10 @@ class Writer(Reader):
         self._new: dict[Table, set[str]] = {tables.ticket: set(), tables.handoff: set()}
 
     def about(
-        self, message_ids: Collection[str], ticket_ids: Collection[str], handoff_ids: Collection[str]
+        self,
+        message_ids: Collection[str],
+        ticket_ids: Collection[str],
+        handoff_ids: Collection[str],
     ) -> tuple[dict[str, Known], dict[str, Ticket], dict[str, Standing]]:
         """Return these messages, tickets, and hand-offs with what stands beside them."""
         known, found, standings = super().about(message_ids, ticket_ids, handoff_ids)
@@ -202,10 +214,13 @@ class Writer(Reader):
 
     def _certificates(self, chains: Mapping[bytes, Sequence[bytes]], now: datetime) -> None:
         new = [
-            (key_id, rows.pack_chain(chain), stamp(now)) for key_id, chain in sorted(chains.items())
+            (key_id, rows.pack_chain(chain), stamp(now))
+            for key_id, chain in sorted(chains.items())
+            if key_id not in self.certified
         ]
         if new:
             self._driver.upsert(self._connection, tables.certificate, new, ())
+            self.certified |= chains.keys()
 
     def _acknowledged(
         self, entries: Sequence[Entry], noted: Collection[Noted], settled: Collection[Settled]

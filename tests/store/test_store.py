@@ -338,6 +338,21 @@ def test_certificates_are_kept_as_first_seen(store: Store) -> None:
     assert () == store.certificate(b"x" * 32)
 
 
+def test_a_certificate_of_a_drain_that_failed_is_not_taken_for_stored(store: Store) -> None:
+    """The next drain that brings it stores it."""
+
+    def break_off() -> None:
+        with store.writing() as writer:
+            writer.record(certificates={b"k" * 32: [b"leaf"]}, now=NOW)
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        break_off()
+    with store.writing() as writer:
+        writer.record(certificates={b"k" * 32: [b"leaf"]}, now=NOW)
+    assert (b"leaf",) == store.certificate(b"k" * 32)
+
+
 def test_a_failed_block_leaves_nothing(store: Store, story: Story) -> None:
     """An exception in the block undoes everything recorded in it, and the store goes on."""
     opened = story.open_ticket()
