@@ -16,6 +16,7 @@ again.  The tree of failures::
      ├─ PredecessorUnknown      an earlier message has not arrived    (retryable)
      ├─ StoreUnavailable        the database cannot be reached        (retryable)
      ├─ StoreMismatch           the database is of another version    (never retryable)
+     ├─ StoreUnusable           the database must first be mended     (never retryable)
      ├─ BridgeUnavailable       the bridge cannot be reached          (retryable)
      ├─ VerificationError       a signature or proof does not hold    (never retryable)
      └─ TamperingFound          stored history was changed            (never retryable)
@@ -367,6 +368,12 @@ class StoreMismatch(ExchangeError):
     """The database belongs to another version of the program or to another log."""
 
     reason = "STORE_MISMATCH"
+
+
+class StoreUnusable(ExchangeError):
+    """The database is damaged, incomplete, read-only or another's; somebody must mend that first."""
+
+    reason = "STORE_UNUSABLE"
 
 
 class BridgeUnavailable(ExchangeError):

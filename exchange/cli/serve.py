@@ -36,11 +36,11 @@ _STOPPED = Text(
     zh="运行网桥，直到 Ctrl-C 或 SIGTERM。运行日志写到标准错误。",
 )
 @option(
-    "--migrate", "upgrade", is_flag=True, en="First create the database or bring it up to date.",
-    zh="先创建或升级数据库。",
+    "--migrate", "first_upgrade", is_flag=True,
+    en="First bring the database up to date; it must be there.", zh="先升级数据库（须已存在）。",
 )  # fmt: skip
 @config_option
-def serve(*, upgrade: bool, config: Path) -> None:
+def serve(*, first_upgrade: bool, config: Path) -> None:
     """Run a bridge."""
     import asyncio
 
@@ -49,10 +49,10 @@ def serve(*, upgrade: bool, config: Path) -> None:
 
     settings = load_settings(config, os.environ)
     require_free(settings.listen)  # before a database is changed that another bridge may be using
-    if upgrade:
-        from exchange.store import migrate as upgrade_database
+    if first_upgrade:
+        from exchange.store import upgrade
 
-        say(_outcome(*upgrade_database(settings.database)), err=True)
+        say(_outcome(*upgrade(settings.database)), err=True)
     from exchange.server.opening import serve as serve_until_signal
 
     def announce(port: int) -> None:
@@ -66,9 +66,16 @@ def serve(*, upgrade: bool, config: Path) -> None:
 
 @command(
     "migrate",
-    en="Create the bridge's database, or bring it up to date, in one transaction.",
-    zh="在一个事务内创建或升级网桥数据库。",
+    en="Bring the bridge's database up to date, in one transaction; or with --create begin one, once "
+    "in a bridge's life.",
+    zh="在一个事务内升级网桥数据库；或用 --create 新建（每个网桥仅一次）。",
 )
+@option(
+    "--create", "first_start", is_flag=True,
+    en="Begin a database where none is: for a bridge's very first start. Never in a start script: in "
+    "place of one that was lost it begins a second log under the same name.",
+    zh="在没有数据库处新建，仅用于网桥首次启动。切勿写入启动脚本：若原库丢失，将以同一名称开始另一份日志。",
+)  # fmt: skip
 @option(
     "--database",
     metavar="URL",
@@ -77,12 +84,13 @@ def serve(*, upgrade: bool, config: Path) -> None:
 )
 @config_option
 @json_option
-def migrate(*, database: str | None, config: Path, as_json: bool) -> None:
+def migrate(*, first_start: bool, database: str | None, config: Path, as_json: bool) -> None:
     """Bring the database to the program's version."""
     from exchange.cli.tickets import database_of
-    from exchange.store import migrate as upgrade_database
+    from exchange.store import create, upgrade
 
-    before, after = upgrade_database(database_of(database, config))
+    url = database_of(database, config)
+    before, after = (None, create(url)) if first_start else upgrade(url)
     if as_json:
         show_json({"before": before, "after": after})
     else:

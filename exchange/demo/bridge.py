@@ -6,6 +6,7 @@ import threading
 
 from exchange.demo.ground import Ground
 from exchange.demo.process import DemoFailed, Leash, Process
+from exchange.store import create
 from exchange.text import Text
 
 #: Seconds a bridge may take to listen; a loaded machine takes some.
@@ -18,13 +19,14 @@ _MUTE = Text(
 
 
 class BridgeProcess:
-    """One bridge; it can be killed and started again on the same port and database."""
+    """One new bridge; it can be killed and started again on the same port and database."""
 
     def __init__(self, ground: Ground, leash: Leash) -> None:
         self._listening = threading.Event()
+        create(f"sqlite:///{ground.bridge_database}")
         self.process = Process(
             "bridge", "exchange",
-            ["--lang", "en", "serve", "--migrate", "--config", str(ground.bridge_config)],
+            ["--lang", "en", "serve", "--config", str(ground.bridge_config)],
             log=ground.folder / "bridge.log", leash=leash, heard=self._hear,
         )  # fmt: skip
 

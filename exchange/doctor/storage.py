@@ -7,54 +7,95 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from exchange.doctor.findings import Finding, Status, failed, fine, wrong
-from exchange.errors import ExchangeError, NotFound, StoreMismatch
+from exchange.errors import (
+    ConfigurationError,
+    ExchangeError,
+    NotFound,
+    StoreMismatch,
+    StoreUnavailable,
+    StoreUnusable,
+)
 from exchange.log import TrustedLogs
 from exchange.note import NoteVerifier
 from exchange.query.evidence import EvidenceRoom
+from exchange.store.engines import Engines, connect
+from exchange.store.schema import check_version, check_writable
 from exchange.text import Text
 
 #: Bytes below which a disk is nearly full; at a city's pace a day needs about 100 MB.
 LITTLE_ROOM = 1024**3
 
 _DATABASE = Text(en="The database", zh="数据库")
-_MIGRATE = Text(en="Run: exchange migrate", zh="请执行：exchange migrate")
-_SQLITE = "sqlite:///"
+_VERSION = Text(en="The database and its version", zh="数据库及其版本")
+_MIGRATE = Text(
+    en="With the program that fits, run: exchange migrate",
+    zh="请用相符的程序版本执行：exchange migrate",
+)
+_BACK = Text(
+    en="Correct 'database', or put the database or its backup back. Only for a bridge's very first "
+    "start: exchange migrate --create",
+    zh="请更正 database 配置，或恢复原数据库或其备份。仅在网桥首次启动时执行：exchange migrate --create",
+)
+_LET = Text(
+    en="Give the bridge's user what the cause names, or name a database that takes writes.",
+    zh="请按原因授予网桥用户权限，或改用可写的数据库。",
+)
 
 
 def database(
     url: str, verifier: NoteVerifier | None, room_needed: int = LITTLE_ROOM
 ) -> Iterator[Finding]:
     """Look at the database at *url*; *verifier* is the log's public key, None if it is not known."""
-    file = Path(url.removeprefix(_SQLITE)) if url.startswith(_SQLITE) else None
-    if file is not None:
-        if not file.exists():
-            yield wrong(
-                "database",
-                Text(en=f"There is no database {file}", zh=f"数据库 {file} 不存在"),
-                Text(en="It was never created, or 'database' names another place.",
-                     zh="尚未创建，或 database 配置指向他处。"),
-                _MIGRATE,
-            )  # fmt: skip
-            return
-        yield from _space(file, room_needed)
     try:
-        room = EvidenceRoom.open(url)
-    except StoreMismatch as mismatch:
-        yield wrong(
-            "schema", Text(en="The database's version", zh="数据库版本"), mismatch.text, _MIGRATE
-        )
-        return
-    except ExchangeError as error:
+        engines = connect(url)
+    except ConfigurationError as error:
         yield failed("database", _DATABASE, error)
         return
     try:
+        if engines.file is not None and engines.file.exists():
+            yield from _space(engines.file, room_needed)
+        try:
+            check_version(engines)
+        except StoreMismatch as mismatch:
+            probe, fix = (
+                ("schema", _MIGRATE) if mismatch.facts.get("found") else ("database", _BACK)
+            )
+            yield wrong(probe, _VERSION, mismatch.text, fix)
+            return
+        except StoreUnavailable as error:
+            # On a disk that is mounted for reading SQLite cannot even read: that is the cause then.
+            ill = list(_writable(engines))
+            yield from ill or [failed("database", _DATABASE, error)]
+            return
+        except ExchangeError as error:
+            yield failed("database", _DATABASE, error)
+            return
         yield fine(
             "schema", "The database is reachable and of this version", "数据库可用且版本相符"
         )
-        if verifier is not None:
-            yield from _head(room, verifier)
+        ill = list(_writable(engines))
+        yield from ill or [fine("writable", "The database takes writes", "数据库可写")]
     finally:
-        room.close()
+        engines.close()
+    if verifier is not None:
+        room = EvidenceRoom.open(url)
+        try:
+            yield from _head(room, verifier)
+        finally:
+            room.close()
+
+
+def _writable(engines: Engines) -> Iterator[Finding]:
+    """Try a write that is taken back; a finding where the database does not take it."""
+    what = Text(
+        en=f"The database {engines.place} takes no writes", zh=f"数据库 {engines.place} 不可写"
+    )
+    try:
+        check_writable(engines)
+    except StoreUnusable as error:
+        yield wrong("writable", what, error.text, _LET)
+    except StoreUnavailable as error:
+        yield failed("database", _DATABASE, error)
 
 
 def _head(room: EvidenceRoom, verifier: NoteVerifier) -> Iterator[Finding]:

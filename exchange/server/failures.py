@@ -24,7 +24,11 @@ from exchange.errors import (
     NotAuthorized,
     NotFound,
     PredecessorUnknown,
+    StoreMismatch,
     StoreUnavailable,
+    StoreUnusable,
+    TamperingFound,
+    VerificationError,
 )
 from exchange.text import Text
 
@@ -39,6 +43,9 @@ CODES: dict[type[ExchangeError], grpc.StatusCode] = {
     NotFound: grpc.StatusCode.NOT_FOUND,
     PredecessorUnknown: grpc.StatusCode.FAILED_PRECONDITION,
     StoreUnavailable: grpc.StatusCode.UNAVAILABLE,
+    # Not before somebody has mended it (google.rpc.Code): to try again before is in vain.
+    StoreMismatch: grpc.StatusCode.FAILED_PRECONDITION,
+    StoreUnusable: grpc.StatusCode.FAILED_PRECONDITION,
     BridgeUnavailable: grpc.StatusCode.UNAVAILABLE,
 }
 
@@ -49,6 +56,19 @@ _INTERNAL = Text(
     en="The bridge failed inside; tell its operator the number {number}.",
     zh="网桥内部故障，请将编号 {number} 告知运营方。",
 )
+_STORE_FAILED = Text(
+    en="The bridge cannot use its database at present and has stored nothing of this; try again "
+    "later.",
+    zh="网桥目前无法使用数据库，本次内容均未保存，请稍后重试。",
+)
+_STORE_UNUSABLE = Text(
+    en="The bridge cannot use its database until its operator has mended it, and has stored nothing of "
+    "this. Keep it, tell the operator, and send it again when the bridge is mended.",
+    zh="网桥数据库须由运营方修复后方可使用，本次内容均未保存。请保留内容、告知运营方，修复后再发送。",
+)
+
+#: What can be wrong with the database as a whole.
+STORE_FAILURES = (StoreUnavailable, StoreMismatch, StoreUnusable)
 
 
 class Unexpected(ExchangeError):
@@ -66,6 +86,19 @@ def code_of(error: ExchangeError) -> grpc.StatusCode:
         if kind in CODES:
             return CODES[kind]
     return grpc.StatusCode.INTERNAL
+
+
+def store_failure(error: ExchangeError) -> ExchangeError:
+    """
+    Return what callers are told where the database failed with *error*.
+
+    Where it lies and what it said is its operator's affair; whether to try again is everybody's.
+    """
+    if isinstance(error, StoreMismatch):
+        return StoreMismatch(_STORE_UNUSABLE)
+    if isinstance(error, StoreUnusable | TamperingFound | VerificationError):
+        return StoreUnusable(_STORE_UNUSABLE)
+    return StoreUnavailable(_STORE_FAILED)
 
 
 def retry_after(error: ExchangeError) -> float:

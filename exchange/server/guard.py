@@ -26,12 +26,18 @@ from typing import Any, cast
 import grpc
 
 from exchange.config import Limits
-from exchange.errors import BridgeUnavailable, ExchangeError, InvalidRequest, StoreUnavailable
+from exchange.errors import BridgeUnavailable, ExchangeError, InvalidRequest
 from exchange.identity import METHODS, Caller, CallerKind, Party, authorise, identify
-from exchange.server.failures import Unexpected, abort, code_of
+from exchange.server.failures import (
+    STORE_FAILURES,
+    Unexpected,
+    abort,
+    code_of,
+    store_failure,
+)
 from exchange.server.journal import Journal
 from exchange.server.limits import Allowances
-from exchange.server.writer import STOPPING, STORE_FAILED
+from exchange.server.writer import STOPPING
 from exchange.text import Text
 from exchange.trust import TrustStore
 from exchange.wire.calls import read_request
@@ -201,9 +207,9 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in
         """Return *error* if its words are for callers, else what may be said of it."""
         if code_of(error) is grpc.StatusCode.INTERNAL:
             return self._unexpected(error)
-        if isinstance(error, StoreUnavailable):
-            self._journal.error("store-failed", exc_info=error)
-            return StoreUnavailable(STORE_FAILED)
+        if isinstance(error, STORE_FAILURES):
+            self._journal.error("store-failed", reason=error.reason, exc_info=error)
+            return store_failure(error)
         return error
 
     def _unexpected(self, error: Exception) -> ExchangeError:

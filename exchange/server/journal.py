@@ -17,12 +17,14 @@ from typing import Any, TextIO
 
 import structlog
 
-from exchange.errors import StoreMismatch, StoreUnavailable, TamperingFound
+from exchange.errors import StoreMismatch, StoreUnavailable, StoreUnusable, TamperingFound
 
 Journal = structlog.typing.FilteringBoundLogger
 
 #: A fact longer than this is cut: callers choose some of them, such as a method's name.
 _LONGEST = 200
+#: What a database suffers from is told with its path and the mend.
+_LONGEST_SAID = 1000
 
 # They write statements' parameters, or whole requests, at these levels.
 _TALKATIVE = ("sqlalchemy", "alembic", "asyncio", "grpc", "psycopg")
@@ -36,7 +38,7 @@ def frames_of(error: BaseException) -> list[str]:
 
 #: Whose words the operator needs.  Exactly these: what a database says of rows that it refuses, in
 #: `exchange.store.RowsRefused`, can hold their content.
-_FOR_OPERATORS = (StoreUnavailable, StoreMismatch, TamperingFound)
+_FOR_OPERATORS = (StoreUnavailable, StoreMismatch, StoreUnusable, TamperingFound)
 
 
 def kind_of(error: BaseException) -> str:
@@ -46,8 +48,9 @@ def kind_of(error: BaseException) -> str:
 
 def _cut(_logger: Any, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     for key, value in event.items():
-        if isinstance(value, str) and len(value) > _LONGEST:
-            event[key] = value[:_LONGEST] + "…"
+        longest = _LONGEST_SAID if key == "said" else _LONGEST
+        if isinstance(value, str) and len(value) > longest:
+            event[key] = value[:longest] + "…"
     return event
 
 

@@ -102,7 +102,7 @@ def open_server(
         calendar=workdays.calendar(),
         relays={relay: frozenset(codes) for relay, codes in settings.relays.items()},
     )
-    store = Store.open(settings.database, key)
+    store = Store.open(settings.database, key, alone=True)
     try:
         query = Query.open(settings.database)
         bridge = Bridge(

@@ -19,7 +19,8 @@ from typing import Protocol, TypeVar
 
 from exchange.acts import Urgency
 from exchange.bridge import Drained
-from exchange.errors import BridgeUnavailable, ExchangeError, LimitExceeded, StoreUnavailable
+from exchange.errors import BridgeUnavailable, ExchangeError, LimitExceeded
+from exchange.server.failures import STORE_FAILURES, store_failure
 from exchange.server.journal import Journal
 from exchange.submission import Acknowledged, Outcome, Pushed, Retry, Work
 from exchange.text import Text
@@ -36,11 +37,6 @@ _FULL = Text(
     zh="网桥待存储消息已达 {limit} 条，请稍后重试。",
 )
 STOPPING = Text(en="The bridge is stopping; try again shortly.", zh="网桥正在停止，请稍后重试。")
-STORE_FAILED = Text(
-    en="The bridge cannot use its database at present and has stored nothing of this; try again "
-    "later.",
-    zh="网桥目前无法使用数据库，本次内容均未保存，请稍后重试。",
-)
 _FAILED = Text(
     en="The bridge failed on this message and stored nothing of it; tell its operator the number "
     "{number}.",
@@ -111,7 +107,7 @@ class Writer:
         Return what became of each piece of *work*, in order, once it is durable.
 
         Raises `LimitExceeded` when the queue is full, `BridgeUnavailable` when it is closed, and
-        `StoreUnavailable` when the store took nothing of it.
+        one of `STORE_FAILURES` when the store took nothing of it.
         """
         if self._closing:
             raise BridgeUnavailable(STOPPING)
@@ -132,8 +128,11 @@ class Writer:
         first = outcomes[0]
         if (
             isinstance(first, Retry)
-            and isinstance(first.error, StoreUnavailable)
-            and all(isinstance(o, Retry) and o.error is first.error for o in outcomes)
+            and isinstance(first.error, STORE_FAILURES)
+            and all(
+                isinstance(o, Retry) and (o.error is first.error or not o.error.retryable)
+                for o in outcomes
+            )
         ):
             raise first.error
         return outcomes
@@ -192,7 +191,7 @@ class Writer:
                 "drain-failed", reason=error.reason, messages=len(work), exc_info=error
             )
             self._report(works=False)
-            failure = StoreUnavailable(STORE_FAILED)
+            failure = store_failure(error)
             outcomes = [Retry(error=failure)] * len(work)
         except Exception as error:  # noqa: BLE001  # a defect: one message must not fail its neighbours
             number = secrets.token_hex(8)

@@ -10,8 +10,9 @@ A drain is one transaction: state, messages, receipts, mailboxes, trail and log,
         proofs = writer.record(entries, now=now)
     # the with block has ended without an error: it is durable, the proofs are the receipts
 
-`migrate` creates the database or brings it up to date.  Failures of the database are
-`StoreUnavailable`; whatever the failure, nothing is half-written.
+`create` begins the database, `upgrade` brings it up to date.  Failures of the database are
+`StoreUnavailable`, or `StoreUnusable` where somebody must mend it first; whatever the failure,
+nothing is half-written.
 """
 
 from __future__ import annotations
@@ -31,9 +32,11 @@ from exchange.log import StoredProof, TrustedLogs, sign_checkpoint
 from exchange.merkle import Frontier
 from exchange.note import LogKey
 from exchange.store import rows
+from exchange.store.claim import Claim, claim
 from exchange.store.drivers import driver_of
 from exchange.store.engines import (
     SQLITE,
+    SQLITE_PATIENCE,
     Engines,
     RowsRefused,
     asking,
@@ -58,7 +61,7 @@ from exchange.store.records import (
     Written,
 )
 from exchange.store.rows import Row
-from exchange.store.schema import check_version, migrate
+from exchange.store.schema import check_version, check_writable, create, migrate, upgrade
 from exchange.store.tree import StoredTree, finding
 from exchange.store.writer import Head, Writer
 from exchange.text import Text
@@ -81,7 +84,9 @@ __all__ = [
     "Waiting",
     "Writer",
     "Written",
+    "create",
     "migrate",
+    "upgrade",
 ]
 
 _log = logging.getLogger(__name__)
@@ -104,8 +109,6 @@ _LEAF_INDEXES = "SELECT id, leaf_index FROM message WHERE id {among}"
 _CERTIFICATES = "SELECT chain FROM certificate WHERE key_id = {}"
 #: Bytes of SQLite's write-ahead log from which on it is emptied.
 _WAL_LIMIT = 256 << 20
-#: Signers' keys remembered as stored; a city has some hundred.
-_KEYS = 4096
 #: More urgent than any: where reading a mailbox begins.
 _ABOVE_ALL = 32767
 
@@ -122,8 +125,6 @@ class Store:
         #: The heads one of which the log must have when it is read again; empty if any will do.
         self._expected: tuple[Head, ...] = ()
         self._note = b""
-        #: The signers' keys whose chains are known to be in the database.
-        self._certified: frozenset[bytes] = frozenset()
         path = engines.url.database if engines.url.get_backend_name() == SQLITE else None
         self._wal = Path(f"{path}-wal") if path else None
         #: Whether it was said that the write-ahead log cannot be emptied; said once.
@@ -131,19 +132,25 @@ class Store:
         self._file = Path(path) if path else None
         #: Device and number of SQLite's file when it was opened.
         self._opened: tuple[int, int] | None = None
+        self._claim = Claim()
 
     @classmethod
-    def open(cls, url: str, key: LogKey) -> Store:
+    def open(cls, url: str, key: LogKey, *, alone: bool = False) -> Store:
         """
         Open the database at *url* for the log whose name and key is *key*.
 
-        Raises `StoreMismatch` when the database has another version or another log,
-        `TamperingFound` when its log does not end with a checkpoint that *key* signed, and
-        `StoreUnavailable` when it cannot be reached.
+        *alone* keeps every other bridge from opening it so, until this one is closed or killed.
+
+        Raises `StoreUnusable` when another bridge has it or it takes no writes, `StoreMismatch` when
+        it is not there or has another version or another log, `TamperingFound` when its log does not
+        end with a checkpoint that *key* signed, and `StoreUnavailable` when it cannot be reached.
         """
         store = cls(connect(url, keyed=True), key)
         try:
             check_version(store._engines)
+            check_writable(store._engines)
+            if alone:
+                store._claim = claim(store._engines)
             with store.writing():
                 pass  # reads and checks the head, or begins the log
         except BaseException:
@@ -152,8 +159,9 @@ class Store:
         return store
 
     def close(self) -> None:
-        """Close every connection."""
+        """Close every connection, and let others serve."""
         self._engines.close()
+        self._claim.close()
 
     # -- writing
 
@@ -165,17 +173,16 @@ class Store:
         Raises `StoreUnavailable` when the database fails, `RowsRefused` (a kind of it) when it
         does not take these rows, `StoreMismatch` when another process advanced the log.
         """
-        with self._writing, translated(), self._engines.writer.connect() as connection:
+        with self._writing, translated(self._engines), self._engines.writer.connect() as connection:
             with connection.begin() as transaction:
                 self._require_file()
                 head = self._head = self._head or self._read_head(connection)
-                writer = Writer(connection, self._driver, self._key, head, self._certified)
+                writer = Writer(connection, self._driver, self._key, head)
                 yield writer
                 # Should the connection be lost now, nobody knows which of the two it is.
                 self._head, self._expected = None, (head, writer.head)
                 transaction.commit()
             self._head = writer.head
-            self._certified = writer.certified if len(writer.certified) < _KEYS else frozenset()
             self._note = writer.note or self._note
             self._bound_wal(connection)
 
@@ -207,13 +214,18 @@ class Store:
         Empty SQLite's write-ahead log when it has grown.
 
         Its own checkpoints cannot begin it anew while someone always reads; unbounded, it has
-        grown to many gigabytes under constant load.  This one waits for the readers, briefly.
+        grown to many gigabytes under constant load.  This one waits for nobody: with a reader in
+        its way it empties nothing, and the next drain asks again.
         """
         if self._wal is None:
             return
         try:
             if self._wal.stat().st_size > _WAL_LIMIT:
-                self._driver.fetch(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
+                self._driver.fetch(connection, "PRAGMA busy_timeout = 0")
+                try:
+                    self._driver.fetch(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
+                finally:
+                    self._driver.fetch(connection, SQLITE_PATIENCE)
         except FileNotFoundError:
             return  # the last one to close removes it
         except (OSError, sqlite3.Error) as error:

@@ -9,10 +9,12 @@ where nothing is wrong.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import psycopg
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
@@ -20,6 +22,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemy
 from sqlalchemy.exc import DataError as RowDataError
 
 from exchange.errors import ConfigurationError, StoreUnavailable
+from exchange.store.faults import failure, fault_of
 from exchange.text import Text
 
 SQLITE = "sqlite"
@@ -30,16 +33,20 @@ LOCK_SECONDS = 5
 #: How many readers at once; more wait.
 READERS = 8
 
+#: How patiently an SQLite connection waits for a lock.
+SQLITE_PATIENCE = f"PRAGMA busy_timeout = {LOCK_SECONDS * 1000}"
+
 # FULL: a receipt is given after the fsync, never before (promise 2).
 _SQLITE_PRAGMAS = (
-    "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
-    f"PRAGMA busy_timeout = {LOCK_SECONDS * 1000}",
+    SQLITE_PATIENCE,
     "PRAGMA cache_size = -65536",
     "PRAGMA wal_autocheckpoint = 1000",
     "PRAGMA journal_size_limit = 67108864",
 )
+# The file remembers it; a reader of somebody else's file must not change that file's.
+_SQLITE_WRITER = "PRAGMA journal_mode = WAL"
 _POSTGRESQL_OPTIONS = (
     f"-c lock_timeout={LOCK_SECONDS * 1000} -c idle_in_transaction_session_timeout=60000"
     " -c timezone=UTC"
@@ -70,17 +77,31 @@ class Engines:
     #: The reader's connections, for a statement that needs no transaction around it.
     asker: Engine
 
+    @property
+    def place(self) -> str:
+        """SQLite's file, or the URL without its password."""
+        return str(self.file or self.url.render_as_string(hide_password=True))
+
+    @property
+    def file(self) -> Path | None:
+        """SQLite's file; None for PostgreSQL, and for an URI, which SQLite alone can read."""
+        name = self.url.database or ""
+        if self.url.get_backend_name() != SQLITE or name.startswith("file:"):
+            return None
+        return Path(name)
+
     def close(self) -> None:
         """Close every connection."""
         self.writer.dispose()
         self.reader.dispose()
 
 
-def connect(url: str, *, keyed: bool = False) -> Engines:
+def connect(url: str, *, keyed: bool = False, create: bool = False) -> Engines:
     """
     Return the engines for the database at *url*; nothing is connected yet.
 
-    *keyed* promises that every statement finds its rows by an index.
+    *keyed* promises that every statement finds its rows by an index.  Without *create*, an SQLite
+    file that is not there is not made either.
 
     Raises `ConfigurationError` for a URL that names no database of a kind we know.
     """
@@ -90,7 +111,7 @@ def connect(url: str, *, keyed: bool = False) -> Engines:
         raise _misconfigured(url) from error
     kind = parsed.get_backend_name()
     if kind == SQLITE and parsed.database and parsed.database != ":memory:":
-        return _sqlite(parsed.set(drivername="sqlite+pysqlite"))
+        return _sqlite(parsed.set(drivername="sqlite+pysqlite"), "rwc" if create else "rw")
     if kind == POSTGRESQL:
         options = _POSTGRESQL_OPTIONS + (_POSTGRESQL_KEYED if keyed else "")
         return _postgresql(parsed.set(drivername="postgresql+psycopg"), options)
@@ -100,23 +121,24 @@ def connect(url: str, *, keyed: bool = False) -> Engines:
 @contextmanager
 def reading(engines: Engines) -> Iterator[Connection]:
     """Give a connection that reads one state of the database; failures as `translated` says."""
-    with translated(), engines.reader.connect() as connection, connection.begin():
+    with translated(engines), engines.reader.connect() as connection, connection.begin():
         yield connection
 
 
 @contextmanager
 def asking(engines: Engines) -> Iterator[Connection]:
     """Give a connection for one query alone, without the round trips of a transaction."""
-    with translated(), engines.asker.connect() as connection:
+    with translated(engines), engines.asker.connect() as connection:
         yield connection
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translated(engines: Engines) -> Iterator[None]:
     """
     Raise the database's failures as our own.
 
-    `RowsRefused` where the rows are at fault, else `StoreUnavailable`.
+    `RowsRefused` where the rows are at fault, `StoreUnusable` where somebody must mend the database
+    first, else `StoreUnavailable`.
     """
     try:
         yield
@@ -138,23 +160,40 @@ def translated() -> Iterator[None]:
                     zh=f"数据库拒绝写入：{said}。未写入任何内容。",
                 )
             ) from error
-        raise StoreUnavailable(
-            Text(
-                en=f"The database failed: {said}. Nothing was written; try again.",
-                zh=f"数据库故障：{said}。未写入任何内容，请稍后重试。",
-            )
-        ) from error
+        raise failure(engines.place, fault_of(cause), said) from error
 
 
-def _sqlite(url: URL) -> Engines:
+@contextmanager
+def closed_on_failure(connection: Any) -> Iterator[None]:
+    """Close a driver's *connection* if it cannot be prepared: SQLAlchemy merely forgets it."""
+    try:
+        yield
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _opener(url: URL, mode: str) -> dict[str, Callable[[], sqlite3.Connection]]:
+    """Return the option that opens *url*'s file in SQLite's *mode*; none for an URI, which has one."""
+    name = url.database or ""
+    if name.startswith("file:"):
+        return {}
+    uri = f"file:{quote(str(Path(name).absolute()))}?mode={mode}"
+    return {"creator": lambda: sqlite3.connect(uri, uri=True, check_same_thread=False)}
+
+
+def _sqlite(url: URL, mode: str) -> Engines:
+    opener = _opener(url, mode)
+
     def engine(begin: str, *pragmas: str, **options: Any) -> Engine:
-        made = create_engine(url, pool_timeout=LOCK_SECONDS, **options)
+        made = create_engine(url, pool_timeout=LOCK_SECONDS, **opener, **options)
 
         @event.listens_for(made, "connect")
         def prepare(connection: Any, _record: Any) -> None:
             connection.isolation_level = None  # the driver begins nothing by itself
-            for pragma in (*_SQLITE_PRAGMAS, *pragmas):
-                connection.execute(pragma)
+            with closed_on_failure(connection):
+                for pragma in (*_SQLITE_PRAGMAS, *pragmas):
+                    connection.execute(pragma)
 
         @event.listens_for(made, "begin")
         def start(connection: Connection) -> None:
@@ -165,7 +204,7 @@ def _sqlite(url: URL) -> Engines:
     reader = engine("BEGIN", "PRAGMA query_only = ON", pool_size=READERS, max_overflow=0)
     return Engines(
         url=url,
-        writer=engine("BEGIN IMMEDIATE", pool_size=1, max_overflow=0),
+        writer=engine("BEGIN IMMEDIATE", _SQLITE_WRITER, pool_size=1, max_overflow=0),
         reader=reader,
         asker=reader,
     )
@@ -185,8 +224,9 @@ def _postgresql(url: URL, options: str) -> Engines:
 
         @event.listens_for(made, "connect")
         def prepare(connection: Any, _record: Any) -> None:
-            connection.execute(_POSTGRESQL_DURABLE)
-            connection.commit()
+            with closed_on_failure(connection):
+                connection.execute(_POSTGRESQL_DURABLE)
+                connection.commit()
 
         return made
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from exchange.store import create
 from tests.pki import Pki
 from tests.server.running import write_settings
 
@@ -41,7 +42,13 @@ class BridgeProcess:
         return self._process.pid
 
     def start(self, **settings: str) -> None:
-        """Start it and return once it listens; raises `NotStarted` with what it said."""
+        """
+        Start it, the first time with a new database, and return once it listens.
+
+        Raises `NotStarted` with what it said.
+        """
+        if not Path(self.database.removeprefix("sqlite:///")).exists():
+            create(self.database)
         said = self._spawn("serve", "--migrate", **settings)
         assert said.stdout is not None
         line = said.stdout.readline()

@@ -9,18 +9,25 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
+import platform
 import resource
 import shutil
+import signal
 import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import grpc
 import pytest
 
+from certs.development import LOG_NAME
+from exchange.client.channel import as_error
 from exchange.client.messages import SealedMessage
+from exchange.store.claim import SUFFIX
 from tests.attack.conftest import serving
 from tests.attack.evidence import column, counts, findings
 from tests.attack.process import BridgeProcess, NotStarted
@@ -61,7 +68,7 @@ def test_a_database_of_an_unknown_version_is_left_alone(
     bridge: BridgeProcess, version: str
 ) -> None:
     """Serving and migrating name the version and the mend; not a byte is changed."""
-    assert bridge.run("migrate")[0] == 0
+    assert bridge.run("migrate", "--create")[0] == 0
     path = Path(bridge.database.removeprefix("sqlite:///"))
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.execute("UPDATE alembic_version SET version_num = ?", (version,))
@@ -77,7 +84,7 @@ def test_a_database_of_an_unknown_version_is_left_alone(
 
 
 def test_an_empty_database_is_not_served(bridge: BridgeProcess) -> None:
-    """Without ``--migrate`` the command that mends it is named."""
+    """The command for a first start is named; `tests/cli/test_serve.py` has the rest."""
     code, said = bridge.run("serve")
     assert code == 1
     assert "exchange migrate" in said
@@ -97,13 +104,36 @@ def test_a_port_that_is_taken_is_named(pki: Pki, bridge: BridgeProcess, tmp_path
         push_matter(hotline)
 
 
+def test_a_second_bridge_does_not_begin(pki: Pki, bridge: BridgeProcess, tmp_path: Path) -> None:
+    """It is told which process serves; the first does not notice; once that is killed, it may."""
+    bridge.start()
+    other = BridgeProcess(pki, tmp_path / "other", bridge.database)
+    with calling(pki, bridge.port, CITY_12345) as hotline:
+        kept = push_matter(hotline)
+        found = refused_start(other)
+        assert found.code == 1
+        assert bridge.database.removeprefix("sqlite:///") in found.said
+        assert f"PID {bridge.pid} @ {platform.node()}" in found.said
+        kept += push_matter(hotline)
+    bridge.end(signal.SIGKILL)
+    other.start()
+    try:
+        with calling(pki, other.port, CITY_12345) as hotline:
+            kept += push_matter(hotline)
+    finally:
+        other.close()
+    assert set(column(bridge.database, "message", "id")) == {sealed.message_id for sealed in kept}
+    assert not findings(bridge.database, pki)
+
+
 def test_two_bridges_on_one_database_never_both_write(
     pki: Pki, bridge: BridgeProcess, tmp_path: Path
 ) -> None:
-    """The log has one writer: who is not up to date is turned away; no fork, nothing lost."""
+    """Even with the lock removed by hand: who is not up to date is turned away; no fork, no loss."""
     bridge.start()
     with calling(pki, bridge.port, CITY_12345) as hotline:
         kept = push_matter(hotline)
+        Path(bridge.database.removeprefix("sqlite:///") + SUFFIX).unlink()
         other = BridgeProcess(pki, tmp_path / "other", bridge.database)
         other.start()
         try:
@@ -111,7 +141,8 @@ def test_two_bridges_on_one_database_never_both_write(
             with calling(pki, other.port, CITY_12345) as second:
                 with pytest.raises(grpc.RpcError) as raised:
                     second.push(second.sealer.seal(matter()))
-                assert failure(raised)[:2] == (grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE")
+                told = failure(raised)
+            assert told[:2] == (grpc.StatusCode.FAILED_PRECONDITION, "STORE_MISMATCH")
             assert "STORE_MISMATCH" in other.journal.read_text("utf-8")
         finally:
             other.close()
@@ -123,11 +154,17 @@ def test_two_bridges_on_one_database_never_both_write(
 def test_a_database_that_may_only_be_read_is_named(
     pki: Pki, bridge: BridgeProcess, tmp_path: Path
 ) -> None:
-    """The bridge does not start, says why, and changes nothing."""
+    """The bridge does not start, the doctor finds it, both in the same words; nothing is changed."""
     with read_only_folder(bridge, tmp_path):
         found = refused_start(bridge)
         assert found.code == 1
-        assert "database" in found.said
+        words = "It can only be read. Let the bridge's user write the file and its folder"
+        assert words in found.said
+        assert str(tmp_path / "sealed") in found.said
+        code, said = bridge.run("doctor", "--json")
+        (ill,) = [one for one in json.loads(said)["findings"] if one["probe"] == "writable"]
+        assert (code, ill["status"]) == (1, "fail")
+        assert words in ill["cause"] + ill["fix"]
 
 
 def read_only_folder(bridge: BridgeProcess, tmp_path: Path) -> ReadOnly:
@@ -150,7 +187,7 @@ class ReadOnly:
             if not self._mounted:
                 pytest.skip("root may write anywhere, and may not mount here")
         self._bridge.database = f"sqlite:///{self._folder / 'bridge.db'}"
-        assert self._bridge.run("migrate")[0] == 0
+        assert self._bridge.run("migrate", "--create")[0] == 0
         if self._mounted:
             subprocess.run(["mount", "-o", "remount,ro", str(self._folder)], check=True)
         else:
@@ -174,6 +211,58 @@ def mount(folder: Path, size: str = "4m") -> bool:
 
 
 # -- while it serves
+
+
+@pytest.mark.parametrize(
+    ("broken", "mended", "reason", "step"),
+    [
+        (
+            "ALTER TABLE mailbox RENAME TO away",
+            "ALTER TABLE away RENAME TO mailbox",
+            "STORE_UNUSABLE",
+            "restore the backup",
+        ),
+        (
+            "UPDATE log SET origin = 'other/log/1'",
+            f"UPDATE log SET origin = '{LOG_NAME}'",
+            "STORE_MISMATCH",
+            "Stop one of the two",
+        ),
+    ],
+)
+def test_what_somebody_must_mend_first(  # noqa: PLR0917
+    pki: Pki, bridge: BridgeProcess, broken: str, mended: str, reason: str, step: str
+) -> None:
+    """Callers are not told to try again, nor where it lies; the journal has the next step."""
+    bridge.start()
+    path = Path(bridge.database.removeprefix("sqlite:///"))
+
+    def run(statement: str) -> None:
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
+            database.execute("PRAGMA legacy_alter_table = ON")
+            database.execute(statement)
+
+    with calling(pki, bridge.port, CITY_12345) as hotline:
+        push_matter(hotline)
+        run(broken)
+        sealed = hotline.sealer.seal(matter())
+        with pytest.raises(grpc.RpcError) as raised:
+            hotline.push(sealed)
+        assert failure(raised)[:2] == (grpc.StatusCode.FAILED_PRECONDITION, reason)
+        told = str(raised.value.details())
+        assert "until its operator has mended it" in told
+        assert str(path) not in told
+        meant, delay = as_error(raised.value, "")
+        assert (meant.retryable, delay) == (False, timedelta())
+        lines = bridge.journal.read_text("utf-8").splitlines()
+        journal = [json.loads(line) for line in lines if line.startswith("{")]
+        (first, *_) = [line["said"] for line in journal if line["event"] == "drain-failed"]
+        assert step in first
+        assert (str(path) in first) == (reason == "STORE_UNUSABLE")
+        run(mended)
+        outcomes = hotline.push(sealed)
+        assert [outcome.WhichOneof("outcome") for outcome in outcomes] == ["stored", "stored"]
+    assert bridge.verified()["holds"]
 
 
 def outlive(

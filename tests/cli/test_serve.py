@@ -40,8 +40,9 @@ def _serving(config: Path, *words: str, **environment: str) -> Iterator[subproce
 def test_serve_says_where_it_listens_and_stops_when_told(
     pki: Pki, tmp_path: Path, exchange: Shell, number: signal.Signals
 ) -> None:
-    """With --migrate an empty folder becomes a bridge; a signal stops it with exit code 0."""
+    """After `migrate --create` an empty folder is a bridge; a signal stops it with exit code 0."""
     config = write_settings(pki, tmp_path)
+    assert exchange("migrate", "--create", "--config", config).code == 0
     with _serving(config, "--migrate") as process:
         assert process.stdout is not None
         line = process.stdout.readline()
@@ -55,14 +56,17 @@ def test_serve_says_where_it_listens_and_stops_when_told(
 
 
 @pytest.mark.slow
-def test_serve_without_a_database_is_one_sentence(pki: Pki, tmp_path: Path) -> None:
-    """What keeps a bridge from starting is said with its mend, and never a traceback."""
+@pytest.mark.parametrize("words", [(), ("--migrate",)])
+def test_serve_never_begins_a_database(pki: Pki, tmp_path: Path, words: tuple[str, ...]) -> None:
+    """Where one should be and is not: its path, the backup, and the first start's command; no file."""
     config = write_settings(pki, tmp_path)
-    with _serving(config) as process:
+    with _serving(config, *words) as process:
         _, err = process.communicate()
-    assert "exchange migrate" in err
-    assert "Traceback" not in err
     assert process.returncode == 1
+    for said in (str(tmp_path / "bridge.db"), "backup", "second log", "exchange migrate --create"):
+        assert said in err
+    assert "Traceback" not in err
+    assert not list(tmp_path.glob("bridge.db*"))
 
 
 @pytest.mark.slow

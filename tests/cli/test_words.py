@@ -56,8 +56,15 @@ def test_a_sites_own_profile_is_checked(exchange: Shell, tmp_path: Path) -> None
     assert "did you mean 'shanghai'" in exchange("profile", "show", "shangai").err
 
 
-def test_migrate_creates_then_leaves_alone(exchange: Shell, tmp_path: Path) -> None:
-    """The first run creates the database, the second changes nothing; both say so."""
-    url = f"sqlite:///{tmp_path / 'new.db'}"
-    assert exchange("migrate", "--database", url, "--json").data["before"] is None
+def test_migrate_creates_once_and_only_when_told(exchange: Shell, tmp_path: Path) -> None:
+    """Without --create nothing is begun; with it once; after that both change nothing and say so."""
+    path = tmp_path / "new.db"
+    url = f"sqlite:///{path}"
+    nothing = exchange("migrate", "--database", url)
+    assert (nothing.code, path.exists()) == (1, False)
+    assert str(path) in nothing.err
+    assert exchange("migrate", "--create", "--database", url, "--json").data["before"] is None
     assert "已是版本" in exchange("migrate", "--database", url, "--lang", "zh").out
+    again = exchange("migrate", "--create", "--database", url)
+    assert again.code == 1
+    assert "is there already" in again.err

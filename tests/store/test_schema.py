@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import warnings
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -10,11 +14,13 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, inspect, text
 
 from exchange import tables
-from exchange.errors import ConfigurationError, StoreMismatch, StoreUnavailable
+from exchange.errors import ConfigurationError, StoreMismatch, StoreUnavailable, StoreUnusable
 from exchange.query import Query
-from exchange.store import Store, migrate
-from exchange.store.schema import newest
-from tests.store.stories import KEY, Story, ticket_of
+from exchange.query.evidence import EvidenceRoom
+from exchange.store import Store, create, migrate, upgrade
+from exchange.store.engines import Engines, connect
+from exchange.store.schema import check_version, check_writable, newest
+from tests.store.stories import KEY, NOW, Story, ticket_of
 
 #: Everything a view may show: codes, times, references and the words for them.
 VIEW_COLUMNS = {
@@ -53,12 +59,72 @@ def test_migrating_again_changes_nothing(database_url: str) -> None:
     assert (newest(), newest()) == migrate(database_url)
 
 
-def test_an_empty_database_is_refused(database_url: str) -> None:
-    """A database without tables is not opened; the text says how to make them."""
-    with pytest.raises(StoreMismatch, match="exchange migrate"):
-        Store.open(database_url, KEY)
-    with pytest.raises(StoreMismatch, match="exchange migrate"):
-        Query.open(database_url)
+def test_a_database_is_begun_only_when_told(database_url: str) -> None:
+    """Nobody who reads, serves or upgrades makes one, or its file; the text says what to do."""
+    engines = connect(database_url)
+    attempts: list[Callable[[], object]] = [
+        lambda: Store.open(database_url, KEY),
+        lambda: Query.open(database_url),
+        lambda: EvidenceRoom.open(database_url),
+        lambda: upgrade(database_url),
+    ]
+    for attempt in attempts:
+        with pytest.raises(StoreMismatch, match=r"backup.*exchange migrate --create") as raised:
+            attempt()
+        assert engines.place in raised.value.text.zh
+        if engines.file is not None:
+            assert not list(engines.file.parent.iterdir())
+    engines.close()
+
+    assert newest() == create(database_url)
+    assert (newest(), newest()) == upgrade(database_url)
+    with pytest.raises(StoreMismatch, match="is there already"):
+        create(database_url)
+
+
+def test_another_programs_file_is_left_as_it_is(tmp_path: Path) -> None:
+    """To find out that it is no bridge's database, not a byte of it is changed."""
+    file = tmp_path / "desk.db"
+    with contextlib.closing(sqlite3.connect(file)) as database:
+        database.execute("CREATE TABLE work_order (number TEXT)")
+    before = file.read_bytes()
+    url = f"sqlite:///{file}"
+    attempts: list[Callable[[], object]] = [
+        lambda: Query.open(url),
+        lambda: Store.open(url, KEY),
+        lambda: upgrade(url),
+    ]
+    for attempt in attempts:
+        with pytest.raises(StoreMismatch, match="no tables of a bridge"):
+            attempt()
+
+    assert (before, [file]) == (file.read_bytes(), list(tmp_path.iterdir()))
+
+
+def test_a_database_that_can_only_be_read_is_found(migrated_url: str, store: Store) -> None:
+    """By a write that is taken back: cause and mend are told, and the log stays as it was."""
+    engines = connect(migrated_url)
+    check_writable(engines)
+    only_read = connect(_read_only(migrated_url, engines))
+    check_version(only_read)
+    with pytest.raises(StoreUnusable, match=r"read.?only.*can only be read") as raised:
+        check_writable(only_read)
+    assert "只读" in raised.value.text.zh
+    only_read.close()
+    with store.writing() as writer:
+        writer.record([Story().open_ticket()], now=NOW)
+    engines.close()
+
+
+def _read_only(url: str, engines: Engines) -> str:
+    """Return a URL by which the same database takes no writes."""
+    if engines.file is not None:
+        return f"sqlite:///file:{engines.file}?mode=ro&uri=true"
+    with engines.writer.begin() as connection:
+        # From now on for new connections; whoever is connected may go on.
+        name = connection.execute(text("SELECT current_database()")).scalar_one()
+        connection.execute(text(f"ALTER DATABASE {name} SET default_transaction_read_only = on"))
+    return url
 
 
 def test_an_unknown_version_is_refused(migrated_url: str) -> None:

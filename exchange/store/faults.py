@@ -1,0 +1,137 @@
+"""
+What a database's failure means: whether it passes by itself, and what to do about it.
+
+Permanent faults are `StoreUnusable`: to try again before somebody has mended them is in vain.  All
+others are `StoreUnavailable`.  Every sentence names the database and the next step.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from enum import Enum
+
+import psycopg
+
+from exchange.errors import ExchangeError, StoreUnavailable, StoreUnusable
+from exchange.text import Text
+
+
+class Fault(Enum):
+    """Why a database fails, and the next step."""
+
+    # -- somebody must mend it
+    DAMAGED = Text(
+        en="It is damaged. Stop the bridge, keep a copy of what is there, restore the backup, then "
+        "run: exchange log verify",
+        zh="数据库已损坏。请停止网桥、保留现状副本、恢复备份，然后执行：exchange log verify",
+    )
+    INCOMPLETE = Text(
+        en="Not all of its tables are there. Stop the bridge, restore the backup, then run: exchange "
+        "log verify",
+        zh="数据库的表不完整。请停止网桥、恢复备份，然后执行：exchange log verify",
+    )
+    READ_ONLY = Text(
+        en="It can only be read. Let the bridge's user write the file and its folder, mount the disk "
+        "for writing, or name the PostgreSQL server that takes writes (a standby, or one with "
+        "default_transaction_read_only, takes none).",
+        zh="该数据库只读。请允许网桥用户写入该文件及其文件夹、以可写方式挂载磁盘，或改用可写的 PostgreSQL "
+        "服务器（备库或设有 default_transaction_read_only 的服务器不可写）。",
+    )
+    NO_RIGHT = Text(
+        en="The bridge's user lacks a right. Grant it SELECT, INSERT, UPDATE and DELETE on every "
+        "table of the bridge.",
+        zh="网桥用户缺少权限。请授予其对网桥全部表的 SELECT、INSERT、UPDATE、DELETE 权限。",
+    )
+    # -- it passes, by itself or once there is room
+    FULL = Text(
+        en="Its disk is full: make room. Then it goes on by itself.",
+        zh="磁盘已满：请清理空间，之后将自动恢复。",
+    )
+    BUSY = Text(
+        en="Another process holds its lock for too long: see which one, and end it. Then it goes on "
+        "by itself.",
+        zh="其他进程长时间占用锁：请查明并结束该进程，之后将自动恢复。",
+    )
+    DISK = Text(
+        en="Its file cannot be used at present: look at path, rights, disk and limits. Once that is "
+        "mended, it goes on by itself.",
+        zh="目前无法使用其文件：请检查路径、权限、磁盘与限额，处理后将自动恢复。",
+    )
+    AWAY = Text(
+        en="See whether it runs and can be reached. Once it is back, all goes on by itself; try "
+        "again.",
+        zh="请检查其是否运行、能否连通。恢复后将自动继续，请稍后重试。",
+    )
+
+    @property
+    def permanent(self) -> bool:
+        """Whether to try again is in vain."""
+        return self in _PERMANENT
+
+
+_PERMANENT = {Fault.DAMAGED, Fault.INCOMPLETE, Fault.READ_ONLY, Fault.NO_RIGHT}
+
+#: SQLite's primary result codes (sqlite.org/rescode.html).
+_SQLITE = {
+    sqlite3.SQLITE_CORRUPT: Fault.DAMAGED,
+    sqlite3.SQLITE_NOTADB: Fault.DAMAGED,
+    sqlite3.SQLITE_READONLY: Fault.READ_ONLY,
+    sqlite3.SQLITE_PERM: Fault.NO_RIGHT,
+    sqlite3.SQLITE_CANTOPEN: Fault.DISK,
+    sqlite3.SQLITE_FULL: Fault.FULL,
+    sqlite3.SQLITE_IOERR: Fault.DISK,
+    sqlite3.SQLITE_BUSY: Fault.BUSY,
+    sqlite3.SQLITE_LOCKED: Fault.BUSY,
+}
+# The general code; what is missing stands in the words alone.
+_SQLITE_MISSING = ("no such table", "no such column", "no such view")
+
+#: PostgreSQL's SQLSTATEs (its manual, appendix A).
+_POSTGRESQL = {
+    "25006": Fault.READ_ONLY,
+    "3F000": Fault.INCOMPLETE,
+    "42501": Fault.NO_RIGHT,
+    "42703": Fault.INCOMPLETE,
+    "42P01": Fault.INCOMPLETE,
+    "53100": Fault.FULL,
+    "55P03": Fault.BUSY,
+    "58030": Fault.DISK,
+    "XX001": Fault.DAMAGED,
+    "XX002": Fault.DAMAGED,
+}
+
+
+def fault_of(cause: BaseException) -> Fault:
+    """Return what a driver's exception means; `Fault.AWAY` where nothing more is known."""
+    if isinstance(cause, sqlite3.Error):
+        if str(cause).startswith(_SQLITE_MISSING):
+            return Fault.INCOMPLETE
+        code = getattr(cause, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        return _SQLITE.get(code, Fault.AWAY)
+    if isinstance(cause, psycopg.Error):
+        return _POSTGRESQL.get(cause.sqlstate or "", Fault.AWAY)
+    return Fault.AWAY
+
+
+def failure(place: str, fault: Fault, said: str) -> ExchangeError:
+    """Return the failure of the database *place*, which *said* so."""
+    if fault.permanent:
+        return unusable(place, fault, Text(en=said, zh=said))
+    step = fault.value
+    return StoreUnavailable(
+        Text(
+            en=f"The database {place} failed: {said}. Nothing was written. {step.en}",
+            zh=f"数据库 {place} 故障：{said}。未写入任何内容。{step.zh}",
+        )
+    )
+
+
+def unusable(place: str, fault: Fault, why: Text) -> StoreUnusable:
+    """Return that the database *place* cannot be used before *fault* is mended."""
+    step = fault.value
+    return StoreUnusable(
+        Text(
+            en=f"The database {place} cannot be used: {why.en}. {step.en}",
+            zh=f"数据库 {place} 不可用：{why.zh}。{step.zh}",
+        )
+    )
