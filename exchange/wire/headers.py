@@ -30,11 +30,15 @@ from exchange.wire.checks import quick_check
 from exchange.wire.content import encode_group, require_base64
 from exchange.wire.fields import MAX_VIOLATIONS, field_violations
 from exchange.wire.groups import entry_violations, read_groups
+from exchange.wire.making import maker
 
 #: Bytes of one serialised envelope at most.
 MAX_ENVELOPE = 65_536
 
 _KINDS = {kind.value: kind for kind in Kind}
+_new_message = maker(Message)
+_new_received = maker(Received)
+_new_signature = maker(Signature)
 
 
 def read_envelope(raw: bytes) -> Received:
@@ -83,19 +87,20 @@ def read_envelope(raw: bytes) -> Received:
     if groups.unfit:
         refusal = Refusal(code=RefusalCode.GROUP_DIGEST_MISMATCH, violations=tuple(groups.unfit))
         return _refused(digest, message_id, refusal)
-    return Received(
+    return _new_received(
         digest=digest,
         message_id=message_id,
         message=_message(
             header,
             kind,
+            word,
             raw=raw,
             header_bytes=envelope.header,
             digest=digest,
             groups=groups.digests,
         ),
         signature=_signature(envelope.signature) if envelope.HasField("signature") else None,
-        hops=tuple([hop.by for hop in envelope.hops]),
+        hops=tuple([hop.by for hop in hops]) if (hops := envelope.hops) else (),
     )
 
 
@@ -145,7 +150,7 @@ def _shape_violations(header: pb.Header, kind: Kind) -> list[Violation]:
 
 
 def _signature(signature: pb.Signature) -> Signature:
-    return Signature(
+    return _new_signature(
         suite=signature.suite,
         key_id=signature.key_id,
         value=signature.value,
@@ -179,7 +184,7 @@ def time_from_proto(stamp: Timestamp) -> datetime:
 
     The rest of the nanoseconds is cut off.
     """
-    return _EPOCH + timedelta(seconds=stamp.seconds, microseconds=stamp.nanos // 1000)
+    return _EPOCH + timedelta(0, stamp.seconds, stamp.nanos // 1000)
 
 
 def time_to_proto(time: datetime) -> Timestamp:
@@ -192,9 +197,14 @@ def _optional_time(act: Any, name: str) -> datetime | None:
     return time_from_proto(getattr(act, name)) if act.HasField(name) else None
 
 
+_TICKET_KINDS = {int(kind): kind for kind in acts.TicketKind}
+_new_opening = maker(acts.OpenTicket)
+_new_offer = maker(acts.Offer)
+
+
 def _open_ticket(act: Any) -> Act:
-    return acts.OpenTicket(
-        kind=acts.TicketKind(act.kind),
+    return _new_opening(
+        kind=_TICKET_KINDS[act.kind],
         region=act.region,
         matter=act.matter,
         catalogue_edition=act.catalogue_edition,
@@ -205,7 +215,7 @@ def _open_ticket(act: Any) -> Act:
 
 
 def _offer(act: Any) -> Act:
-    return acts.Offer(
+    return _new_offer(
         form=act.form,
         matter=act.matter,
         catalogue_edition=act.catalogue_edition,
@@ -253,6 +263,7 @@ _URGENCIES = {int(urgency): urgency for urgency in Urgency}
 def _message(
     header: pb.Header,
     kind: Kind,
+    word: str,
     *,
     raw: bytes,
     header_bytes: bytes,
@@ -260,7 +271,7 @@ def _message(
     groups: dict[int, bytes],
 ) -> Message:
     convert = _ACTS.get(kind)
-    return Message(
+    return _new_message(
         id=header.message_id,
         kind=kind,
         ticket_id=header.ticket_id,
@@ -272,7 +283,7 @@ def _message(
         marker=_MARKERS[header.marker],
         classification=_CLASSIFICATIONS[header.classification],
         urgency=_URGENCIES[header.urgency],
-        act=convert(getattr(header, kind.value)) if convert else acts.PLAIN,
+        act=convert(getattr(header, word)) if convert else acts.PLAIN,
         groups=groups,
         digest=digest,
         header=header_bytes,

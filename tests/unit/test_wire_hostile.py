@@ -363,7 +363,7 @@ def place(message: Message, field: FieldDescriptor, value: Any) -> None:
         setattr(message, field.name, value)
 
 
-TYPES = [
+TYPES: list[type[Message]] = [
     pb.Envelope,
     receipt_pb2.WrittenStatement,
     receipt_pb2.RefusedStatement,
