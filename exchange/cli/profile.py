@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from exchange.cli.grammar import group, json_option, language, say
-from exchange.cli.screen import show_json, show_table
+from exchange.cli.screen import show_json, show_paragraph, show_table
 from exchange.text import Text
 
 if TYPE_CHECKING:
@@ -64,34 +64,32 @@ def show(*, name: str, as_json: bool) -> None:
         show_json({**_head(found), "rules": rules, "citations": cited})
         return
     lang = language()
-    click.echo(f"{found.name} ({found.edition}): {found.title.say(lang)}")
-    click.echo(f"{found.seed} {found.document}\n")
+    show_paragraph(f"{found.name} ({found.edition}): {found.title.say(lang)}")
+    show_paragraph(f"{found.seed} {found.document}")
+    click.echo()
+    from exchange.cli.rule_words import rule_rows
+
     heads = Text(en="rule|value|from", zh="规则|取值|依据")
-    rows = []
-    for key, value in rules.items():
-        values = value if key == "deadlines" else [value]
-        for one in values:
-            source = str(found.citations.get(key, ""))
-            if isinstance(one, dict) and "citation" in one:
-                source = "{rule} ({seed})".format(**one.pop("citation"))
-            rows.append((key, _brief(one), source))
-    show_table(heads.say(lang).split("|"), rows)
+    show_table(heads.say(lang).split("|"), rule_rows(found, lang))
 
 
 @profile.command(
     "check",
     text=Text(
-        en="Check a site's own profile FILE; an unknown key or code is named.",
-        zh="检查本地方案文件；未知的键或代码会被指出。",
+        en="Check a profile: a site's own FILE, or an installed one by its NAME; an unknown key or code "
+        "is named.",
+        zh="检查方案：本地文件，或已安装方案的名称；未知的键或代码会被指出。",
     ),
 )
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", metavar="FILE|NAME")
 @json_option
-def check(*, file: Path, as_json: bool) -> None:
-    """Check a profile's file."""
+def check(*, file: str, as_json: bool) -> None:
+    """Check a profile's file, or an installed profile."""
     from exchange.profile import load
 
-    found = load(file)
+    path = Path(file)
+    is_name = not path.suffix and path.name == file and not path.exists()
+    found = load(file if is_name else path)
     if as_json:
         show_json(_head(found))
         return
@@ -133,15 +131,3 @@ def plain(value: Any) -> Any:
 def _key(key: Any) -> str:
     parts = key if isinstance(key, tuple) else (key,)
     return ".".join(str(plain(part)) for part in parts)
-
-
-def _brief(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(
-            f"{key}={_brief(one)}" for key, one in value.items() if one not in ("", [])
-        )
-    if isinstance(value, list):
-        return " ".join(map(_brief, value)) or "–"
-    if isinstance(value, bool):
-        return Text(en="yes" if value else "no", zh="是" if value else "否").say(language())
-    return str(value)

@@ -164,10 +164,13 @@ def test_a_time_s_own_offset_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_lines_break_where_chinese_may() -> None:
     """No line begins with a closing mark or ends with an opening one; words stay whole."""
-    lines = wrapped("三方通话：补充伤情（双方核对管辖）。The matter stays.", 12)
-    assert "".join(lines).replace(" ", "") == "三方通话：补充伤情（双方核对管辖）。Thematterstays."
-    assert not any(line[0] in "）。：" or line[-1] == "（" for line in lines)
-    assert "matter" in " ".join(lines).split()
+    text = "三方通话：补充伤情（双方核对管辖）。The matter stays."
+    for room in range(8, 40):
+        lines = wrapped(text, room)
+        assert max(map(width, lines)) <= room
+        assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+        assert not any(line[0] in "）。：" or line[-1] == "（" for line in lines)
+        assert "matter" in " ".join(lines).split()
 
 
 def test_a_table_that_cannot_be_so_narrow_becomes_blocks() -> None:

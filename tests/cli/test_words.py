@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from exchange.cli.rule_words import NAMES
 from tests.cli.town import Shell
 
 
@@ -54,6 +55,31 @@ def test_a_sites_own_profile_is_checked(exchange: Shell, tmp_path: Path) -> None
     assert wrong.code == 1
     assert "own.toml" in wrong.err
     assert "did you mean 'shanghai'" in exchange("profile", "show", "shangai").err
+
+
+def test_an_installed_profile_is_checked_by_its_name(exchange: Shell) -> None:
+    """A name is as good as a file; a near miss is met with the nearest."""
+    assert "上海" not in exchange("profile", "check", "shanghai").err
+    assert "是有效的方案" in exchange("profile", "check", "shanghai", "--lang", "zh").out
+    assert "是否应为“shanghai”" in exchange("profile", "check", "shangai", "--lang", "zh").err
+
+
+def test_a_profile_s_rules_are_said_in_words(exchange: Shell) -> None:
+    """Every rule of every profile has a name and a value in Chinese; no field or code is left."""
+    for one in exchange("profile", "list", "--json").data:
+        data = exchange("profile", "show", one["name"], "--json").data
+        zh = exchange("profile", "show", one["name"], "--lang", "zh").out
+        assert set(data["rules"]) == set(NAMES)
+        rows = zh.splitlines()[4:]
+        assert len(rows) >= len(NAMES)
+        for row in rows:
+            name, value = row.split("  ", 1)
+            assert any("一" <= letter for letter in name), row
+            assert not any(word in value for word in ("=", "ours", "first-", "_")), row
+    assert (
+        "签收：5 分钟（12345→110、特急）"
+        in exchange("profile", "show", "national", "--lang", "zh").out
+    )
 
 
 def test_migrate_creates_once_and_only_when_told(exchange: Shell, tmp_path: Path) -> None:
