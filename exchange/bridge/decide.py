@@ -41,7 +41,10 @@ from exchange.submission import Pushed
 from exchange.text import Text
 from exchange.ticket import Handoff, Message, Ticket, own_duty_id
 
-#: Besides an offer with a parallel duty.
+#: The kinds that are judged by all hand-offs of their ticket.
+_WHOLE_KINDS = frozenset({Kind.OFFER, Kind.CLOSE_TICKET})
+
+#: The kinds that may open their sender's own duty, besides an offer with a parallel duty.
 _OPENING_KINDS = frozenset({Kind.AGREE, Kind.RULE, Kind.TAKE_OVER})
 
 #: What a receiver does not say while a hand-off of its own is open.
@@ -111,9 +114,15 @@ class Working:
         messages = [m for pushed in work if (m := pushed.received.message) is not None]
         if not messages:
             return
-        handoff_ids = {m.handoff_id for m in messages if m.handoff_id}
-        handoff_ids |= {m.act.onward_of for m in messages if isinstance(m.act, Offer)} - {""}
-        handoff_ids |= {own_duty_id(m.handoff_id, m.digest) for m in messages if _may_open(m)}
+        handoff_ids = {m.handoff_id for m in messages}
+        for m in messages:
+            if m.kind in _OPENING_KINDS:
+                handoff_ids.add(own_duty_id(m.handoff_id, m.digest))
+            elif isinstance(m.act, Offer):
+                handoff_ids.add(m.act.onward_of)
+                if m.act.parallel_duty:
+                    handoff_ids.add(own_duty_id(m.handoff_id, m.digest))
+        handoff_ids.discard("")
         # Hand-offs also for tickets that are new: an id may be that of another ticket's hand-off.
         self.known, self.tickets, self.standings = self.writer.about(
             {m.id for m in messages}, {m.ticket_id for m in messages}, handoff_ids
@@ -121,7 +130,7 @@ class Working:
         fresh = [m for m in messages if m.id not in self.known]
         old = {m.ticket_id for m in fresh} & self.tickets.keys()
         self.handoffs = {key: standing.handoff for key, standing in self.standings.items()}
-        whole = {m.ticket_id for m in fresh if m.kind in (Kind.OFFER, Kind.CLOSE_TICKET)} & old
+        whole = {m.ticket_id for m in fresh if m.kind in _WHOLE_KINDS} & old if old else set()
         if whole:
             self.of_ticket = {
                 ticket_id: {h.id: h for h in handoffs}
@@ -376,12 +385,6 @@ def _at_least(ticket: Ticket, message: Message) -> Ticket:
     if message.classification <= ticket.classification:
         return ticket
     return replace(ticket, classification=message.classification)
-
-
-def _may_open(message: Message) -> bool:
-    """Return whether *message* is of a kind that may open its sender's own duty."""
-    act = message.act
-    return message.kind in _OPENING_KINDS or (isinstance(act, Offer) and act.parallel_duty)
 
 
 def _awaited(text: Text, identifier: str) -> PredecessorUnknown:
