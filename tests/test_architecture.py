@@ -21,8 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent
 # its name, and inside it only cycles are forbidden.
 ORDER: dict[str, tuple[str, ...]] = {
     "words": (
-        "data", "text", "causes", "errors", "reading", "divisions", "organisations", "coded",
-        "matching", "matters", "catalog", "workdays", "provisions", "profile",
+        "data", "text", "making", "causes", "errors", "reading", "divisions", "organisations",
+        "coded", "matching", "matters", "catalog", "workdays", "provisions", "profile",
     ),
     "domain": (
         "acts", "ticket", "states", "lifecycle", "facts", "offering", "guards", "rules", "deadlines",

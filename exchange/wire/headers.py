@@ -23,6 +23,7 @@ from exchange._proto.v1 import message_pb2 as pb
 from exchange.acts import Act, Classification, Kind, Marker, Urgency
 from exchange.envelope import Signature, group_digest, message_digest
 from exchange.errors import InvalidRequest, Refusal, RefusalCode, Violation, refuse
+from exchange.making import maker
 from exchange.submission import Received
 from exchange.text import Text
 from exchange.ticket import Message
@@ -30,7 +31,6 @@ from exchange.wire.checks import quick_check
 from exchange.wire.content import encode_group, require_base64
 from exchange.wire.fields import MAX_VIOLATIONS, field_violations
 from exchange.wire.groups import entry_violations, read_groups
-from exchange.wire.making import maker
 
 #: Bytes of one serialised envelope at most.
 MAX_ENVELOPE = 65_536

@@ -9,9 +9,9 @@ import pytest
 
 from exchange import acts
 from exchange.envelope import Signature
+from exchange.making import maker
 from exchange.submission import Received, Statement
 from exchange.ticket import Message
-from exchange.wire.making import maker
 
 
 @pytest.mark.parametrize("kind", [Message, Received, Signature, Statement, acts.OpenTicket])
