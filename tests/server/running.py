@@ -104,7 +104,10 @@ class Running:
     def start(
         self, *, clock: Callable[[], datetime] = utc_now, port: int = 0, address: str | None = None
     ) -> None:
-        """Migrate the database and listen."""
+        """Migrate the database and listen; also again, once it was stopped."""
+        self.stop()
+        self._up.clear()
+        self._failed = None
         if address is None:
             address = f"127.0.0.1:{port}"
         migrate(self.settings.database)

@@ -21,6 +21,7 @@ from exchange.client.messages import OutgoingMessage, SealedMessage
 from exchange.delivery import LEASE
 from exchange.submission import Delivered
 from tests.pki import CITY_110, Pki
+from tests.server.holding import listening
 from tests.server.running import Caller, Running, calling, failure, matter, running
 
 A_MINUTE = pb.PullMessagesRequest(wait=Duration(seconds=60))
@@ -48,24 +49,6 @@ def bridge(pki: Pki, tmp_path: Path, clock: Clock) -> Iterator[Running]:
     """A bridge of the test's own, with few waiting pulls."""
     with running(pki, tmp_path, clock=clock, waiting_pulls=2) as found:
         yield found
-
-
-def listening(bridge: Running, count: int) -> None:
-    """Wait until *count* pulls wait."""
-    assert bridge.server is not None
-    reached = threading.Event()
-
-    def look() -> None:
-        assert bridge.loop is not None
-        assert bridge.server is not None
-        if len(bridge.server._bells) == count:
-            reached.set()
-        else:
-            bridge.loop.call_later(0.001, look)
-
-    assert bridge.loop is not None
-    bridge.loop.call_soon_threadsafe(look)
-    assert reached.wait(30)
 
 
 def follow_up(ticket_id: str, handoff_id: str) -> OutgoingMessage:
@@ -209,7 +192,7 @@ def test_what_was_leased_for_nobody_is_given_back(
         assert gone.wait(30)
         return delivered
 
-    service.pull = held  # type: ignore[method-assign]
+    service.pull = held  # type: ignore[assignment, method-assign]
     call = police.exchange.PullMessages.future(A_MINUTE)
     assert leased.wait(30)
     call.cancel()
@@ -233,7 +216,7 @@ def test_what_is_given_back_wakes_another_of_the_desk(
         assert gone.wait(30)
         return delivered
 
-    service.pull = held  # type: ignore[method-assign]
+    service.pull = held  # type: ignore[assignment, method-assign]
     sealed = hotline.sealer.seal(matter())
     hotline.push(sealed)
     call = police.exchange.PullMessages.future(A_MINUTE)

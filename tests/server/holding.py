@@ -1,0 +1,52 @@
+"""Holding a running bridge at a moment that a test is about."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from datetime import datetime
+
+from exchange.bridge import Drained
+from exchange.server.writer import Writer
+from exchange.submission import Work
+from tests.server.running import Running
+
+
+def writer_of(bridge: Running) -> Writer:
+    """Return the running server's writer."""
+    assert bridge.server is not None
+    return bridge.server._writer
+
+
+class Gate:
+    """Holds every drain up until it is opened; says when one has begun."""
+
+    def __init__(self, bridge: Running) -> None:
+        self.begun, self.opened = threading.Event(), threading.Event()
+        writer = writer_of(bridge)
+        drain = writer._drain
+
+        def held(work: Sequence[Work], now: datetime) -> Drained:
+            self.begun.set()
+            assert self.opened.wait(30)
+            return drain(work, now)
+
+        writer._drain = held
+
+
+def listening(bridge: Running, count: int) -> None:
+    """Wait until *count* pulls wait."""
+    assert bridge.server is not None
+    reached = threading.Event()
+
+    def look() -> None:
+        assert bridge.loop is not None
+        assert bridge.server is not None
+        if len(bridge.server._bells) == count:
+            reached.set()
+        else:
+            bridge.loop.call_later(0.001, look)
+
+    assert bridge.loop is not None
+    bridge.loop.call_soon_threadsafe(look)
+    assert reached.wait(30)
