@@ -6,18 +6,20 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, create_engine, make_url, text
 
-from exchange.errors import StoreUnavailable
+from exchange.errors import StoreUnavailable, StoreUnusable
+from exchange.query.evidence import EvidenceRoom
 from exchange.store import Store, migrate
 from exchange.store.audit import check_log
 from exchange.store.drivers import Driver
-from exchange.store.engines import connect, reading
+from exchange.store.engines import LOCK_SECONDS, connect, reading
 from exchange.store.rows import Row
 from tests.postgres import PostgresServer
 from tests.store.stories import KEY, NOW, Story, StoryReader, ticket_of
@@ -196,6 +198,99 @@ def test_a_log_that_cannot_be_emptied_fails_no_drain(
     told = [one for one in caplog.records if one.name == "exchange.store"]
     assert 1 == len(told)
     assert 3 * 2 == entries(url)
+
+
+def test_emptying_the_log_waits_for_no_reader(
+    tmp_path: Path, story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a reader in its way a drain ends at once, however patient its connection else is."""
+    monkeypatch.setattr("exchange.store._WAL_LIMIT", 0)
+    url = f"sqlite:///{tmp_path / 'exchange.db'}"
+    migrate(url)
+    store = Store.open(url, KEY)
+    with store._engines.writer.connect() as connection:
+        connection.exec_driver_sql("PRAGMA busy_timeout = 3600000")
+    engines = connect(url)
+    with reading(engines) as snapshot:
+        before = snapshot.exec_driver_sql("SELECT size FROM log").scalar_one()
+        drain = threading.Thread(target=record, args=(store, story))
+        drain.start()
+        drain.join(20)
+        waited = drain.is_alive()
+        assert before == snapshot.exec_driver_sql("SELECT size FROM log").scalar_one()
+    drain.join()
+    assert not waited
+    with store._engines.writer.connect() as connection:
+        patience = connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one()
+    assert LOCK_SECONDS * 1000 == patience
+
+    record(store, story)  # nobody reads: it is emptied
+    assert 0 == (tmp_path / "exchange.db-wal").stat().st_size
+    store.close()
+    engines.close()
+
+
+def test_a_damaged_file_is_named(tmp_path: Path, story: Story) -> None:
+    """SQLite's "malformed" is no passing trouble: the file, the backup and the check are named."""
+    path = tmp_path / "exchange.db"
+    url = f"sqlite:///{path}"
+    migrate(url)
+    store = Store.open(url, KEY)
+    record(store, story, tickets=50)
+    store.close()
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * (path.stat().st_size - 4096))
+    attempts: list[Callable[[], object]] = [
+        lambda: Store.open(url, KEY),
+        lambda: EvidenceRoom.open(url).size(),
+    ]
+    for attempt in attempts:
+        with pytest.raises(
+            StoreUnusable, match=r"restore the backup.*exchange log verify"
+        ) as raised:
+            attempt()
+        assert str(path) in raised.value.text.en
+        assert "恢复备份" in raised.value.text.zh
+
+
+@pytest.mark.parametrize("table", ["log", "message", "mailbox"])
+def test_a_missing_table_is_named(
+    store: Store, migrated_url: str, story: Story, table: str
+) -> None:
+    """A database that is not whole is no passing trouble, for those who write and those who read."""
+    engines = connect(migrated_url)
+    with engines.writer.begin() as connection:
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql("PRAGMA legacy_alter_table = ON")
+        connection.execute(text(f"ALTER TABLE {table} RENAME TO away"))
+    with pytest.raises(StoreUnusable, match=f"{table}.*Not all of its tables"):
+        record(store, story)
+    if table == "mailbox":
+        with pytest.raises(StoreUnusable, match=r"mailbox.*Not all of its tables"):
+            store.waiting("x", 1)
+    with engines.writer.begin() as connection:
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql("PRAGMA legacy_alter_table = ON")
+        connection.execute(text(f"ALTER TABLE away RENAME TO {table}"))
+    engines.close()
+
+    record(store, story)
+
+
+@pytest.mark.postgresql
+def test_a_lost_right_is_named(own_server: PostgresServer, story: Story) -> None:
+    """A role that may read and not write is found at opening, and told what it lacks."""
+    url = own_server.create_database("exchange")
+    migrate(url)
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE ROLE clerk LOGIN PASSWORD 'clerk'"))
+        connection.execute(text("GRANT SELECT ON ALL TABLES IN SCHEMA public TO clerk"))
+    engine.dispose()
+    clerk = make_url(url).set(username="clerk", password="clerk")
+    with pytest.raises(StoreUnusable, match="Grant it SELECT, INSERT"):
+        Store.open(clerk.render_as_string(hide_password=False), KEY)
 
 
 class BrokenCheckpoint:
