@@ -82,15 +82,8 @@ def group_digest(group: int, salt: bytes, content: bytes) -> bytes:
         )
     if not 0 <= group < 1 << 32:
         raise _broken(f"There is no field group {group}.", f"不存在编号为 {group} 的字段组。")
-    parts = (
-        _GROUP_DOMAIN,
-        group.to_bytes(4),
-        len(salt).to_bytes(1),
-        salt,
-        len(content).to_bytes(8),
-        content,
-    )
-    return sha256(b"".join(parts)).digest()
+    head = b"%b%b%c" % (_GROUP_DOMAIN, group.to_bytes(4), len(salt))
+    return sha256(b"".join((head, salt, len(content).to_bytes(8), content))).digest()
 
 
 def message_digest(header: bytes) -> bytes:
@@ -295,8 +288,8 @@ class Verifier:
     """
 
     def __init__(self) -> None:
-        self._join = NodeMemo()
-        self._holds: dict[tuple[VerifyingKey, str, int, bytes, bytes], bool] = {}
+        self._nodes = NodeMemo()
+        self._holds: dict[tuple[bytes, str, int, bytes, bytes], bool] = {}
 
     def verify(
         self,
@@ -329,12 +322,14 @@ class Verifier:
                 f"一个签名批次应含 1 至 {MAX_BATCH} 条消息。",
             )
         root = root_from_path(
-            message_digest(payload), signature.batch_index, size, signature.path, self._join
+            message_digest(payload), signature.batch_index, size, signature.path, self._nodes
         )
-        question = (key, payload_type, size, root, signature.value)
+        # A public key fits one suite, so its bytes stand for both.
+        question = (key.spki, payload_type, size, root, signature.value)
         holds = self._holds.get(question)
         if holds is None:
-            holds = self._holds[question] = _holds(*question)
+            holds = _holds(key, payload_type, size, root, signature.value)
+            self._holds[question] = holds
         if not holds:
             raise _broken("The signature does not hold for these bytes.", "签名与所签内容不符。")
 

@@ -33,8 +33,6 @@ _NODE = b"\x01"
 
 #: Returns the complete node at (level, index); level 0 gives leaf hashes.
 NodeGetter = Callable[[int, int], bytes]
-#: Joins a left and a right hash into their parent's.
-Join = Callable[[bytes, bytes], bytes]
 
 
 def leaf_hash(data: bytes) -> bytes:
@@ -52,29 +50,26 @@ def empty_root() -> bytes:
     return sha256(b"").digest()
 
 
-class NodeMemo:
+class NodeMemo(dict[bytes, bytes]):
     """
-    `node_hash` that remembers: paths of one batch share nearly all their nodes.
+    The hash of each pair of nodes, remembered: paths of one batch share nearly all their nodes.
 
-    It forgets everything when it reaches *limit* entries (about 200 bytes each), so that hostile
-    paths cannot fill the memory.
+    ``memo[left + right]`` is `node_hash`.  It forgets everything when it reaches *limit* entries
+    (about 200 bytes each), so that hostile paths cannot fill the memory.
     """
 
-    __slots__ = ("_known", "_limit")
+    __slots__ = ("_limit",)
 
     def __init__(self, limit: int = 65_536) -> None:
-        self._known: dict[bytes, bytes] = {}
+        super().__init__()
         self._limit = limit
 
-    def __call__(self, left: bytes, right: bytes) -> bytes:
-        """Return the parent's hash."""
-        pair = left + right
-        known = self._known.get(pair)
-        if known is None:
-            if len(self._known) >= self._limit:
-                self._known.clear()
-            known = self._known[pair] = sha256(_NODE + pair).digest()
-        return known
+    def __missing__(self, pair: bytes) -> bytes:
+        """Hash a pair that is met for the first time."""
+        if len(self) >= self._limit:
+            self.clear()
+        found = self[pair] = sha256(_NODE + pair).digest()
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,27 +226,29 @@ def frontier_at(size: int, node: NodeGetter) -> Frontier:
 
 
 def root_from_path(
-    leaf: bytes, index: int, size: int, path: Sequence[bytes], join: Join = node_hash
+    leaf: bytes, index: int, size: int, path: Sequence[bytes], nodes: NodeMemo | None = None
 ) -> bytes:
     """
     Return the root that *path* leads to from the leaf hash at *index* in a tree of *size* leaves.
 
-    The caller compares it with the root it trusts (RFC 9162, 2.1.3.2).  Raises `VerificationError`
-    when a path of this length or with such entries cannot belong there.
+    The caller compares it with the root it trusts (RFC 9162, 2.1.3.2).  *nodes* are the pairs that
+    were hashed before.  Raises `VerificationError` when a path of this length or with such entries
+    cannot belong there.
     """
     if not 0 <= index < size or len(path) > MAX_PATH or len(leaf) != HASH_SIZE:
         raise _path_broken()
+    known = NodeMemo() if nodes is None else nodes
     rest, last, root = index, size - 1, leaf
     for step in path:
         if not last or len(step) != HASH_SIZE:
             raise _path_broken()
         if rest & 1 or rest == last:
-            root = join(step, root)
+            root = known[step + root]
             while not rest & 1 and rest:
                 rest >>= 1
                 last >>= 1
         else:
-            root = join(root, step)
+            root = known[root + step]
         rest >>= 1
         last >>= 1
     if last:

@@ -14,8 +14,10 @@ from exchange._proto.v1 import receipt_pb2 as pb
 from exchange.envelope import Signature
 from exchange.errors import ExchangeError, InvalidRequest, Refusal, RefusalCode, Violation, refuse
 from exchange.log import StoredProof, parse_leaf
+from exchange.making import maker
 from exchange.submission import Statement
 from exchange.text import Text
+from exchange.wire.checks import surely_valid
 from exchange.wire.fields import field_violations
 from exchange.wire.headers import (
     signature_from_proto,
@@ -27,6 +29,8 @@ from exchange.wire.headers import (
 #: Bytes of a serialised `RefusedStatement`, and violations in it, at most; the contract's rules.
 MAX_STATEMENT = 16_384
 MAX_LISTED = 64
+
+_new_statement = maker(Statement)
 
 _UNKNOWN_CODE = Text(
     en="Field {field} holds the refusal code {code}, which is not known here; update this program.",
@@ -137,7 +141,7 @@ def read_written(receipt: pb.WrittenReceipt) -> Statement | Refusal:
     refusal = _unfit_receipt(receipt, statement)
     if refusal is not None:
         return refusal
-    return Statement(
+    return _new_statement(
         message_id=statement.message_id,
         message_digest=statement.message_digest,
         organisation=statement.organisation,
@@ -175,7 +179,10 @@ def _unfit_receipt(
     receipt: pb.WrittenReceipt | pb.RefusedReceipt,
     statement: pb.WrittenStatement | pb.RefusedStatement,
 ) -> Refusal | None:
-    violations = [*field_violations(receipt), *field_violations(statement, "statement.")]
+    violations: list[Violation] = []
+    if not (surely_valid(receipt) and surely_valid(statement)):
+        violations += field_violations(receipt)
+        violations += field_violations(statement, "statement.")
     if isinstance(statement, pb.RefusedStatement) and statement.code not in (0, *_CODES):
         path = "statement.code"
         text = _UNKNOWN_CODE.fill(field=path, code=statement.code)
