@@ -19,6 +19,7 @@ from exchange.demo.desk import PATIENCE
 from exchange.demo.ground import Ground
 
 _SAID = "SELECT message_id FROM trail WHERE author = ? AND kind <> 'written'"
+_OWN = "SELECT count(*) FROM trail WHERE author = ? AND recipient = author AND kind <> 'written'"
 _GIVEN = "SELECT message_id FROM receipt WHERE organisation = ?"
 _STATES = "SELECT id, state FROM handoff WHERE sender = ? OR receiver = ?"
 _OWN_SAID = "SELECT message_id FROM event WHERE author = ? AND answer IN ('stored', 'written')"
@@ -34,12 +35,14 @@ class Count:
     """
     One platform against the bridge.
 
-    *said* and *came* are messages in both databases; *lost* those in one alone, *doubled* those
-    there twice; *differing* hand-offs whose state is not the same on both sides.
+    *said* and *came* are messages in both databases; *own* those of *said* about an own duty, which
+    go to nobody else; *lost* those in one alone, *doubled* those there twice; *differing* hand-offs
+    whose state is not the same on both sides.
     """
 
     platform: str
     said: int
+    own: int
     came: int
     handoffs: int
     lost: int
@@ -95,6 +98,7 @@ def count(ground: Ground) -> list[Count]:
                 Count(
                     platform=platform.role.value,
                     said=len(said & own_said),
+                    own=bridge.execute(_OWN, (code,)).fetchone()[0],
                     came=len(given & own_came),
                     handoffs=len(own_states),
                     lost=len(said.keys() ^ own_said.keys()) + len(given.keys() ^ own_came.keys()),

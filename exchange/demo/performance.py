@@ -41,10 +41,16 @@ _KILLED = Text(
 )
 _SCENE = Text(en="  ✓ {title} ({rules}). {text}", zh="  ✓ {title}（{rules}）。{text}")
 _COUNTED = Text(
-    en="  ✓ Counted in all databases: {said} messages said, {came} written, {lost} lost, {doubled} "
-    "doubled.",
-    zh="  ✓ 逐库清点：发出 {said} 条、写入 {came} 条，丢失 {lost} 条、重复 {doubled} 条。",
+    en="  ✓ Counted in all databases: {said} messages said = {own} on own duties, which go to nobody "
+    "else, + {crossed} to the other side{twice}; {lost} lost, {doubled} doubled.",
+    zh="  ✓ 逐库清点：发出 {said} 条 = 自办 {own} 条（只属本方，无需对方写入）+ 发往对方 {crossed} 条，"
+    "对方均已写入{twice}；丢失 {lost} 条、重复 {doubled} 条。",
 )
+_TWICE = Text(
+    en=" and written there ({came} times: some go to more than one desk)",
+    zh="（其中有的发往多个平台，共写入 {came} 次）",
+)
+_ONCE = Text(en=" and written there", zh="")
 _NOT_COUNTED = Text(
     en="  ✗ The databases differ: {lost} lost, {doubled} doubled, {differing} states differ, "
     "{waiting} still under way.",
@@ -176,10 +182,15 @@ def _prove(found: Performance, teller: Teller) -> None:
     found.counts = counts.count(ground)
     facts = {
         name: sum(getattr(one, name) for one in found.counts)
-        for name in ("said", "came", "lost", "doubled", "differing")
+        for name in ("said", "own", "came", "lost", "doubled", "differing")
     }
+    crossed = facts["said"] - facts["own"]
+    twice = (_ONCE if facts["came"] == crossed else _TWICE).fill(came=facts["came"])
     counted = not found.waiting and all(one.holds for one in found.counts)
-    teller.line((_COUNTED if counted else _NOT_COUNTED).fill(**facts, waiting=found.waiting))
+    if counted:
+        teller.line(filled(_COUNTED, **facts, crossed=crossed, twice=twice))
+    else:
+        teller.line(_NOT_COUNTED.fill(**facts, waiting=found.waiting))
     found.verified = verified = proofs.verify(ground)
     if verified.holds:
         teller.line(

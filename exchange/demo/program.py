@@ -19,7 +19,14 @@ from exchange.demo.city import City, load_cities
 from exchange.demo.performance import Performance, Programme, perform
 from exchange.demo.process import DemoFailed, Leash
 from exchange.demo.realtext import Real, Sorted, read_real, sort_real
-from exchange.demo.report import as_data, table_rows, table_title, trail_of, trail_rows, trail_title
+from exchange.demo.report import (
+    as_data,
+    table_rows,
+    table_title,
+    trail_lines,
+    trail_of,
+    trail_title,
+)
 from exchange.demo.routes import crossings
 from exchange.demo.stage import Stage
 from exchange.demo.teller import Teller
@@ -173,7 +180,8 @@ def _conclude(found: Sequence[tuple[Performance, list[Line]]], teller: Teller) -
         if lines:
             teller.line()
             teller.line(trail_title(performance))
-            teller.table(list(trail_rows(lines, teller.language)))
+            for said in trail_lines(lines, teller.language):
+                teller.line(Text(en=said, zh=said))
             break
     teller.line()
     teller.line(table_title())

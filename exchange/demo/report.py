@@ -6,20 +6,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from certs.screen import columns, width
 from exchange.demo.director import Played
 from exchange.demo.disputes import TELLING
 from exchange.demo.performance import Performance
 from exchange.demo.trail import Line, read_trail
 from exchange.demo.words import NOTHING, filled
-from exchange.text import Text
+from exchange.text import Language, Text
 
 _TRAIL = Text(
     en="One trail for reading, from {city}: '{title}'", zh="读一条追溯链（{city}）：“{title}”"
 )
-_TRAIL_HEADS = Text(
-    en="entry|time|what|from|to|then|answers for it|written by|in words",
-    zh="条目|时间|事件|由|至|状态|负责|已写入|内容",
-)
+_ANSWERS = Text(en="{who} answers for it", zh="{who} 负责")
+_WRITTEN = Text(en="✓ written by {who}", zh="✓ {who} 已写入")
 _TABLE = Text(en="What happened, by profile", zh="各方案演示结果")
 _TABLE_HEADS = Text(
     en="profile|seed|crossed|12345→110|110→12345|own duties|scenes kept|refused as promised|"
@@ -45,15 +44,23 @@ def trail_of(performance: Performance) -> list[Line]:
     return read_trail(performance.stage.ground, played.told.tickets[0])
 
 
-def trail_rows(lines: Sequence[Line], language: str) -> Iterator[list[str]]:
-    """Yield the heads and the rows of a trail."""
-    chinese = language == "zh"
-    yield (_TRAIL_HEADS.zh if chinese else _TRAIL_HEADS.en).split("|")
+def trail_lines(lines: Sequence[Line], language: Language) -> Iterator[str]:
+    """Yield a trail, of each message: what it is and between whom, what it led to, its words."""
+    room = max((width(one.kind.say(language)) for one in lines), default=0)
     for one in lines:
-        said = [one.kind, one.author, one.recipient, one.state, one.answers]
-        words = [text.zh if chinese else text.en for text in said]
-        mark = "✓ " + " ".join(one.written) if one.written else ""
-        yield [str(one.entry), one.time, *words, mark, one.words]
+        kind, to = columns(one.kind.say(language), room), one.recipient.say(language)
+        sides = one.author.say(language) + (f" → {to}" if to else "")
+        head = f"  {one.entry:>5}  {one.time}  {kind}  "
+        yield head + sides
+        led = [one.state.say(language)] if one.state.en else []
+        if one.answers.en:
+            led.append(_ANSWERS.fill(who=one.answers.say(language)).say(language))
+        if one.written:
+            who = ("、" if language == "zh" else ", ").join(w.say(language) for w in one.written)
+            led.append(_WRITTEN.fill(who=who).say(language))
+        for said in (("；" if language == "zh" else "; ").join(led), one.words):
+            if said:
+                yield " " * width(head) + said
 
 
 def trail_title(performance: Performance) -> Text:
@@ -90,7 +97,7 @@ def as_data(performance: Performance, trail: Sequence[Line]) -> dict[str, Any]:
     rules, verified = performance.stage.city.profile, performance.verified
     rows = [_crossing(one) for one in performance.crossed]
     closed = [row for row in rows if row["closed"]]
-    sums = ("said", "came", "lost", "doubled", "differing")
+    sums = ("said", "own", "came", "lost", "doubled", "differing")
     counts: dict[str, Any] = {
         name: sum(getattr(one, name) for one in performance.counts) for name in sums
     }

@@ -6,8 +6,9 @@ import sys
 import threading
 from collections.abc import Sequence
 from typing import TextIO
-from unicodedata import east_asian_width
 
+from certs.screen import ANY_WIDTH, screen_width, width, wrapped
+from exchange.cli.screen import table_lines
 from exchange.text import Language, Text
 
 #: `adapters.reminder` rings once for routine matters and more often for urgent ones.
@@ -29,7 +30,8 @@ class Teller:
         said = text.say(self.language) if text is not None else ""
         with self._lock:
             self._wipe()
-            self._stream.write(said + "\n")
+            for each in said.split("\n"):
+                self._stream.write("\n".join(self._broken(each)) + "\n")
             self._stream.flush()
 
     def live(self, text: Text) -> None:
@@ -43,14 +45,17 @@ class Teller:
             self._stream.flush()
 
     def table(self, rows: Sequence[Sequence[str]]) -> None:
-        """Tell a table, its heads first, in aligned columns."""
-        rooms = [max(_width(row[number]) for row in rows) for number in range(len(rows[0]))]
-        for row in rows:
-            cells = [
-                cell + " " * (room - _width(cell)) for cell, room in zip(row, rooms, strict=True)
-            ]
-            said = "  " + "  ".join(cells).rstrip()
-            self.line(Text(en=said, zh=said))
+        """
+        Tell a table, its heads first, in aligned columns that fit the terminal.
+
+        One that is too wide and has more columns than rows is turned round.
+        """
+        room = self._room - 2
+        wide = sum(max(width(row[number]) for row in rows) + 2 for number in range(len(rows[0])))
+        if wide > room and len(rows[0]) > len(rows):
+            rows = list(zip(*rows, strict=True))
+        for line in table_lines(rows[0], rows[1:], room):
+            self.line(Text(en=f"  {line}", zh=f"  {line}"))
 
     def rang(self, warning: str) -> None:
         """Pass a platform's bell on to the terminal, where it rang for something urgent."""
@@ -60,15 +65,22 @@ class Teller:
             self._stream.write("\a")
             self._stream.flush()
 
+    @property
+    def _room(self) -> int:
+        return screen_width() if self._terminal else ANY_WIDTH
+
+    def _broken(self, said: str) -> list[str]:
+        """Return a line as the terminal's lines, the further ones under its first word."""
+        bare = said.lstrip()
+        left = len(said) - len(bare)
+        further = left + 2 * bare.startswith(("✓ ", "✗ "))
+        first, *rest = wrapped(bare, max(self._room - further, 20))
+        return [" " * left + first, *(" " * further + line for line in rest)]
+
     def _wipe(self) -> None:
         if self._live:
             self._stream.write("\r\x1b[K")
             self._live = ""
-
-
-def _width(text: str) -> int:
-    """Return how many columns of a terminal *text* takes (UAX #11)."""
-    return sum(2 if east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
 def standard(language: Language, *, as_data: bool) -> Teller:

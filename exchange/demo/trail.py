@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
+from certs.screen import local
 from exchange.acts import Kind
 from exchange.demo.city import City
 from exchange.demo.ground import Ground
@@ -30,7 +31,7 @@ class Line:
     state: Text
     answers: Text
     words: str
-    written: tuple[str, ...]
+    written: tuple[Text, ...]
 
 
 def read_trail(ground: Ground, ticket: str) -> list[Line]:
@@ -41,14 +42,14 @@ def read_trail(ground: Ground, ticket: str) -> list[Line]:
     finally:
         query.close()
     words, city = _words(ground, ticket), ground.city
-    written: dict[str, list[str]] = {}
+    written: dict[str, list[Text]] = {}
     for entry in entries:
         if entry.kind == "written":
-            written.setdefault(entry.message_id, []).append(_name(city, entry.author).zh)
+            written.setdefault(entry.message_id, []).append(_name(city, entry.author))
     return [
         Line(
             entry=entry.leaf_index,
-            time=entry.time.astimezone().strftime("%H:%M:%S"),
+            time=local(entry.time).strftime("%H:%M:%S"),
             kind=Kind(entry.kind).text,
             author=_name(city, entry.author),
             recipient=_name(city, entry.recipient),

@@ -19,12 +19,14 @@ from typing import Any
 
 import pytest
 
+from certs.screen import width
 from exchange import profile
 from exchange.demo import PROFILES, counts, proofs
 from exchange.demo.city import load_cities
 from exchange.demo.ground import Ground, lay
 from exchange.demo.process import Leash, Process
 from exchange.demo.teller import Teller
+from exchange.text import Language, Text
 
 CORPUS = Path(__file__).resolve().parents[3] / "shared" / "corpus" / "messages.jsonl"
 
@@ -147,6 +149,8 @@ class TestEveryProfile:
         assert (counts["lost"], counts["doubled"], counts["differing"]) == (0, 0, 0)
         assert counts["under_way"] == 0
         assert counts["said"] == sum(one["said"] for one in counts["platforms"]) > 100
+        # What concerns an own duty alone goes to nobody; all else was written, some of it twice.
+        assert 0 < counts["own"] < counts["said"] <= counts["came"] + counts["own"]
         assert {one["platform"] for one in counts["platforms"]} == {"hotline", "police", "county"}
 
     def test_receipts_and_log_verify(self, told: Any) -> None:
@@ -365,6 +369,47 @@ def test_the_demo_tells_people(tmp_path: Path) -> None:
     assert err == ""
 
 
+@pytest.mark.timeout(200)
+def test_whoever_stops_reading_ends_the_demo(tmp_path: Path) -> None:
+    """As in ``demo | head``: exit code 141, nothing on standard error, no process and file left."""
+    with start("--profile", "xiangcheng", temporary=tmp_path) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        running.stdout.readline()
+        running.stdout.close()
+        assert running.stderr.read() == ""
+        assert running.wait() == 141
+    assert list(tmp_path.iterdir()) == []
+    assert processes_of(tmp_path) == []
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        """Say yes."""
+        return True
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_the_demo_s_tables_fit_the_terminal(
+    language: Language, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On 80 columns long lines are broken, and a table of many columns is turned round."""
+    monkeypatch.setenv("COLUMNS", "80")
+    stream = Terminal()
+    teller = Teller(stream, language)
+    said = "  ✓ 三方通话后同意继续办理。" * 6
+    teller.line(Text(en=said, zh=said))
+    heads = [f"a column of a width like {number}" for number in range(8)]
+    teller.table([heads, list("abcdefgh"), list("ABCDEFGH")])
+
+    lines = stream.getvalue().splitlines()
+    assert max(map(width, lines)) <= 80
+    assert lines[1].startswith("    ")
+    assert lines[-8].split()[-2:] == ["a", "A"]
+
+
 @pytest.fixture(scope="module")
 def ground(tmp_path_factory: pytest.TempPathFactory) -> Ground:
     """A city that has performed, its files kept; its databases are as the demo left them."""
@@ -432,14 +477,6 @@ def test_a_failing_child_shows_its_last_words(tmp_path: Path) -> None:
     assert "no.toml" in said.en
     assert "--keep DIR" in said.en
     assert "退出码 2" in said.zh
-
-
-class Terminal(io.StringIO):
-    """A stream that says it is a terminal."""
-
-    def isatty(self) -> bool:
-        """Say yes."""
-        return True
 
 
 @pytest.mark.parametrize(
