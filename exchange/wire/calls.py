@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import TypeVar
 
 from google.protobuf.message import DecodeError
@@ -12,13 +13,16 @@ from exchange._proto.v1 import message_pb2 as pb
 from exchange.envelope import Signature
 from exchange.errors import InvalidRequest
 from exchange.text import Text
+from exchange.wire.checks import AnyDescriptor, Check, quick_check
+from exchange.wire.conditions import UnknownRuleError
 from exchange.wire.fields import field_violations
 from exchange.wire.headers import signature_from_proto, signature_to_proto
 
 _Request = TypeVar("_Request", bound=Protobuf)
 
 #: What is judged one by one, each with an outcome of its own, so that one never fails another.
-_ONE_BY_ONE = "acknowledgements["
+_APART = "acknowledgements"
+_ONE_BY_ONE = f"{_APART}["
 
 _MALFORMED = Text(
     en="The bytes of the request are not a {name} of this contract; use the published schema.",
@@ -38,6 +42,8 @@ def read_request(parse: Callable[[bytes], _Request], raw: bytes) -> _Request:
     except DecodeError as error:
         name = getattr(getattr(parse, "__self__", None), "__name__", "message")
         raise InvalidRequest(_MALFORMED.fill(name=name), rule="malformed") from error
+    if _shell_holds(request):
+        return request
     violations = [
         found for found in field_violations(request) if not found.field.startswith(_ONE_BY_ONE)
     ]
@@ -51,6 +57,19 @@ def read_request(parse: Callable[[bytes], _Request], raw: bytes) -> _Request:
             field=violations[0].field,
         )
     return request
+
+
+@cache
+def _shell_check(descriptor: AnyDescriptor) -> Check:
+    """Return the quick check of a request without what is judged one by one."""
+    try:
+        return quick_check(descriptor, entries_apart=_APART)
+    except UnknownRuleError:
+        return lambda _request: False
+
+
+def _shell_holds(request: Protobuf) -> bool:
+    return _shell_check(request.DESCRIPTOR)(request)
 
 
 def envelope_key_id(envelope: bytes) -> bytes:

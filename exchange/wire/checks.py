@@ -274,7 +274,8 @@ class _Source:
             within = f"{least} <= len({values})" + ("" if most is None else f" <= {most}")
             lines += _unless(within)
         if body:
-            lines += [f"for {name} in {values}:", *_indented(body)]
+            # A slice is copied at once; walking protobuf's own lists costs as much again.
+            lines += [f"for {name} in {values}[:]:", *_indented(body)]
         if len(lines) == 1:
             return [], False
         # Numbers may also come packed, under another tag.

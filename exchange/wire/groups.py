@@ -55,7 +55,7 @@ def read_groups(envelope: pb.Envelope, header: pb.Header) -> Groups | Refusal:
     """Return the groups' digests and faults, or the refusal of bytes that are no group."""
     digests: dict[int, bytes] = {}
     sound = True
-    for bound in header.groups:
+    for bound in header.groups[:]:
         number, digest = bound.group, bound.digest
         if number <= 0 or number in digests or len(digest) != HASH_SIZE:
             sound = False
@@ -63,7 +63,7 @@ def read_groups(envelope: pb.Envelope, header: pb.Header) -> Groups | Refusal:
     violations: list[Violation] = []
     unfit: list[Violation] = []
     seen: set[int] = set()
-    for salted in envelope.groups:
+    for salted in envelope.groups[:]:
         number, salt, content = salted.group, salted.salt, salted.content
         if (
             number <= 0

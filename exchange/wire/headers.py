@@ -156,7 +156,7 @@ def _signature(signature: pb.Signature) -> Signature:
         value=signature.value,
         batch_size=signature.batch_size,
         batch_index=signature.batch_index,
-        path=tuple(signature.path),
+        path=tuple(signature.path[:]),
     )
 
 
