@@ -105,4 +105,8 @@ def examine_bridge(settings: Settings, now: datetime) -> Iterator[Finding]:
         yield failed("log", Text(en="The log's key", zh="日志密钥"), error)
         verifier = None
     yield from run("database", partial(storage.database, settings.database, verifier))
-    yield from run("port", partial(network.listening, settings.listen))
+    ours = network.Ours(
+        certificate=settings.tls.certificate,
+        served_by=partial(storage.served, settings.database),
+    )
+    yield from run("port", partial(network.listening, settings.listen, ours))

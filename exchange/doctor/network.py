@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -225,8 +225,18 @@ def _hung_up(error: OSError | None, credentials: Credentials) -> Finding:
     )  # fmt: skip
 
 
-def listening(address: str) -> Iterator[Finding]:
-    """Look whether a bridge could listen on *address*, or who does already."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ours:
+    """By what a bridge of this configuration is known: its certificate, and that it has the database."""
+
+    #: PEM, the bridge's own first.
+    certificate: Path
+    #: Who serves the configured database; None if nobody does.
+    served_by: Callable[[], str | None]
+
+
+def listening(address: str, ours: Ours | None = None) -> Iterator[Finding]:
+    """Look whether a bridge could listen on *address*, or who does already; *ours* may."""
     place = split_address(address)
     if place is None:
         yield wrong(
@@ -244,13 +254,7 @@ def listening(address: str) -> Iterator[Finding]:
             probe.bind((host, port))
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            yield wrong(
-                "port",
-                Text(en=f"{address} is taken", zh=f"{address} 已被占用"),
-                Text(en="A program listens there: this bridge, if it runs; else another one.",
-                     zh="已有程序监听：可能是本网桥，也可能是其他程序。"),
-                Text(en=f"See who: ss -ltnp 'sport = :{port}'", zh=f"请查看：ss -ltnp 'sport = :{port}'"),
-            )  # fmt: skip
+            yield _taken(address, host, port, ours)
             return
         yield wrong(
             "port",
@@ -261,3 +265,56 @@ def listening(address: str) -> Iterator[Finding]:
         )  # fmt: skip
     else:
         yield fine("port", f"{address} is free", f"{address} 空闲")
+
+
+def _taken(address: str, host: str, port: int, ours: Ours | None) -> Finding:
+    """Return whether our own bridge listens on *address* or somebody else."""
+    what = Text(en=f"{address} is taken", zh=f"{address} 已被占用")
+    see = Text(en=f"See who: ss -ltnp 'sport = :{port}'", zh=f"请查看：ss -ltnp 'sport = :{port}'")
+    if ours is None or not _presents(host, port, ours.certificate):
+        cause = Text(
+            en="Another program listens there: it does not present the bridge's certificate. (After a "
+            "renewal, restart the bridge.)",
+            zh="其他程序正在监听：其未出示本网桥证书。（如刚更新证书，请重启网桥。）",
+        )
+        return wrong("port", what, cause, see)
+    who = ours.served_by()
+    if who is None:
+        cause = Text(
+            en="A bridge with this certificate listens there, and it does not use this database.",
+            zh="持有本证书的网桥正在监听，但使用的不是本数据库。",
+        )
+        fix = Text(
+            en="Look at the configuration it was started with, and stop it or correct 'database'. "
+            + see.en,
+            zh="请核对其启动配置，将其停止或更正 database。" + see.zh,
+        )
+        return wrong("port", what, cause, fix)
+    by = f" ({who})" if who else ""
+    return fine(
+        "port", f"The bridge is running here: {address}{by}", f"网桥正在此运行：{address}{by}"
+    )
+
+
+def _presents(host: str, port: int, certificate: Path) -> bool:
+    """Return whether who listens there proves to have the key of *certificate* (TLS 1.3)."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.set_alpn_protocols(["h2"])
+    # Not a root decides but the very certificate; its key has signed the handshake.
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    here = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    try:
+        expected = ssl.PEM_cert_to_DER_cert(_first_block(certificate.read_text("ascii")))
+        with (
+            socket.create_connection((here, port), STEP) as connection,
+            context.wrap_socket(connection) as secure,
+        ):
+            return secure.getpeercert(binary_form=True) == expected
+    except (OSError, ValueError):
+        return False  # other findings name the file or the address; nobody of ours answers here
+
+
+def _first_block(pem: str) -> str:
+    end = "-----END CERTIFICATE-----"
+    return pem[pem.find("-----BEGIN CERTIFICATE-----") : pem.find(end) + len(end)]

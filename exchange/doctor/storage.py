@@ -18,6 +18,7 @@ from exchange.errors import (
 from exchange.log import TrustedLogs
 from exchange.note import NoteVerifier
 from exchange.query.evidence import EvidenceRoom
+from exchange.store.claim import served_by
 from exchange.store.engines import Engines, connect
 from exchange.store.schema import check_version, check_writable
 from exchange.text import Text
@@ -83,6 +84,18 @@ def database(
             yield from _head(room, verifier)
         finally:
             room.close()
+
+
+def served(url: str) -> str | None:
+    """Return which bridge has the database at *url*, empty if that cannot be told; None for none."""
+    try:
+        engines = connect(url)
+        try:
+            return served_by(engines)
+        finally:
+            engines.close()
+    except ExchangeError:
+        return ""  # the findings about the database say why
 
 
 def _writable(engines: Engines) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sqlite3
 import threading
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import create_engine, make_url, text
 
 from exchange.cli.gateway import read_gateway
 from exchange.config import load_settings
@@ -27,13 +29,15 @@ from exchange.doctor import (
     surroundings,
 )
 from exchange.doctor.findings import run
+from exchange.errors import StoreUnusable
 from exchange.note import LogKey
-from exchange.store import migrate
+from exchange.store import create, migrate
 from exchange.text import Text
 from tests.cli.town import Shell, Town, gateway_toml, matter_lines, write_lines
 from tests.mtls.handshake import mirror
 from tests.pki import CITY_110, CITY_12345, COUNTY_12345, Pki
-from tests.server.running import running, write_settings
+from tests.postgres import PostgresServer
+from tests.server.running import Running, running, write_settings
 
 NOW = datetime.now(UTC)
 
@@ -229,10 +233,12 @@ def _settings(pki: Pki, folder: Path) -> dict[str, Finding]:
 
 
 def test_a_bridge_before_and_after_migrating(pki: Pki, tmp_path: Path) -> None:
-    """Without a database the mend is `exchange migrate`; after it all is well."""
+    """Without a database: the backup, or for a first start ``--create``; after it all is well."""
     before = _settings(pki, tmp_path)
     assert list(before) == ["database"]
-    assert "exchange migrate" in str(before["database"].fix)
+    assert "exchange migrate --create" in str(before["database"].fix)
+    assert "backup" in str(before["database"].fix)
+    assert not list(tmp_path.glob("bridge.db*"))
     migrate(f"sqlite:///{tmp_path / 'bridge.db'}")
     assert _settings(pki, tmp_path) == {}
 
@@ -247,6 +253,45 @@ def test_a_port_that_is_taken_is_found(pki: Pki) -> None:
     assert "address" in _ill(list(network.listening("5110")))
 
 
+def test_a_bridge_that_runs_is_well(pki: Pki, tmp_path: Path) -> None:
+    """Its port is taken by itself, which its certificate and its hold on the database show."""
+    with running(pki, tmp_path) as bridge:
+        address = f"127.0.0.1:{bridge.port}"
+        config = tmp_path / "exchange.toml"
+        settings = load_settings(config, {"EXCHANGE_LISTEN": address})
+        found = list(examine_bridge(settings, NOW))
+        assert _ill(found) == {}
+        (port,) = [one for one in found if one.probe == "port"]
+        assert f"The bridge is running here: {address} (PID {os.getpid()}" in str(port.what)
+        assert "网桥正在此运行" in port.what.zh
+        assert "writable" in {one.probe for one in found}
+        # The same bridge with another database is not the one that is configured here.
+        other = f"sqlite:///{tmp_path / 'other.db'}"
+        migrate(other)
+        ill = _ill(list(examine_bridge(replace(settings, database=other), NOW)))
+        assert "does not use this database" in str(ill["port"].cause)
+    with mirror(pki) as taken:
+        settings = load_settings(config, {"EXCHANGE_LISTEN": f"127.0.0.1:{taken}"})
+        ill = _ill(list(examine_bridge(settings, NOW)))
+        assert "does not use this database" in str(ill["port"].cause)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        settings = load_settings(
+            config, {"EXCHANGE_LISTEN": f"127.0.0.1:{server.getsockname()[1]}"}
+        )
+        thread = threading.Thread(target=_hang_up, args=(server,))
+        thread.start()
+        ill = _ill(list(examine_bridge(settings, NOW)))
+        thread.join()
+        assert "Another program" in str(ill["port"].cause)
+
+
+def _hang_up(server: socket.socket) -> None:
+    """Accept one connection and end it."""
+    server.settimeout(30)
+    connection, _ = server.accept()
+    connection.close()
+
+
 def test_a_database_of_another_version_is_found(pki: Pki, tmp_path: Path) -> None:
     """A schema that this program does not know, and one that is not a database at all."""
     url = f"sqlite:///{tmp_path / 'one.db'}"
@@ -257,6 +302,29 @@ def test_a_database_of_another_version_is_found(pki: Pki, tmp_path: Path) -> Non
     assert "9999" in str(_ill(list(storage.database(url, None)))["schema"].cause)
     (tmp_path / "two.db").write_bytes(b"this is no database" * 100)
     assert "database" in _ill(list(storage.database(f"sqlite:///{tmp_path / 'two.db'}", None)))
+
+
+@pytest.mark.postgresql
+def test_a_database_that_takes_no_writes_is_found(
+    pki: Pki, tmp_path: Path, postgres_server: PostgresServer
+) -> None:
+    """PostgreSQL set to be read only: the doctor and a starting bridge say so in the same words."""
+    url = postgres_server.create_database("reading")
+    create(url)
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("ALTER DATABASE reading SET default_transaction_read_only = on"))
+    engine.dispose()
+    found = list(storage.database(url, None))
+    ill = _ill(found)
+    assert list(ill) == ["writable"]
+    assert "can only be read" in str(ill["writable"].cause)
+    assert "default_transaction_read_only" in str(ill["writable"].cause)
+    assert str(make_url(url).password) not in str(ill["writable"].cause)
+    refused = Running(load_settings(write_settings(pki, tmp_path), {"EXCHANGE_DATABASE": url}))
+    with pytest.raises(StoreUnusable) as raised:
+        refused.start()
+    assert raised.value.text == ill["writable"].cause
 
 
 def test_little_room_is_a_warning(tmp_path: Path) -> None:
