@@ -28,6 +28,7 @@ from dataclasses import dataclass, replace
 from exchange.acts import ClearDanger, Kind, Offer, Position, Progress, Release, Return, Rule
 from exchange.acts import RulingOutcome as Outcome
 from exchange.errors import PredecessorUnknown, Refusal, RefusalCode, refuse
+from exchange.making import maker
 from exchange.states import NOTES, OWN_DUTY_MOVES, SAYERS, SENDER, STATES, TABLE, Case, Note
 from exchange.text import Text
 from exchange.ticket import TERMINAL_STATES, Handoff, Message, Side, State, Ticket, own_duty_id
@@ -39,6 +40,9 @@ class Change:
 
     handoff: Handoff
     opened: Handoff | None = None
+
+
+_new_handoff = maker(Handoff)
 
 
 def nothing_known(digest: bytes) -> bool:  # noqa: ARG001 - the shape of advance's `known`
@@ -79,7 +83,7 @@ def open_handoff(
     # first receiver must lead back along that line, on every copy, also where the line's earlier
     # hand-offs were never learned.
     in_line = bool(offer.onward_of) and ticket.first_receiver != message.recipient
-    handoff = Handoff(
+    handoff = _new_handoff(
         id=message.handoff_id,
         ticket_id=message.ticket_id,
         sender=message.author,

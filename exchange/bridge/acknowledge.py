@@ -17,6 +17,7 @@ from exchange.bridge.authentic import AUTHOR_SUITES
 from exchange.bridge.decide import InDrain, Working
 from exchange.envelope import REFUSED_TYPE, WRITTEN_TYPE, Signature, message_digest
 from exchange.errors import Refusal, RefusalCode, VerificationError, refuse
+from exchange.making import maker
 from exchange.store import Delivery, Known, Noted, Refused, Settled, Written
 from exchange.submission import Acknowledged, Recorded, Statement
 from exchange.text import Text
@@ -36,6 +37,8 @@ _NOT_SIGNER = Text(
     en="The statement says {organisation}, but {signer} signed it and {caller} sent it.",
     zh="回执机构为 {organisation}，签名者为 {signer}，发送者为 {caller}。",
 )
+
+_new_written, _new_delivery = maker(Written), maker(Delivery)
 
 Decision = Written | Refused | Settled | Noted | Recorded | InDrain | Refusal
 
@@ -134,12 +137,14 @@ class Acknowledging:
             return InDrain(message_id=known.id, entry=one.entry)
         if not one.positions:
             return self._not_waiting(statement)
-        deliver = Delivery(recipient=known.author, lane=one.lane, urgency=1, message_id=known.id)
+        deliver = _new_delivery(
+            recipient=known.author, lane=one.lane, urgency=1, message_id=known.id
+        )
         if statement.code is not None:
             return self._refused(statement, one, deliver)
         one.entry = index
         handoff = self._working.handoffs.get(known.handoff_id)
-        return Written(
+        return _new_written(
             of=known,
             organisation=statement.organisation,
             statement=statement.statement,

@@ -36,10 +36,13 @@ from exchange.errors import (
 )
 from exchange.facts import Context
 from exchange.lifecycle import Change
+from exchange.making import maker
 from exchange.store import Accepted, Delivery, Known, Standing, Writer
 from exchange.submission import Pushed
 from exchange.text import Text
 from exchange.ticket import Handoff, Message, Ticket, own_duty_id
+
+_new_ticket, _new_delivery, _new_accepted = maker(Ticket), maker(Delivery), maker(Accepted)
 
 #: The kinds that are judged by all hand-offs of their ticket.
 _WHOLE_KINDS = frozenset({Kind.OFFER, Kind.CLOSE_TICKET})
@@ -202,7 +205,7 @@ class Working:
         act = message.act
         if not isinstance(act, OpenTicket):
             raise TypeError(f"not the act of open_ticket: {act}")
-        ticket = Ticket(
+        ticket = _new_ticket(
             id=message.ticket_id,
             kind=act.kind,
             origin=message.author,
@@ -223,7 +226,7 @@ class Working:
         self.tickets[ticket.id] = ticket
         self.openings[ticket.id] = message.id
         self.of_ticket[ticket.id] = {}
-        return Accepted(message=message, time=self.now, ticket=ticket)
+        return _new_accepted(message=message, time=self.now, ticket=ticket)
 
     def _close_ticket(self, message: Message, ticket: Ticket) -> Accepted | Refusal:
         handoffs = list(self.of_ticket.get(ticket.id, {}).values())
@@ -268,7 +271,7 @@ class Working:
             return self._changed(message, ticket, change, (delivery,))
         # The receiver's lane begins with the ticket itself, so that each lane alone gives a
         # whole copy of what its receiver has to do with.
-        first = Delivery(
+        first = _new_delivery(
             recipient=recipient, lane=lane, urgency=delivery.urgency, message_id=opening
         )
         return self._changed(message, ticket, change, (first, delivery))
@@ -363,7 +366,7 @@ class Working:
                 self.of_ticket[one.ticket_id][one.id] = one
             if one.onward_of in self.children:
                 self.children[one.onward_of][one.id] = one
-        return Accepted(
+        return _new_accepted(
             message=message,
             time=self.now,
             ticket=stricter if stricter is not ticket else None,
@@ -375,7 +378,7 @@ class Working:
 
     @staticmethod
     def _delivery(message: Message, recipient: str, lane: str) -> Delivery:
-        return Delivery(
+        return _new_delivery(
             recipient=recipient, lane=lane, urgency=int(message.urgency), message_id=message.id
         )
 

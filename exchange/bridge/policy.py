@@ -13,6 +13,7 @@ from datetime import datetime
 from exchange import deadlines, lifecycle
 from exchange.acts import GrantExtension
 from exchange.facts import Site
+from exchange.making import maker
 from exchange.organisations import Direction, Service
 from exchange.profile import Profile
 from exchange.provisions import DeadlineKind
@@ -28,6 +29,9 @@ _NEXT_STEP: dict[State, DeadlineKind] = {
     State.DISPUTED: DeadlineKind.RULING,
     State.RESOLVED: DeadlineKind.CLOSE,
 }
+
+
+_new_standing = maker(Standing)
 
 
 @dataclass(slots=True)
@@ -94,7 +98,7 @@ class Policy:
                 due = act.new_due
         else:
             due = _due(handoff, ticket, profile, direction, dues)
-        return Standing(
+        return _new_standing(
             handoff=handoff,
             answers=lifecycle.answers(handoff),
             decides=lifecycle.decides(handoff),

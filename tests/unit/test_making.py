@@ -10,11 +10,17 @@ import pytest
 from exchange import acts
 from exchange.envelope import Signature
 from exchange.making import maker
+from exchange.store import Accepted, Delivery, Standing, Written
 from exchange.submission import Received, Statement
-from exchange.ticket import Message
+from exchange.ticket import Handoff, Message, Ticket
+
+MADE = (
+    Message, Received, Signature, Statement, acts.OpenTicket, acts.Offer, Ticket, Handoff, Standing,
+    Delivery, Accepted, Written,
+)  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", [Message, Received, Signature, Statement, acts.OpenTicket])
+@pytest.mark.parametrize("kind", MADE)
 def test_it_is_the_same_and_frozen(kind: Any) -> None:
     """Every field in its place, of the same class, equal, and nobody changes it."""
     given = {one.name: one.name for one in fields(kind)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,21 @@ def test_directions_follow_the_services() -> None:
     assert Direction.between(Service.POLICE, Service.POLICE) is Direction.WITHIN
     assert Direction.between(Service.HOTLINE, Service.UTILITY) is Direction.WITHIN
     assert Direction.between(Service.POLICE, Service.FIRE) is Direction.WITHIN
+
+
+def test_a_register_remembers_the_right_direction() -> None:
+    """Of every pair of services, both ways, asked for again, and of unregistered codes."""
+    codes = {service: f"{number:06d}" for number, service in enumerate(Service)}
+    name = Text(en="Desk", zh="台")
+    register = Register(
+        Organisation(code=code, name=name, region="320500", network="desk.example", service=service)
+        for service, code in codes.items()
+    )
+    for sender, receiver in [*product(Service, Service)] * 2:
+        found = register.direction(codes[sender], codes[receiver])
+        assert found is Direction.between(sender, receiver)
+    assert register.direction(CITY_HOTLINE, "140400000000") is Direction.HOTLINE_TO_POLICE
+    assert register.direction("140400000000", CITY_HOTLINE) is Direction.POLICE_TO_HOTLINE
 
 
 TOML = """
