@@ -242,7 +242,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("replay needs --since")
     try:
         files = read_gateway(given.config)
-        with Spool(given.folder / "spool.db", files.organisation) as spool:
+        # To ask how it stands makes nothing: a misspelt folder is told.
+        there, makes = given.folder / "spool.db", given.command != "status"
+        with Spool(there, files.organisation, create=makes) as spool:
             if given.command == "status":
                 status = spool.status()
                 lag = status.lag(_utc_now()).total_seconds()

@@ -93,6 +93,11 @@ _BROKEN = Text(
     "its health and the file's owner, then try again.",
     zh="暂存库 {path} 不可用：{why}，本次未保存。请检查磁盘空间、磁盘状态及文件属主后重试。",
 )
+_NONE = Text(
+    en="There is no spool {path}; nothing was made. Name the folder that the adapter runs in, or start "
+    "the adapter there first.",
+    zh="没有暂存库 {path}，未新建。请指定适配器所用的文件夹，或先在该处启动适配器。",
+)
 _VERSION = Text(
     en="The spool {path} is of version {found}, this program's is {own}. Start the program that "
     "belongs to it, or let it empty the spool first.",
@@ -105,14 +110,18 @@ class SpoolFile:
     One SQLite file, used by one adapter.
 
     Raises `StoreUnavailable` where the disk is full or fails, `StoreMismatch` for another version's
-    file.
+    file, and without *create* for one that is not there.
     """
 
-    def __init__(self, path: Path, organisation: str, *, limit: int = LIMIT) -> None:
+    def __init__(
+        self, path: Path, organisation: str, *, limit: int = LIMIT, create: bool = True
+    ) -> None:
         self.path = path
         self.organisation = organisation
         self._limit = limit
         self._lock = threading.RLock()
+        if not (create or path.exists()):
+            raise StoreMismatch(_NONE.fill(path=path))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             # The envelopes hold personal data.
