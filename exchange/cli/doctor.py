@@ -11,7 +11,7 @@ import click
 
 from exchange.cli.gateway import config_option, is_gateway, read_gateway
 from exchange.cli.grammar import command, json_option, language, say
-from exchange.cli.screen import show_json
+from exchange.cli.screen import show_json, show_paragraph
 from exchange.errors import ConfigurationError
 from exchange.text import Text
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from exchange.doctor import Finding
 
 _MARKS = {"ok": "✓", "warn": "!", "fail": "✗"}
-_CAUSE = Text(en="cause", zh="原因")
-_FIX = Text(en="fix", zh="处理")
+_CAUSE = Text(en="cause: ", zh="原因：")
+_FIX = Text(en="fix: ", zh="处理：")
 _WELL = Text(en="All is well.", zh="一切正常。")
 _ILL = Text(en="{fail} failures, {warn} warnings.", zh="{fail} 项故障，{warn} 项警告。")
 
@@ -94,6 +94,6 @@ def _show(finding: Finding) -> None:
     lang = language()
     click.echo(f"{_MARKS[finding.status.value]} {finding.what.say(lang)}")
     if finding.cause is not None:
-        click.echo(f"    {_CAUSE.say(lang)}: {finding.cause.say(lang)}")
+        show_paragraph(_CAUSE.say(lang) + finding.cause.say(lang), indent=4)
     if finding.fix is not None:
-        click.echo(f"    {_FIX.say(lang)}: {finding.fix.say(lang)}")
+        show_paragraph(_FIX.say(lang) + finding.fix.say(lang), indent=4)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from certs.errors import Refused
 from certs.files import read_certificates
+from certs.screen import shown_time
 from exchange.certificates import GATEWAY, SIGNER, Purpose, RuleBroken, verify
 from exchange.doctor.findings import Finding, Status, failed, fine, wrong
 from exchange.envelope import read_private_file
@@ -22,6 +23,10 @@ SOON = timedelta(days=14)
 _RENEW = Text(
     en="Ask your network's authority for a new one: exchange certs csr, then exchange certs issue",
     zh="请向本网络认证机构申请新证书：exchange certs csr，再 exchange certs issue",
+)
+_MISMATCH = Text(
+    en="The certificate was issued for another key, or one of the two is not a PEM file of its kind.",
+    zh="该证书是为另一把密钥签发的，或其中之一不是相应的 PEM 文件。",
 )
 _SET_CLOCK = Text(
     en="Set this machine's clock right: timedatectl set-ntp true (or date -s); then look again.",
@@ -45,12 +50,12 @@ def pair(name: str, key: Path, chain: Path) -> Iterator[Finding]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         context.load_cert_chain(chain, key)
-    except ssl.SSLError as error:
+    except ssl.SSLError:
         yield wrong(
             "pair",
             Text(en=f"{name}: {key} and {chain} do not belong together",
                  zh=f"{name}：{key} 与 {chain} 不匹配"),
-            Text(en=f"{error.reason or error}.", zh=f"{error.reason or error}。"),
+            _MISMATCH,
             Text(en="Name the key that the request was made with, or have the certificate issued anew.",
                  zh="请使用申请证书时的密钥，或重新签发证书。"),
         )  # fmt: skip
@@ -75,7 +80,7 @@ def validity(certificates: Mapping[Text, Path], now: datetime) -> Iterator[Findi
 
 def _dated(name: Text, path: Path, dates: tuple[datetime, datetime], now: datetime) -> Finding:
     begins, ends = dates
-    until = ends.strftime("%Y-%m-%d %H:%M UTC")
+    until = shown_time(ends)
     if now > ends:
         return wrong(
             "certificate",
@@ -85,13 +90,13 @@ def _dated(name: Text, path: Path, dates: tuple[datetime, datetime], now: dateti
             _RENEW,
         )  # fmt: skip
     if now < begins:
-        since = begins.strftime("%Y-%m-%d %H:%M UTC")
+        since = shown_time(begins)
         return wrong(
             "clock",
             Text(en=f"{name.en} is not valid yet: {path}", zh=f"{name.zh}尚未生效：{path}"),
             Text(en=f"It is valid from {since}; this machine's clock says "
-                 f"{now.strftime('%Y-%m-%d %H:%M UTC')}, and is probably behind.",
-                 zh=f"其自 {since} 生效，而本机时钟为 {now.strftime('%Y-%m-%d %H:%M UTC')}，很可能偏慢。"),
+                 f"{shown_time(now)}, and is probably behind.",
+                 zh=f"其自 {since} 生效，而本机时钟为 {shown_time(now)}，很可能偏慢。"),
             _SET_CLOCK,
         )  # fmt: skip
     if ends - now < SOON:

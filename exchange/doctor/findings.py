@@ -7,7 +7,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from exchange.errors import ConfigurationError, ExchangeError
+from exchange.causes import cause
+from exchange.errors import (
+    BridgeUnavailable,
+    ExchangeError,
+    LimitExceeded,
+    NotAuthenticated,
+    NotAuthorized,
+    StoreUnavailable,
+)
 from exchange.text import Text
 
 #: Seconds that one probe may take.
@@ -52,9 +60,10 @@ def wrong(probe: str, what: Text, cause: Text, fix: Text, status: Status = Statu
 
 
 def failed(probe: str, what: Text, error: ExchangeError) -> Finding:
-    """Return a failure whose own sentence says cause and mend."""
-    fix = _SEE_CONFIG if isinstance(error, ConfigurationError) else _SEE_CAUSE
-    return wrong(probe, what, error.text, fix)
+    """Return a failure whose own sentence is the cause; the fix is its probe's or its kind's."""
+    of_kind = (fix for kind, fix in _OF_KIND.items() if isinstance(error, kind))
+    fix = next(of_kind, None) if probe == "call" else None
+    return wrong(probe, what, error.text, fix or _FIXES.get(probe, _LOOK_AGAIN))
 
 
 def run(name: str, probe: Probe, limit: float = LIMIT) -> list[Finding]:
@@ -72,8 +81,9 @@ def run(name: str, probe: Probe, limit: float = LIMIT) -> list[Finding]:
         except ExchangeError as error:
             found.append(failed(name, _COULD_NOT, error))
         except OSError as error:
-            said = f"{error.filename or ''} {error.strerror or error}".strip()
-            found.append(wrong(name, _COULD_NOT, Text(en=f"{said}.", zh=f"{said}。"), _SEE_CAUSE))
+            why, file = cause(error), f"{error.filename}: " if error.filename else ""
+            said = Text(en=f"{file}{why.en}.", zh=f"{file}{why.zh}。")
+            found.append(wrong(name, _COULD_NOT, said, _FIXES.get(name, _LOOK_AGAIN)))
         except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
             crashed.append(error)
 
@@ -88,11 +98,88 @@ def run(name: str, probe: Probe, limit: float = LIMIT) -> list[Finding]:
 
 
 _COULD_NOT = Text(en="This could not be looked at.", zh="无法检查此项。")
-_SEE_CAUSE = Text(en="Mend what the cause names, then run the doctor again.",
-                  zh="请按原因处理后重新诊断。")  # fmt: skip
-_SEE_CONFIG = Text(
-    en="Mend what the cause names; see: exchange config show",
-    zh="请按原因处理；参阅：exchange config show",
+_REINSTALL = Text(
+    en="Install the program anew into an environment of its own: python3 -m venv hotline && "
+    "hotline/bin/pip install hotline-exchange",
+    zh="请在独立环境中重新安装：python3 -m venv hotline && hotline/bin/pip install hotline-exchange",
+)
+_RENEW = Text(
+    en="Name the right file in the configuration; if it is lost or spoilt, ask your network's authority "
+    "for a new certificate: exchange certs csr, then exchange certs issue",
+    zh="请在配置中指定正确的文件；如已丢失或损坏，请向本网络认证机构重新申请证书："
+    "exchange certs csr，再 exchange certs issue",
+)
+_FIXES: dict[str, Text] = {
+    "python": _REINSTALL,
+    "packages": _REINSTALL,
+    "key": Text(
+        en="Name the right key in the configuration, and let only the user that runs this read it: "
+        "chmod 600 KEY. A lost key is not made again: make a new one with exchange certs csr",
+        zh="请在配置中指定正确的密钥，并仅允许运行本程序的用户读取：chmod 600 密钥文件。"
+        "密钥丢失须新建：exchange certs csr",
+    ),
+    "pair": _RENEW,
+    "certificate": _RENEW,
+    "gateway": _RENEW,
+    "signer": _RENEW,
+    "trust": Text(
+        en="Get the root of the network named from its authority, compare its SHA-256 by telephone, and "
+        "name its file in the configuration ([trust] of a gateway, [networks] of a bridge)",
+        zh="请向所列网络的认证机构索取根证书，电话核对 SHA-256，并在配置中指定"
+        "（网关为 [trust]，网桥为 [networks]）",
+    ),
+    "register": Text(
+        en="Correct the entry named in the register or profile file, then: exchange config check",
+        zh="请更正名录或方案文件中所指的条目，再执行：exchange config check",
+    ),
+    "log": Text(
+        en="Put back the log key that this database began with ('log_key'), from its backup; a new one "
+        "(exchange certs log-key) is only for a bridge's first start",
+        zh="请从备份恢复本数据库最初使用的日志密钥（log_key）；新建密钥（exchange certs log-key）"
+        "仅用于网桥首次启动",
+    ),
+    "database": Text(
+        en="See that the database runs and that 'database' names it: for PostgreSQL try psql with the "
+        "same URL, for SQLite look whether the file's folder is there and can be written",
+        zh="请确认数据库正在运行且 database 配置无误：PostgreSQL 可用 psql 连接同一地址，"
+        "SQLite 请检查文件所在文件夹是否存在且可写",
+    ),
+    "port": Text(
+        en="Correct 'target' (a gateway) or 'listen' (a bridge) in the configuration",
+        zh="请更正配置中的 target（网关）或 listen（网桥）",
+    ),
+    "call": Text(
+        en="Send this cause to the bridge's operator, who finds the call in the bridge's journal",
+        zh="请将此原因告知网桥运营方，由其在网桥日志中查找该次调用",
+    ),
+}
+#: Of a call to the bridge the kind of failure says who mends it.
+_OF_KIND: dict[type[ExchangeError], Text] = {
+    NotAuthenticated: Text(
+        en="Ask the bridge's operator whether your network's root is among its [networks], and look at "
+        "your certificate: exchange certs show FILE",
+        zh="请向网桥运营方确认其 [networks] 含贵方网络的根证书，并检查贵方证书：exchange certs show 文件",
+    ),
+    NotAuthorized: Text(
+        en="Ask the bridge's operator to enter your organisation, with its network, in the register",
+        zh="请网桥运营方在机构名录中登记贵方机构及其所属网络",
+    ),
+    LimitExceeded: Text(
+        en="Wait a minute and look again; if it stays, ask the bridge's operator about its [limits]",
+        zh="请稍候一分钟再诊断；如仍如此，请向网桥运营方询问 [limits] 设置",
+    ),
+    BridgeUnavailable: Text(
+        en="Ask the bridge's operator whether it is running: exchange doctor on the bridge",
+        zh="请网桥运营方确认网桥正在运行：在网桥上执行 exchange doctor",
+    ),
+    StoreUnavailable: Text(
+        en="Tell the bridge's operator that the bridge cannot reach its database; nothing is lost",
+        zh="请告知网桥运营方：网桥无法访问其数据库；已存数据不会丢失",
+    ),
+}
+_LOOK_AGAIN = Text(
+    en="Do what the cause says, then look again: exchange doctor",
+    zh="请按原因所述处理，再执行：exchange doctor",
 )
 _SLOW = Text(en="No answer within {seconds:g} s.", zh="{seconds:g} 秒内无响应。")
 _SLOW_CAUSE = Text(

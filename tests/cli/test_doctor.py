@@ -195,7 +195,7 @@ def test_a_clock_that_is_wrong_is_seen_in_the_certificates(town: Town) -> None:
     assert "clock" in behind
     chain = {Text(en="c", zh="证书"): town.pki.gateway(CITY_12345).certificate}
     (end,) = {str(one.what).split("until ")[1] for one in files.validity(chain, NOW)}
-    ends = datetime.strptime(end, "%Y-%m-%d %H:%M UTC").replace(tzinfo=UTC)
+    ends = datetime.strptime(end, "%Y-%m-%d %H:%M %z")
     (soon,) = files.validity(chain, ends - timedelta(days=3))
     assert soon.status is Status.WARN
     (over,) = files.validity(chain, ends + timedelta(days=3))
