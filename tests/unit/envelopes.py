@@ -77,3 +77,13 @@ def rules_of(field: FieldDescriptor) -> validate_pb2.FieldRules:
     """Return the annotations of one field."""
     rules: validate_pb2.FieldRules = field.GetOptions().Extensions[validate_pb2.field]
     return rules
+
+
+def header_of(raw: bytes) -> bytes:
+    """Return the header's bytes."""
+    return pb.Envelope.FromString(raw).header
+
+
+def groups_of(raw: bytes) -> list[tuple[int, bytes, bytes]]:
+    """Return number, salt and content of each group."""
+    return [(one.group, one.salt, one.content) for one in pb.Envelope.FromString(raw).groups]
