@@ -22,6 +22,7 @@ import os
 import stat
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 
@@ -82,8 +83,13 @@ def group_digest(group: int, salt: bytes, content: bytes) -> bytes:
         )
     if not 0 <= group < 1 << 32:
         raise _broken(f"There is no field group {group}.", f"不存在编号为 {group} 的字段组。")
-    head = b"%b%b%c" % (_GROUP_DOMAIN, group.to_bytes(4), len(salt))
+    head = _group_head(group, len(salt))
     return sha256(b"".join((head, salt, len(content).to_bytes(8), content))).digest()
+
+
+@lru_cache(256)
+def _group_head(group: int, salt_size: int) -> bytes:
+    return _GROUP_DOMAIN + group.to_bytes(4) + salt_size.to_bytes(1)
 
 
 def message_digest(header: bytes) -> bytes:

@@ -273,8 +273,11 @@ class _Source:
         if least or most is not None:
             within = f"{least} <= len({values})" + ("" if most is None else f" <= {most}")
             lines += _unless(within)
-        if body:
-            # A slice is copied at once; walking protobuf's own lists costs as much again.
+        # A slice is copied at once; walking protobuf's own lists costs as much again.
+        if not apart and field.type == FieldDescriptor.TYPE_BYTES and _exact(items):
+            lengths = self._conditions.constant({value_limits(items)["len"]})
+            lines += _unless(f"{{*map(len, {values}[:])}} <= {lengths}")
+        elif body:
             lines += [f"for {name} in {values}[:]:", *_indented(body)]
         if len(lines) == 1:
             return [], False
@@ -308,6 +311,10 @@ class _Source:
             number >>= 7
         spelling.append(number)
         return f"{spelling[0] if len(spelling) == 1 else bytes(spelling)!r} in raw"
+
+
+def _exact(rules: rules_pb.FieldRules) -> bool:
+    return value_limits(rules).keys() == {"len"}
 
 
 def _unless(condition: str) -> list[str]:

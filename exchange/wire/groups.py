@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
 
 from google.protobuf.message import DecodeError
 from google.protobuf.message import Message as Protobuf
@@ -75,7 +74,7 @@ def read_groups(envelope: pb.Envelope, header: pb.Header) -> Groups | Refusal:
             continue
         seen.add(number)
         if number in GROUP_TYPES:
-            parse, holds = _reader(number)
+            parse, holds = _READERS.get(number) or _reader(number)
             try:
                 group = parse(content)
             except DecodeError:
@@ -87,11 +86,16 @@ def read_groups(envelope: pb.Envelope, header: pb.Header) -> Groups | Refusal:
     return Groups(digests=digests, sound=sound, violations=violations, unfit=unfit)
 
 
-@cache
-def _reader(number: int) -> tuple[Callable[[bytes], Protobuf], BytesCheck]:
-    """Return how the group *number* is parsed and quickly checked."""
+_Reader = tuple[Callable[[bytes], Protobuf], BytesCheck]
+
+#: How each group is parsed and quickly checked, made when one first comes.
+_READERS: dict[int, _Reader] = {}
+
+
+def _reader(number: int) -> _Reader:
     group_type = GROUP_TYPES[number]
-    return group_type.FromString, bytes_check(group_type.DESCRIPTOR)
+    made = _READERS[number] = group_type.FromString, bytes_check(group_type.DESCRIPTOR)
+    return made
 
 
 def entry_violations(envelope: pb.Envelope, header: pb.Header) -> list[Violation]:
