@@ -35,7 +35,8 @@ _WIDE = 150
 #: Columns that a matter may take in a list; `show` has its whole name.
 _MATTER_ROOM = 30
 
-_WORDS: dict[str, Text] = {
+#: What people call the words that rows have for kinds, markers, classifications and urgencies.
+WORDS: dict[str, Text] = {
     "work_order": Text(en="work order", zh="工单"),
     "police_ticket": Text(en="police ticket", zh="警单"),
     "actual": Text(en="actual", zh="实际"),
@@ -118,7 +119,7 @@ _OWN = Text(en="{state} (own duty)", zh="{state}（自办）")
 
 def word(value: str) -> str:
     """Return an enum's word of a row (``work_order``) as people call it."""
-    known = _WORDS.get(value)
+    known = WORDS.get(value)
     return known.say(language()) if known is not None else value
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import io
 import json
 import re
@@ -17,7 +18,7 @@ import pytest
 
 from certs.screen import shown_time, width, wrapped
 from exchange.cli.screen import table_lines
-from exchange.cli.standing import next_moves, show_list, show_ticket, show_trail
+from exchange.cli.standing import WORDS, next_moves, show_list, show_ticket, show_trail
 from exchange.states import STATES, TABLE
 from exchange.ticket import State
 from tests.cli.town import Shell, Town, cross, matter_lines, write_lines
@@ -251,3 +252,17 @@ def test_lists_have_names_and_under_them_the_codes(
         legend = [line.rpartition("  ") for line in said.splitlines()[-2:]]
         assert {code for _, _, code in legend} == {CITY_110.organisation, CITY_12345.organisation}
         assert all(name in said for name, _, _ in legend)
+
+
+def test_a_csv_has_chinese_words_under_chinese_headings(
+    exchange: Shell, town: Town, tmp_path: Path
+) -> None:
+    """Kind, marker, classification and urgency; JSON lines keep the contract's words."""
+    cross(exchange, town, tmp_path)
+    asked = ("ticket", "export", "--config", town.police, "--format")
+    rows = list(csv.DictReader(io.StringIO(exchange(*asked, "csv").out.lstrip("\ufeff"))))
+    (last, *_), (data, *_) = rows, exchange(*asked, "jsonl").lines
+    words = [last[heading] for heading in ("单类型", "实际或演练", "知悉范围", "紧急程度", "状态")]
+
+    assert words == ["工单", "实际", "普通", WORDS[data["urgency"]].zh, "待签收"]
+    assert (data["kind"], last["状态代码"]) == ("work_order", data["state"])
