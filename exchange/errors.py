@@ -198,8 +198,8 @@ REFUSAL_TEXTS: dict[RefusalCode, Text] = {
         zh="演练、测试消息不得作用于真实单，反之亦然。",
     ),
     RefusalCode.DANGER_PRESENT: Text(
-        en="Danger is marked: a progress of 110 names each mark and its disposal first (R31).",
-        zh="已标记危险：110 须先以进展消息逐项说明所标记危险的处置情况（R31）。",
+        en="Danger is marked: 110 first says what it did about each mark, in offer or progress (R31).",
+        zh="已标记危险：110 须先在移交或进展消息中逐项说明处置情况（R31）。",
     ),
     RefusalCode.ROUTE_NOT_ALLOWED: Text(
         en="The catalogue does not send this matter in this direction (R04).",

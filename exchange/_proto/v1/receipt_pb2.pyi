@@ -83,7 +83,7 @@ class _RefusalCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RefusalCo
     REFUSAL_CODE_MARKER_MISMATCH: _RefusalCode.ValueType  # 38
     """Exercise and test messages may not touch an actual ticket, nor the other way round. 演练、测试消息不得作用于真实单，反之亦然。"""
     REFUSAL_CODE_DANGER_PRESENT: _RefusalCode.ValueType  # 50
-    """Danger is marked: a progress of 110 names each mark and its disposal first (R31). 已标记危险：110 须先以进展消息逐项说明所标记危险的处置情况（R31）。"""
+    """Danger is marked: 110 first says what it did about each mark, in offer or progress (R31). 已标记危险：110 须先在移交或进展消息中逐项说明处置情况（R31）。"""
     REFUSAL_CODE_ROUTE_NOT_ALLOWED: _RefusalCode.ValueType  # 51
     """The catalogue does not send this matter in this direction (R04). 事项清单不允许该事项按此方向流转（R04）。"""
     REFUSAL_CODE_RELAY_REQUIRED: _RefusalCode.ValueType  # 52
@@ -173,7 +173,7 @@ REFUSAL_CODE_ONWARD_OPEN: RefusalCode.ValueType  # 37
 REFUSAL_CODE_MARKER_MISMATCH: RefusalCode.ValueType  # 38
 """Exercise and test messages may not touch an actual ticket, nor the other way round. 演练、测试消息不得作用于真实单，反之亦然。"""
 REFUSAL_CODE_DANGER_PRESENT: RefusalCode.ValueType  # 50
-"""Danger is marked: a progress of 110 names each mark and its disposal first (R31). 已标记危险：110 须先以进展消息逐项说明所标记危险的处置情况（R31）。"""
+"""Danger is marked: 110 first says what it did about each mark, in offer or progress (R31). 已标记危险：110 须先在移交或进展消息中逐项说明处置情况（R31）。"""
 REFUSAL_CODE_ROUTE_NOT_ALLOWED: RefusalCode.ValueType  # 51
 """The catalogue does not send this matter in this direction (R04). 事项清单不允许该事项按此方向流转（R04）。"""
 REFUSAL_CODE_RELAY_REQUIRED: RefusalCode.ValueType  # 52
