@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,12 +15,16 @@ from exchange.cli.screen import show_json
 from exchange.text import Text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
     from exchange.envelope import Signature, VerifyingKey
     from exchange.note import NoteVerifier
     from exchange.query.evidence import EvidenceRoom
     from exchange.store import Content
     from exchange.submission import Statement
     from exchange.ticket import Message
+    from exchange.trust import TrustStore
 
 log = group(
     "log",
@@ -32,7 +37,16 @@ _HOLDS = Text(
     zh="全部存储与日志 {origin} 一致：共 {size} 条。",
 )
 _CHANGED = Text(
-    en="{count} findings: the stored history was changed.", zh="发现 {count} 处：存储的历史被改动。"
+    en="{count} findings: the stored history does not hold as it is.",
+    zh="发现 {count} 处：存储的历史不能成立。",
+)
+_CHAINED = Text(
+    en="Every signer's certificate chains to its network's root, as of its entry's time.",
+    zh="每个签名者证书在其条目收录时均可验证至所属网络的根证书。",
+)
+_NOT_CHAINED = Text(
+    en="Signers' certificates were not chained to a root: name each network's with --trust.",
+    zh="未将签名者证书验证至根证书：请用 --trust 给出各网络的根证书。",
 )
 _NO_KEY = Text(
     en="Which log? Name its verifier key with --log FILE.vkey, or the bridge's configuration.",
@@ -48,15 +62,22 @@ _database_option = option(
     "verify",
     text=Text(
         en="Check everything: every checkpoint, leaf, message, receipt, refusal, certificate and "
-        "state. Each changed row is named. Exit: 0 nothing was changed, 1 something was.",
-        zh="核验全部：检查点、日志条目、消息、回执、拒绝、证书与状态，逐行指出改动。"
-        "退出码：0 无改动，1 有改动。",
+        "state, and that its network's root vouched for each signer when it was recorded. Each row "
+        "at fault is named. Exit: 0 everything holds, 1 something does not.",
+        zh="核验全部：检查点、日志条目、消息、回执、拒绝、证书与状态，以及各签名者在收录时是否由其网络根证书"
+        "担保；逐行指出问题。退出码：0 全部成立，1 有不成立之处。",
     ),
 )
 @option(
     "--log", "verifier_file", type=click.Path(path_type=Path), metavar="FILE.vkey",
     en="The log's verifier key; else that of the configured log key.",
     zh="日志验证公钥；默认取配置中的日志密钥。",
+)  # fmt: skip
+@option(
+    "--trust", "roots", multiple=True, metavar="NETWORK=FILE",
+    en="A network's roots, former ones too, or a folder of NETWORK.pem files; may be repeated; else "
+    "those of the configuration.",
+    zh="某网络的根证书（含以往的），或含“网络.pem”文件的文件夹，可多次给出；默认取配置。",
 )  # fmt: skip
 @_database_option
 @config_option
@@ -66,6 +87,7 @@ def verify(
     context: click.Context,
     *,
     verifier_file: Path | None,
+    roots: tuple[str, ...],
     database: str | None,
     config: Path,
     as_json: bool,
@@ -77,6 +99,9 @@ def verify(
     from exchange.store.engines import connect
 
     verifier = _verifier(verifier_file, database, config)
+    # The configuration speaks for its own database, not for any that is named beside it.
+    configured = database is None or verifier_file is None
+    vouching = _vouching(roots, config if configured else None)
     url = database_of(database, config)
     findings: list[Text] = []
 
@@ -90,7 +115,7 @@ def verify(
     room, engines = EvidenceRoom.open(url), connect(url)
     try:
         with telling(progress):
-            for found in audit(engines, verifier, Signatures(room, verifier)):
+            for found in audit(engines, verifier, Signatures(room, verifier, vouching)):
                 findings.append(found)
                 if not as_json:
                     click.echo(f"✗ {found.say(language())}")
@@ -102,6 +127,7 @@ def verify(
         show_json(
             {
                 "holds": not findings,
+                "chained": vouching is not None,
                 "origin": verifier.name,
                 "size": size,
                 "findings": [{"en": text.en, "zh": text.zh} for text in findings],
@@ -111,6 +137,10 @@ def verify(
         say(_CHANGED.fill(count=len(findings)))
     else:
         say(_HOLDS.fill(origin=verifier.name, size=size))
+    if not as_json and vouching is None:
+        say(_NOT_CHAINED)
+    elif not as_json and not findings:
+        say(_CHAINED)
     context.exit(1 if findings else 0)
 
 
@@ -152,24 +182,56 @@ def _verifier(given: Path | None, database: str | None, config: Path) -> NoteVer
     return LogKey.load(load_settings(config, os.environ).log_key).verifier
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vouching:
+    """Who vouches for signers: each network's roots; *registered*, the network of each organisation."""
+
+    networks: TrustStore
+    registered: Mapping[str, str] = field(default_factory=dict)
+
+
+def _vouching(roots: tuple[str, ...], config: Path | None) -> Vouching | None:
+    """Return who vouches for signers, by the options or the bridge's configuration; None for nobody."""
+    import os
+    from datetime import UTC, datetime
+
+    from exchange.cli.trust import root_files
+    from exchange.trust import TrustStore
+
+    files, registered = root_files(roots), {}
+    if config is not None and config.exists():
+        from exchange.config import load_settings
+        from exchange.organisations import load_register
+
+        settings = load_settings(config, os.environ)
+        files = files or settings.networks
+        register = load_register(settings.register, on=datetime.now(UTC).date())
+        registered = {one.code: one.network for one in register}
+    return Vouching(networks=TrustStore.load(files), registered=registered) if files else None
+
+
 class Signatures:
     """
     Takes what is stored apart and checks who signed it (an `exchange.store.standing.Reader`).
 
-    A signer's certificate must be the organisation's that speaks; whether its network's roots
-    vouch for it is asked of receipts (``exchange receipt verify``).
+    A signer's certificate must be the organisation's that speaks.  With *vouching*, a root of the
+    network it names must have vouched for it when the row was recorded.  The bridge itself signs
+    checkpoints and refusals with its log key, which has no certificate: that key is *log_key*.
     """
 
-    def __init__(self, room: EvidenceRoom, log_key: NoteVerifier) -> None:
+    def __init__(
+        self, room: EvidenceRoom, log_key: NoteVerifier, vouching: Vouching | None = None
+    ) -> None:
         from exchange.envelope import Verifier
 
         self._room = room
         self._log = log_key
-        self._keys: dict[bytes, tuple[VerifyingKey, str]] = {}
+        self._vouching = vouching
+        self._keys: dict[bytes, tuple[VerifyingKey, str, tuple[bytes, ...]]] = {}
         self._verifier = Verifier()
 
-    def message(self, envelope: bytes) -> Message:
-        """Return the message in *envelope*; raises `VerificationError`."""
+    def message(self, envelope: bytes, at: datetime | None) -> Message:
+        """Return the message in *envelope*, recorded *at*; raises `VerificationError`."""
         from exchange.envelope import MESSAGE_TYPE
         from exchange.errors import VerificationError
         from exchange.wire.headers import read_envelope
@@ -180,9 +242,12 @@ class Signatures:
             text = received.refusal.text if received.refusal else _UNSIGNED
             raise VerificationError(text)
         self._check(MESSAGE_TYPE, message.header, signature, message.author)
+        self._vouch(signature.key_id, message.author, at)
         return message
 
-    def statement(self, kind: Content, statement: bytes, signature: bytes) -> Statement:
+    def statement(
+        self, kind: Content, statement: bytes, signature: bytes, at: datetime | None
+    ) -> Statement:
         """Return what *statement* says; raises `VerificationError` or `InvalidRequest`."""
         from exchange.envelope import REFUSED_TYPE, WRITTEN_TYPE
         from exchange.store import Content
@@ -192,6 +257,8 @@ class Signatures:
         said = signed_statement("written" if written else "refused", statement, signature)
         payload_type = WRITTEN_TYPE if written else REFUSED_TYPE
         self._check(payload_type, said.statement, said.signature, said.organisation)
+        if written or said.organisation != self._log.name:
+            self._vouch(said.signature.key_id, said.organisation, at)
         return said
 
     def _check(self, kind: str, payload: bytes, signature: Signature, organisation: str) -> None:
@@ -201,28 +268,60 @@ class Signatures:
         if kind == REFUSED_TYPE and organisation == self._log.name:
             key, allowed = self._log.key, {ED25519}
         else:
-            key, owner = self._signer(signature.key_id)
+            key, owner, _ = self._signer(signature.key_id)
             allowed = {P256_SHA256}
             if owner != organisation:
                 raise VerificationError(_NOT_OWNER.fill(owner=owner, organisation=organisation))
         self._verifier.verify(kind, payload, signature, key, allowed=allowed)
 
-    def _signer(self, key_id: bytes) -> tuple[VerifyingKey, str]:
+    def _vouch(self, key_id: bytes, organisation: str, at: datetime | None) -> None:
+        """Raise unless the signer's network vouched for its certificate *at* that time."""
+        from exchange.errors import VerificationError
+        from exchange.identity import verify_signer
+
+        if self._vouching is None or at is None:
+            return
+        facts = {
+            "key": key_id.hex(),
+            "organisation": organisation,
+            "time": f"{at:%Y-%m-%d %H:%M:%S}",
+        }
+        try:
+            signer = verify_signer(self._signer(key_id)[2], self._vouching.networks, at)
+        except VerificationError as broken:
+            why = broken.text
+            text = Text(en=f"{_CERTIFICATE.en}: {why.en}", zh=f"{_CERTIFICATE.zh}：{why.zh}")
+            raise VerificationError(text.fill(**facts)) from broken
+        network = self._vouching.registered.get(organisation, signer.network)
+        if network != signer.network:
+            text = Text(
+                en=f"{_CERTIFICATE.en}: the authority of {signer.network} issued it, and the "
+                f"organisation is registered in {network}.",
+                zh=f"{_CERTIFICATE.zh}：由 {signer.network} 签发，而该机构登记于 {network}。",
+            )
+            raise VerificationError(text.fill(**facts))
+
+    def _signer(self, key_id: bytes) -> tuple[VerifyingKey, str, tuple[bytes, ...]]:
         from exchange.certificates import RuleBroken, read_der, signer_organisation
         from exchange.envelope import VerifyingKey
         from exchange.errors import VerificationError
 
         if key_id not in self._keys:
             try:
-                leaf = read_der(self._room.certificate(key_id))[0]
+                chain = self._room.certificate(key_id)
+                leaf = read_der(chain)[0]
                 owner = signer_organisation(leaf)
             except RuleBroken as broken:
                 raise VerificationError(broken.text) from broken
-            self._keys[key_id] = VerifyingKey.from_certificate(leaf), owner
+            self._keys[key_id] = VerifyingKey.from_certificate(leaf), owner, chain
         return self._keys[key_id]
 
 
 _UNSIGNED = Text(en="The message carries no signature.", zh="消息没有签名。")
+_CERTIFICATE = Text(
+    en="the certificate {key} of {organisation}, as of {time} UTC",
+    zh="{organisation} 的证书 {key}（按 {time} UTC）",
+)
 _NOT_OWNER = Text(
     en="The certificate is {owner}'s, not {organisation}'s.",
     zh="证书属于 {owner}，而非 {organisation}。",

@@ -62,7 +62,7 @@ def read_trust(
     from exchange.proof import Trust
     from exchange.trust import TrustStore
 
-    files = _root_files(roots)
+    files = root_files(roots)
     verifiers = [read_verifier(path) for path in logs]
     if config is not None and not (files and verifiers):
         configured, keys = _configured(config)
@@ -75,7 +75,8 @@ def read_trust(
     )
 
 
-def _root_files(roots: tuple[str, ...]) -> Mapping[str, Path]:
+def root_files(roots: tuple[str, ...]) -> Mapping[str, Path]:
+    """Return the files that ``--trust`` names, by network; raises `Misused`."""
     files: dict[str, Path] = {}
     for given in roots:
         network, equals, path = given.partition("=")

@@ -6,7 +6,8 @@ What is checked, in this order:
 1. The drains follow one another from the first leaf to the log's head; each checkpoint is signed by
    the log's key, and its root and nodes follow from the leaves, which follow from the trail.
 2. Every trail row fits its seal, and the message or receipt that belongs to it: ids, kind, author
-   and digest are derived again from the bytes.  Everything signed carries its signer's signature.
+   and digest are derived again from the bytes.  Everything signed carries its signer's signature,
+   and the reader may ask of each signer whether its network vouched for it at that time.
 3. Refusals fit their seals, certificates their key ids.
 4. Tickets and hand-offs stand as their messages, told once more, leave them.  Mailboxes deliver
    only what is there, and every message waits for its recipient or was written.
@@ -18,6 +19,7 @@ beginning of the audit is left to the next one.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
@@ -197,7 +199,7 @@ def _fits(checkpoint: Checkpoint, frontier: Frontier, origin: str) -> bool:
 
 def _check_row(row: Row, reader: Reader) -> Iterator[Text]:
     """Yield what does not fit of one trail row and the message or receipt that belongs to it."""
-    index, kind = row[0], row[4]
+    index, kind, at = row[0], row[4], _moment(row[1])
     digest = bytes(row[10])
     message_id, envelope, receipt_for, organisation, statement, signature, of = row[12:]
     table = "receipt" if kind == WRITTEN else "message"
@@ -207,11 +209,13 @@ def _check_row(row: Row, reader: Reader) -> Iterator[Text]:
         contents = [bytes(statement), bytes(signature)]
         said = {"message_id": receipt_for, "author": organisation, "digest": leaf_hash(contents[0])}
         about = (receipt_for, organisation, bytes(of or b""))
-        yield from _stated(reader, Content.WRITTEN, contents, about, (table, "leaf_index", index))
+        where = (table, "leaf_index", index)
+        signed = (Content.WRITTEN, contents[0], contents[1], at)
+        yield from _stated(reader, signed, about, where)
     elif kind != WRITTEN and envelope is not None:
         contents = [bytes(envelope)]
         try:
-            said = _said(reader.message(contents[0]))
+            said = _said(reader.message(contents[0], at))
         except ExchangeError as error:
             yield finding(
                 table, "leaf_index", index,
@@ -236,6 +240,15 @@ def _check_row(row: Row, reader: Reader) -> Iterator[Text]:
         )  # fmt: skip
 
 
+def _moment(stored: str) -> datetime | None:
+    """Return the time that is stored; None for none, which the row's seal finds."""
+    try:
+        moment = tables.moment_of(stored)
+    except (TypeError, ValueError):
+        return None
+    return moment if moment.tzinfo is not None else None
+
+
 def _said(message: Message) -> dict[str, object]:
     return {
         "ticket_id": message.ticket_id,
@@ -250,14 +263,13 @@ def _said(message: Message) -> dict[str, object]:
 
 def _stated(
     reader: Reader,
-    kind: Content,
-    contents: list[bytes],
+    signed: tuple[Content, bytes, bytes, datetime | None],
     about: tuple[str, str, bytes],
     row: tuple[str, str, int],
 ) -> Iterator[Text]:
-    """Yield what does not fit of a statement: its signature, and *about* whom and what it is."""
+    """Yield what does not fit of a *signed* statement: its signature, and *about* whom and what it is."""
     try:
-        said = reader.statement(kind, *contents)
+        said = reader.statement(*signed)
     except ExchangeError as error:
         yield finding(*row, f"statement: {error.text.en}", f"statement：{error.text.zh}")
         return
@@ -280,7 +292,8 @@ def _refusals(engines: Engines, reader: Reader) -> Iterator[Text]:
             said = [bytes(kept[name]) for name in ("digest", "statement", "signature")]
             about = (kept["message_id"], kept["refused_by"], said[0])
             where = ("refusal", "number", kept["number"])
-            yield from _stated(reader, Content.REFUSED, said[1:], about, where)
+            signed = (Content.REFUSED, said[1], said[2], _moment(kept["time"]))
+            yield from _stated(reader, signed, about, where)
             if seal(plain, *said) != bytes(kept["seal"]):
                 yield finding(
                     "refusal", "number", kept["number"], "seal: this row was changed",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from datetime import datetime
 from functools import partial
 from typing import Protocol
 
@@ -22,12 +23,19 @@ from exchange.ticket import Message
 
 
 class Reader(Protocol):
-    """Takes stored bytes apart and checks their signatures; raises `ExchangeError`."""
+    """
+    Takes stored bytes apart and checks their signatures; raises `ExchangeError`.
 
-    def message(self, envelope: bytes) -> Message:
+    *at* is when they were recorded, None where that is unknown or was asked before: a signer's
+    certificate is judged by that time.
+    """
+
+    def message(self, envelope: bytes, at: datetime | None) -> Message:
         """Return the message in an envelope, its group digests checked, too."""
 
-    def statement(self, kind: Content, statement: bytes, signature: bytes) -> Statement:
+    def statement(
+        self, kind: Content, statement: bytes, signature: bytes, at: datetime | None
+    ) -> Statement:
         """Return what a written or refused statement says."""
 
 
@@ -157,7 +165,7 @@ def _page(fetch: Fetch, tickets: list[Row], reader: Reader) -> Iterator[Text]:
 def _told(replay: Replay, trail: list[Row], reader: Reader) -> Iterator[Text]:
     """Tell *replay* what happened; yield where a message does not follow, or left another state."""
     for _, leaf_index, time, state, answers, envelope in trail:
-        message = reader.message(bytes(envelope))
+        message = reader.message(bytes(envelope), None)  # the walk along the log has asked
         why = replay.tell(message, moment_of(time))
         if why is not None:
             yield finding(

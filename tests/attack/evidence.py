@@ -5,12 +5,12 @@ from __future__ import annotations
 from sqlalchemy import func, select
 
 from exchange import tables
-from exchange.cli.log import Signatures
+from exchange.cli.log import Signatures, Vouching
 from exchange.note import NoteVerifier
 from exchange.query.evidence import EvidenceRoom
 from exchange.store.audit import audit
 from exchange.store.engines import connect, reading
-from tests.pki import Pki
+from tests.pki import CITY_110, CITY_12345, COUNTY_12345, Pki
 
 
 def counts(url: str) -> dict[str, int]:
@@ -48,9 +48,11 @@ def column(url: str, table: str, name: str) -> list[object]:
 def findings(url: str, pki: Pki) -> list[str]:
     """Return what the audit finds wrong at *url*, everyone's signatures included."""
     verifier = NoteVerifier.parse(pki.development.log_verifier.read_text().strip())
+    registered = {desk.organisation: desk.network for desk in (CITY_110, CITY_12345, COUNTY_12345)}
+    vouching = Vouching(networks=pki.trust(), registered=registered)
     engines, room = connect(url), EvidenceRoom.open(url)
     try:
-        return [text.en for text in audit(engines, verifier, Signatures(room, verifier))]
+        return [text.en for text in audit(engines, verifier, Signatures(room, verifier, vouching))]
     finally:
         room.close()
         engines.close()

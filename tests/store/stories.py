@@ -245,10 +245,12 @@ def read_envelope(envelope: bytes) -> Message:
 class StoryReader:
     """Reads what a `Story` makes; its statements are nobody's, so nothing is asked of them."""
 
-    def message(self, envelope: bytes) -> Message:
+    def message(self, envelope: bytes, at: datetime | None) -> Message:
         """Return the message in *envelope*."""
         return read_envelope(envelope)
 
-    def statement(self, kind: Content, statement: bytes, signature: bytes) -> Statement:
+    def statement(
+        self, kind: Content, statement: bytes, signature: bytes, at: datetime | None
+    ) -> Statement:
         """Refuse: a story's statements cannot be read."""
         raise VerificationError(Text(en="no statement", zh="不是声明"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
@@ -75,7 +76,7 @@ class WorldReader:
         self._keys[LOG_KEY.name] = LOG_KEY.verifier.key
         self._verifier = Verifier()
 
-    def message(self, envelope: bytes) -> Message:
+    def message(self, envelope: bytes, at: datetime | None) -> Message:
         """Return the message in *envelope*."""
         received = read_envelope(envelope)
         if received.message is None or received.signature is None:
@@ -84,7 +85,13 @@ class WorldReader:
         self._check(MESSAGE_TYPE, received.message.header, received.signature, key)
         return received.message
 
-    def statement(self, kind: Content, statement: bytes, signature: bytes) -> Statement:
+    def statement(
+        self,
+        kind: Content,
+        statement: bytes,
+        signature: bytes,
+        at: datetime | None,
+    ) -> Statement:
         """Return what *statement* says."""
         written = kind is Content.WRITTEN
         said = signed_statement("written" if written else "refused", statement, signature)
