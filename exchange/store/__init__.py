@@ -39,7 +39,7 @@ from exchange.store.engines import (
     SQLITE_PATIENCE,
     Engines,
     RowsRefused,
-    asking,
+    ask,
     connect,
     reading,
     translated,
@@ -109,6 +109,8 @@ _LEAF_INDEXES = "SELECT id, leaf_index FROM message WHERE id {among}"
 _CERTIFICATES = "SELECT chain FROM certificate WHERE key_id = {}"
 #: Bytes of SQLite's write-ahead log from which on it is emptied.
 _WAL_LIMIT = 256 << 20
+#: Signers' keys remembered as stored; a city has some hundred.
+_KEYS = 4096
 #: More urgent than any: where reading a mailbox begins.
 _ABOVE_ALL = 32767
 
@@ -125,6 +127,8 @@ class Store:
         #: The heads one of which the log must have when it is read again; empty if any will do.
         self._expected: tuple[Head, ...] = ()
         self._note = b""
+        #: The signers' keys whose chains are known to be in the database.
+        self._certified: frozenset[bytes] = frozenset()
         path = engines.url.database if engines.url.get_backend_name() == SQLITE else None
         self._wal = Path(f"{path}-wal") if path else None
         #: Whether it was said that the write-ahead log cannot be emptied; said once.
@@ -177,12 +181,13 @@ class Store:
             with connection.begin() as transaction:
                 self._require_file()
                 head = self._head = self._head or self._read_head(connection)
-                writer = Writer(connection, self._driver, self._key, head)
+                writer = Writer(connection, self._driver, self._key, head, self._certified)
                 yield writer
                 # Should the connection be lost now, nobody knows which of the two it is.
                 self._head, self._expected = None, (head, writer.head)
                 transaction.commit()
             self._head = writer.head
+            self._certified = writer.certified if len(writer.certified) < _KEYS else frozenset()
             self._note = writer.note or self._note
             self._bound_wal(connection)
 
@@ -344,8 +349,10 @@ class Store:
         return rows.unpack_chain(bytes(found[0][0])) if found else ()
 
     def _fetch(self, statement: str, *parameters: object) -> list[Row]:
-        with asking(self._engines) as connection:
-            return self._driver.fetch(connection, statement, *parameters)
+        return ask(
+            self._engines,
+            lambda connection: self._driver.fetch(connection, statement, *parameters),
+        )
 
 
 def _waiting(row: Row) -> Waiting:

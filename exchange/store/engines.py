@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import psycopg
@@ -25,6 +25,8 @@ from exchange.errors import ConfigurationError, StoreUnavailable
 from exchange.store.faults import failure, fault_of
 from exchange.text import Text
 
+T = TypeVar("T")
+
 SQLITE = "sqlite"
 POSTGRESQL = "postgresql"
 
@@ -32,6 +34,8 @@ POSTGRESQL = "postgresql"
 LOCK_SECONDS = 5
 #: How many readers at once; more wait.
 READERS = 8
+#: How many ask for one thing alone at once: the pulls' thread, and another.
+ASKERS = 2
 
 #: How patiently an SQLite connection waits for a lock.
 SQLITE_PATIENCE = f"PRAGMA busy_timeout = {LOCK_SECONDS * 1000}"
@@ -56,6 +60,8 @@ _POSTGRESQL_OPTIONS = (
 _POSTGRESQL_KEYED = " ".join(
     f" -c enable_{way}=off" for way in ("seqscan", "bitmapscan", "sort", "hashjoin", "mergejoin")
 )
+# With the ways fixed, a plan for these very values is no better, and planning costs more than running.
+_POSTGRESQL_KEYED += " -c plan_cache_mode=force_generic_plan"
 # A server may be set to answer before it has written; a bridge may not.
 _POSTGRESQL_DURABLE = (
     "SELECT set_config('synchronous_commit', 'on', false)"
@@ -74,7 +80,7 @@ class Engines:
     url: URL
     writer: Engine
     reader: Engine
-    #: The reader's connections, for a statement that needs no transaction around it.
+    #: Connections for a statement that needs no transaction around it; see `ask`.
     asker: Engine
 
     @property
@@ -94,6 +100,7 @@ class Engines:
         """Close every connection."""
         self.writer.dispose()
         self.reader.dispose()
+        self.asker.dispose()
 
 
 def connect(url: str, *, keyed: bool = False, create: bool = False) -> Engines:
@@ -125,11 +132,24 @@ def reading(engines: Engines) -> Iterator[Connection]:
         yield connection
 
 
-@contextmanager
-def asking(engines: Engines) -> Iterator[Connection]:
-    """Give a connection for one query alone, without the round trips of a transaction."""
-    with translated(engines), engines.asker.connect() as connection:
-        yield connection
+def ask(engines: Engines, query: Callable[[Connection], T]) -> T:
+    """
+    Return what *query* gives: one statement alone, in one round trip.
+
+    Nothing is spent on asking whether the connection still stands; where it does not, every one as
+    old as it is gone too, and *query* is asked once more over a new one.
+    """
+    with translated(engines):
+        with engines.asker.connect() as connection:
+            try:
+                return query(connection)
+            except psycopg.OperationalError:
+                if not connection.connection.dbapi_connection.closed:  # type: ignore[union-attr]
+                    raise
+                connection.invalidate()
+        engines.asker.dispose()
+        with engines.asker.connect() as connection:
+            return query(connection)
 
 
 @contextmanager
@@ -211,14 +231,14 @@ def _sqlite(url: URL, mode: str) -> Engines:
 
 
 def _postgresql(url: URL, options: str) -> Engines:
-    def engine(isolation: Any, size: int) -> Engine:
+    def engine(isolation: Any, size: int, *, ping: bool = False) -> Engine:
         made = create_engine(
             url,
             isolation_level=isolation,
             pool_size=size,
             max_overflow=0,
             pool_timeout=LOCK_SECONDS,
-            pool_pre_ping=size > 1,
+            pool_pre_ping=ping,
             connect_args={"connect_timeout": LOCK_SECONDS, "options": options},
         )
 
@@ -230,12 +250,11 @@ def _postgresql(url: URL, options: str) -> Engines:
 
         return made
 
-    reader = engine("REPEATABLE READ", READERS)
     return Engines(
         url=url,
         writer=engine("READ COMMITTED", 1),
-        reader=reader,
-        asker=reader.execution_options(isolation_level="AUTOCOMMIT"),
+        reader=engine("REPEATABLE READ", READERS, ping=True),
+        asker=engine("AUTOCOMMIT", ASKERS),
     )
 
 

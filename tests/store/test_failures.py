@@ -22,7 +22,7 @@ from exchange.store.drivers import Driver
 from exchange.store.engines import LOCK_SECONDS, connect, reading
 from exchange.store.rows import Row
 from tests.postgres import PostgresServer
-from tests.store.stories import KEY, NOW, Story, StoryReader, ticket_of
+from tests.store.stories import KEY, NOW, POLICE, Story, StoryReader, ticket_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -146,6 +146,29 @@ def test_a_commit_whose_answer_is_lost(
     assert 2 == proof.index
     store.close()
     assert [] == findings(url)
+
+
+@pytest.mark.postgresql
+def test_a_question_over_a_lost_connection_is_asked_again(
+    own_server: PostgresServer, story: Story
+) -> None:
+    """A pull after the server restarted finds what waits, and does not see that it did."""
+    url = own_server.create_database("asked")
+    migrate(url)
+    store = Store.open(url, KEY)
+    record(store, story)
+    (before,) = store.waiting(POLICE, 1)
+    administrator = create_engine(url, isolation_level="AUTOCOMMIT")
+    with administrator.connect() as connection:
+        connection.execute(
+            text(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                " WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+            )
+        )
+    administrator.dispose()
+    assert [before] == store.waiting(POLICE, 1)
+    store.close()
 
 
 @pytest.mark.slow
