@@ -172,13 +172,17 @@ class Walk:
 
     def take(self, step: Step) -> None:
         """Do *step*; fails unless it does what the document says."""
+        words = re.compile("|".join(rf"\b{name}\b" for name in self.names) or r"(?!)")
+
+        def named(text: str) -> str:
+            return words.sub(lambda found: self.names[found[0]], text)
+
         if isinstance(step, File):
             path = self.folder / step.name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(step.content, encoding="utf-8")
+            path.write_text(named(step.content), encoding="utf-8")
             return
-        words = re.compile("|".join(rf"\b{name}\b" for name in self.names) or r"(?!)")
-        text = words.sub(lambda found: self.names[found[0]], step.text)
+        text = named(step.text)
         for pattern, ready in LASTING.items():
             if re.match(pattern, text):
                 self._begin(text.removesuffix(" &"), ready)
@@ -194,15 +198,17 @@ class Walk:
         assert written is None or (self.folder / written[1]).stat().st_size > 0
 
     def _begin(self, text: str, ready: str) -> None:
-        process = subprocess.Popen(
-            ["bash", "-c", f"exec {text}"], cwd=self.folder, env=environment(), text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        said = self.folder / "lasting.err"
+        with said.open("w", encoding="utf-8") as errors:
+            process = subprocess.Popen(
+                ["bash", "-c", f"exec {text}"], cwd=self.folder, env=environment(), text=True,
+                stdout=subprocess.PIPE, stderr=errors,
+            )  # fmt: skip
         self._lasting.append(process)
         assert process.stdout is not None
         while ready:
             line = process.stdout.readline()
-            assert line, f"{text} ended with {process.wait(60)}"
+            assert line, f"{text} ended with {process.wait(60)}\n{said.read_text('utf-8')}"
             if ready in line:
                 break
 

@@ -83,10 +83,16 @@ log_verifiers = ["bridge.vkey"]
         encoding="utf-8",
     )
     shutil.copytree(made.bridge_trust.parent, folder / "roots")
-    shutil.copy(made.log_verifier, folder / "bridge.vkey")
+    for source, name in (
+        (made.log_verifier, "bridge.vkey"),
+        (made.log_key, "log.key"),
+        (made.bridge.key, "bridge.key"),
+        (made.bridge.certificate, "bridge.pem"),
+    ):
+        shutil.copy(source, folder / name)
     with Walk(folder) as before:
-        serve = "exchange serve --migrate --config bridge.toml"
-        before.take(Command(line=0, text=serve))
+        before.take(Command(line=0, text="exchange migrate --create --config bridge.toml"))
+        before.take(Command(line=0, text="exchange serve --config bridge.toml"))
         opening = crossed(pki, port)
         assert opening.ticket_id
     return {
@@ -94,6 +100,8 @@ log_verifiers = ["bridge.vkey"]
         "DIR": "receipts",
         "FILE": f"receipts/{opening.message_id}.receipt.json",
         "FOLDER": "folder",
+        "5110": str(port),
+        "15110": str(port),
     }
 
 
@@ -132,8 +140,13 @@ def test_a_document_can_be_followed(document: str, pki: Pki, tmp_path: Path) -> 
             if isinstance(step, Command) and step.text in EXCEPTIONS:
                 would_run(step.text)
                 continue
-            if isinstance(step, Command) and step.text.startswith("exchange serve"):
+            if isinstance(step, Command) and step.text.startswith(
+                ("exchange migrate --create", "exchange serve")
+            ):
                 walk.end_all("exchange serve")  # the one from before has the port
+            if isinstance(step, Command) and step.text.startswith("exchange migrate --create"):
+                for one in tmp_path.glob("bridge.db*"):
+                    one.rename(tmp_path / f"before-{one.name}")  # a reader begins with none
             if isinstance(step, Command) and step.text.startswith("make "):
                 in_checkout(step.text)
             else:
