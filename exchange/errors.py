@@ -146,8 +146,7 @@ REFUSAL_TEXTS: dict[RefusalCode, Text] = {
         zh="该事项不在所引用版本的事项清单中。",
     ),
     RefusalCode.PROFILE_UNKNOWN: Text(
-        en="The profile is not installed on this bridge.",
-        zh="本桥未安装该方案。",
+        en="The profile is not installed on this bridge.", zh="本桥未安装该方案。"
     ),
     RefusalCode.EDITION_UNKNOWN: Text(
         en="This edition of the profile or catalogue is not installed on this bridge.",
@@ -166,16 +165,14 @@ REFUSAL_TEXTS: dict[RefusalCode, Text] = {
         zh="作者不是该移交中有权作出此行为的一方。",
     ),
     RefusalCode.WRONG_STATE: Text(
-        en="The hand-off's state does not allow this message.",
-        zh="该移交的当前状态不允许此消息。",
+        en="The hand-off's state does not allow this message.", zh="该移交的当前状态不允许此消息。"
     ),
     RefusalCode.SUPERSEDED: Text(
         en="Another message already followed the predecessor that this one names.",
         zh="所引用的前一消息已有后续消息。",
     ),
     RefusalCode.ALREADY_EXISTS: Text(
-        en="A ticket or hand-off with this id already exists.",
-        zh="该编号的单或移交已存在。",
+        en="A ticket or hand-off with this id already exists.", zh="该编号的单或移交已存在。"
     ),
     RefusalCode.TICKET_CLOSED: Text(
         en="The ticket is closed; bring the matter back as a new ticket or hand-off that cites it.",
@@ -210,8 +207,7 @@ REFUSAL_TEXTS: dict[RefusalCode, Text] = {
         zh="本地区此类事项须经市级平台流转（R05）。",
     ),
     RefusalCode.REASON_REQUIRED: Text(
-        en="State the reason for this message (R14, R15).",
-        zh="请说明理由（R14、R15）。",
+        en="State the reason for this message (R14, R15).", zh="请说明理由（R14、R15）。"
     ),
     RefusalCode.REVIEW_REQUIRED: Text(
         en="This region requires the sender's internal review before the hand-off (R14).",
@@ -398,9 +394,5 @@ class TamperingFound(ExchangeError):
     def from_findings(cls, findings: Iterable[Text]) -> TamperingFound:
         """Return one error that names all *findings*."""
         listed = list(findings)
-        return cls(
-            Text(
-                en="The stored history was changed: " + "; ".join(t.en for t in listed),
-                zh="存储的历史被改动：" + "；".join(t.zh for t in listed),
-            )
-        )
+        en, zh = "; ".join(t.en for t in listed), "；".join(t.zh for t in listed)
+        return cls(Text(en=f"The stored history was changed: {en}", zh=f"存储的历史被改动：{zh}"))

@@ -20,7 +20,7 @@ from exchange.note import NoteVerifier
 from exchange.query.evidence import EvidenceRoom
 from exchange.store.claim import served_by
 from exchange.store.engines import Engines, connect
-from exchange.store.schema import check_version, check_writable
+from exchange.store.schema import check_files, check_version, check_writable
 from exchange.text import Text
 
 #: Bytes below which a disk is nearly full; at a city's pace a day needs about 100 MB.
@@ -56,17 +56,17 @@ def database(
         if engines.file is not None and engines.file.exists():
             yield from _space(engines.file, room_needed)
         try:
+            check_files(engines)
+        except StoreUnusable as error:
+            yield _unwritable(engines, error)
+            return
+        try:
             check_version(engines)
         except StoreMismatch as mismatch:
             probe, fix = (
                 ("schema", _MIGRATE) if mismatch.facts.get("found") else ("database", _BACK)
             )
             yield wrong(probe, _VERSION, mismatch.text, fix)
-            return
-        except StoreUnavailable as error:
-            # On a disk that is mounted for reading SQLite cannot even read: that is the cause then.
-            ill = list(_writable(engines))
-            yield from ill or [failed("database", _DATABASE, error)]
             return
         except ExchangeError as error:
             yield failed("database", _DATABASE, error)
@@ -100,15 +100,19 @@ def served(url: str) -> str | None:
 
 def _writable(engines: Engines) -> Iterator[Finding]:
     """Try a write that is taken back; a finding where the database does not take it."""
-    what = Text(
-        en=f"The database {engines.place} takes no writes", zh=f"数据库 {engines.place} 不可写"
-    )
     try:
         check_writable(engines)
     except StoreUnusable as error:
-        yield wrong("writable", what, error.text, _LET)
+        yield _unwritable(engines, error)
     except StoreUnavailable as error:
         yield failed("database", _DATABASE, error)
+
+
+def _unwritable(engines: Engines, error: StoreUnusable) -> Finding:
+    what = Text(
+        en=f"The database {engines.place} takes no writes", zh=f"数据库 {engines.place} 不可写"
+    )
+    return wrong("writable", what, error.text, _LET)
 
 
 def _head(room: EvidenceRoom, verifier: NoteVerifier) -> Iterator[Finding]:

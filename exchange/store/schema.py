@@ -13,7 +13,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from exchange import migrations
-from exchange.errors import StoreMismatch
+from exchange.errors import StoreMismatch, StoreUnavailable
 from exchange.store.engines import POSTGRESQL, Engines, connect, reading, translated
 from exchange.store.faults import Fault, unusable
 from exchange.text import Text
@@ -70,7 +70,7 @@ def _migrate(
         if require is not None:
             # Before anything may be changed: it can be another program's database.
             require(engines, _found(engines))
-        _require_files(engines)
+        check_files(engines)
         with translated(engines), engines.writer.begin() as connection:
             if connection.dialect.name == POSTGRESQL:
                 connection.execute(text(_LOCK))
@@ -110,7 +110,7 @@ def check_writable(engines: Engines) -> None:
 
     The database must be of the newest version.
     """
-    _require_files(engines)
+    check_files(engines)
     with translated(engines), engines.writer.connect() as connection:
         transaction = connection.begin()
         # No row: it waits for no other writer's row lock, yet every engine refuses it where nothing
@@ -119,10 +119,10 @@ def check_writable(engines: Engines) -> None:
         transaction.rollback()
 
 
-def _require_files(engines: Engines) -> None:
+def check_files(engines: Engines) -> None:
     """Raise `StoreUnusable` where SQLite's files or their folder may not be written by us."""
     file = engines.file
-    if file is None:
+    if file is None or not file.exists():
         return
     for path in (file.parent, file, Path(f"{file}-wal"), Path(f"{file}-shm")):
         # Root may write everywhere but on a disk that is mounted for reading: that is told, too.
@@ -137,8 +137,13 @@ def _found(engines: Engines) -> str | None:
     """Return the database's version; None where nothing was begun."""
     if not _is_there(engines):
         return None
-    with reading(engines) as connection:
-        return _version(connection)
+    try:
+        with reading(engines) as connection:
+            return _version(connection)
+    except StoreUnavailable:
+        # Even to read, SQLite must write beside the file: where it may not, that is the cause.
+        check_files(engines)
+        raise
 
 
 def _is_there(engines: Engines) -> bool:

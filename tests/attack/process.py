@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from exchange.store import create
+from exchange.store import migrate
 from tests.pki import Pki
 from tests.server.running import write_settings
 
@@ -48,7 +48,7 @@ class BridgeProcess:
         Raises `NotStarted` with what it said.
         """
         if not Path(self.database.removeprefix("sqlite:///")).exists():
-            create(self.database)
+            migrate(self.database)
         said = self._spawn("serve", "--migrate", **settings)
         assert said.stdout is not None
         line = said.stdout.readline()
