@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from exchange.cli.grammar import group, json_option, language, option, say
-from exchange.cli.screen import show_json, show_table
+from exchange.cli.grammar import group, json_option, language, option
+from exchange.cli.screen import show_json, show_paragraph, show_table
 from exchange.text import Text
 
 if TYPE_CHECKING:
@@ -69,9 +69,9 @@ def find(
             ],
         )
         click.echo()
-    say(finding.reason)
+    show_paragraph(finding.reason.say(lang))
     if finding.condition is not None:
-        say(finding.condition)
+        show_paragraph(finding.condition.say(lang))
 
 
 @catalog.command("show", text=Text(en="Show one matter by its id.", zh="按编号显示一个事项。"))
@@ -112,7 +112,8 @@ def show(*, matter: str, profile: str | None, as_json: bool) -> None:
         if isinstance(shown, list):
             shown = ", ".join(one for one in shown if one != item.id)
         if shown:
-            click.echo(f"{label.say(lang)}: {shown}")
+            colon = "：" if lang == "zh" else ": "
+            show_paragraph(f"{label.say(lang)}{colon}{shown}")
 
 
 @catalog.command("list", text=Text(en="List matters.", zh="列出事项。"))

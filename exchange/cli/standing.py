@@ -110,11 +110,7 @@ _NOTES = {
 }
 _TICKET_CLOSED = Text(en="closed", zh="已结案")
 _IDLE = Text(en="to be handed on or closed", zh="待移交或结案")
-_ANSWERS = Text(en="{who} answers for it", zh="{who}负责")
-_WRITTEN = Text(en="✓ written by {who}", zh="✓ {who}已写入")
-_LISTED = Text(en=", ", zh="、")
-_PART = Text(en="; ", zh="；")
-_OWN = Text(en="{state} (own duty)", zh="{state}（自办）")
+OWN = Text(en="{state} (own duty)", zh="{state}（自办）")
 
 
 def word(value: str) -> str:
@@ -327,7 +323,7 @@ def _list_lines(row: Mapping[str, Any], now: datetime, offset: str) -> Iterator[
     for one in row["handoffs"]:
         state_said = state_word(one)
         if one["own_duty"]:
-            state_said = _OWN.fill(state=state_said).say(lang)
+            state_said = OWN.fill(state=state_said).say(lang)
         due = _short_time(one["due"], offset)
         if one["due"] and datetime.fromisoformat(one["due"]) < now:
             due += f" {_LATE.say(lang)}"
@@ -339,70 +335,3 @@ def _list_lines(row: Mapping[str, Any], now: datetime, offset: str) -> Iterator[
             due,
         )
         head = "", "", ""
-
-
-def show_trail(rows: Sequence[Mapping[str, Any]]) -> None:
-    """
-    Print a trail: under each message its day, and beside it what it led to and who has written it.
-
-    Two lines an entry, so that names have room; the entries of "written" stand in those lines.
-    """
-    names = names_in(*(row[side] for row in rows for side in ("author", "recipient")))
-    handoffs = [*dict.fromkeys(row["handoff_id"] for row in rows if row["handoff_id"])]
-    written: dict[str, list[str]] = {}
-    for row in rows:
-        if row["kind"] == "written":
-            written.setdefault(row["message_id"], []).append(_name(row["author"], names))
-    said = [row for row in rows if row["kind"] != "written"]
-    whats = [_what(row, handoffs) for row in said]
-    entry_room = max((len(str(row["leaf_index"])) for row in said), default=0)
-    what_room = max(map(width, whats), default=0)
-    indent, day = entry_room + what_room + 14, ""
-    for row, what in zip(said, whats, strict=True):
-        shown = time_of(row["time"], seconds=True)
-        if day != (day := f"{shown[:10]} {shown[20:]}"):
-            click.echo(day)
-        head = f"  {row['leaf_index']:<{entry_room}}  {shown[11:19]}  {columns(what, what_room)}  "
-        lines = wrapped(clean(_parties(row, names)), max(screen_width() - indent - 2, 20))
-        lines += wrapped(
-            clean(_led_to(row, names, written.get(row["message_id"], ()))),
-            max(screen_width() - indent - 2, 20),
-        )
-        for number, line in enumerate(lines):
-            click.echo((head if number == 0 else " " * width(head)) + line)
-
-
-def _what(row: Mapping[str, Any], handoffs: Sequence[str]) -> str:
-    """Return a message's kind, numbered by its hand-off where a ticket has several."""
-    kind = kind_word(row["kind"])
-    if len(handoffs) > 1 and row["handoff_id"]:
-        kind += f" #{handoffs.index(row['handoff_id']) + 1}"
-    return kind
-
-
-def _parties(row: Mapping[str, Any], names: Mapping[str, str]) -> str:
-    by, to = _name(row["author"], names), _name(row["recipient"], names)
-    if not to:
-        return by
-    if to == by:
-        return _OWN.fill(state=by).say(language())
-    return f"{by} → {to}"
-
-
-def _led_to(row: Mapping[str, Any], names: Mapping[str, str], writers: Sequence[str]) -> str:
-    """Return the state after a message, who answers then, and who has written it."""
-    lang = language()
-    answers = names.get(row["answers"], row["answers"])
-    if not answers and row["kind"] in ("open_ticket", "agree", "rule"):
-        # A ticket is its opener's; what is returned is the sender's own duty from then on.
-        answers = _name(row["author"], names)
-    if not answers and row["kind"] == "release":
-        answers = _name(row["recipient"], names)
-    parts = [state_word(row)] if row["state"] else []
-    parts += [_ANSWERS.fill(who=answers).say(lang)] if answers else []
-    parts += [_WRITTEN.fill(who=_LISTED.say(lang).join(writers)).say(lang)] if writers else []
-    return _PART.say(lang).join(parts)
-
-
-def _name(organisation: Mapping[str, str], names: Mapping[str, str]) -> str:
-    return names.get(organisation["code"], organisation["code"])

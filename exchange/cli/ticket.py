@@ -15,8 +15,9 @@ from exchange.cli.grammar import Misused, group, json_option, option, say
 from exchange.cli.lookup import one_ticket, why_nothing
 from exchange.cli.root import telling
 from exchange.cli.screen import from_local, show_json
-from exchange.cli.standing import show_list, show_ticket, show_trail
+from exchange.cli.standing import show_list, show_ticket
 from exchange.cli.tickets import Wanted, open_source
+from exchange.cli.trail import show_trail
 from exchange.text import Text
 
 _F = TypeVar("_F", bound=Callable[..., Any])

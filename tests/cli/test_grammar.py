@@ -75,7 +75,7 @@ def test_the_language_is_chosen_by_option_then_variable_then_locale(
 
 def test_every_help_page_is_in_both_languages(exchange: Shell) -> None:
     """No command or option of ours is without its Chinese."""
-    for noun in set(NOUNS) - {"certs"}:
+    for noun in NOUNS:
         pages = [[noun]]
         command = root.get_command(None, noun)  # type: ignore[arg-type]
         pages += [[noun, name] for name in getattr(command, "commands", {})]
@@ -99,6 +99,42 @@ def test_misuse_is_exit_code_2_and_says_where_to_read_on(exchange: Shell) -> Non
     assert (missing.code, missing.err.splitlines()[-1]) == (2, "See: exchange catalog find --help")
     assert "--jsno" in exchange("catalog", "find", "x", "--jsno", "--lang", "zh").err
     assert "'fr' is not one of" in exchange("ticket", "list", "--lang", "fr").err
+
+
+@pytest.mark.parametrize(
+    ("line", "zh"),
+    [
+        ("ticket show", "缺少参数：单编号。"),
+        ("ticket show a b", "多余的参数：b。"),
+        ("ticket list --state x", "--state 的值有误：“x”不在可选值之中；可选：offered,"),
+        ("ticket list --state", "选项 --state 后须给出值。"),
+        ("ticket list --limit x", "--limit 的值有误：“x”不是整数。"),
+        ("ticket list --limit 0", "--limit 的值有误：0 不在允许范围（x>=1）内。"),
+        ("ticket list --opne", "没有 --opne 选项。是否要输入：--open"),
+        ("ticket list --open=1", "选项 --open 不带值。"),
+        ("certs issue x", "缺少选项：--"),
+    ],
+)
+def test_what_the_library_complains_of_is_said_in_chinese(
+    exchange: Shell, line: str, zh: str
+) -> None:
+    """Nothing of its English is left on the first line."""
+    said = exchange(*line.split(), "--lang", "zh")
+    assert (said.code, said.out) == (2, "")
+    first = said.err.splitlines()[0]
+    assert zh in first
+    assert not any(word in first for word in ("Invalid", "Missing", "option", "argument", "'"))
+
+
+def test_help_pages_fit_the_terminal(exchange: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On 80 columns no line is longer, in either language."""
+    monkeypatch.setenv("COLUMNS", "80")
+    for noun in NOUNS:
+        command = root.get_command(None, noun)  # type: ignore[arg-type]
+        for page in ([noun], *([noun, name] for name in getattr(command, "commands", {}))):
+            for lang in ("en", "zh"):
+                said = exchange(*page, "--help", "--lang", lang).out
+                assert max(map(width, said.splitlines()[1:])) <= 80, (page, lang)
 
 
 def test_a_configuration_that_is_not_there_is_one_sentence(exchange: Shell, tmp_path: Path) -> None:

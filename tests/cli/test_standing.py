@@ -18,7 +18,8 @@ import pytest
 
 from certs.screen import shown_time, width, wrapped
 from exchange.cli.screen import table_lines
-from exchange.cli.standing import WORDS, next_moves, show_list, show_ticket, show_trail
+from exchange.cli.standing import WORDS, next_moves, show_list, show_ticket
+from exchange.cli.trail import show_trail
 from exchange.states import STATES, TABLE
 from exchange.ticket import State
 from tests.cli.town import Shell, Town, cross, matter_lines, write_lines
