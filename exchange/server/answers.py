@@ -14,6 +14,8 @@ from exchange.wire.calls import envelope_key_id, unpack_signature
 
 #: Bytes of an answer that could be cut; the rest of 4 MiB is room for a checkpoint and headers.
 ANSWER_BYTES = 3_670_016
+#: Message ids that one answer names, of 38 bytes each.
+NAMED = 65_536
 #: Bytes of a delivery beside what it carries, and of a signer's chain (4 x 4096), at most.
 _DELIVERY_BYTES = 160
 _CHAIN_BYTES = 16_416

@@ -13,7 +13,7 @@ from exchange._proto.v1 import message_pb2 as message_pb
 from exchange._proto.v1 import receipt_pb2 as receipt_pb
 from exchange.bridge import PAGE_TICKETS, Bridge, Finding, Head, Since
 from exchange.errors import PredecessorUnknown, Refusal, RefusalCode, refuse
-from exchange.server.answers import fitting
+from exchange.server.answers import NAMED, fitting
 from exchange.server.bells import Bells, Listener
 from exchange.server.failures import retry_after
 from exchange.server.guard import Call
@@ -241,7 +241,7 @@ class ExchangeService:
         )
         self._bells.ring((call.organisation,))
         return pb.ReconcileHandoffsResponse(
-            findings=[_finding(finding) for finding in found.findings],
+            findings=_findings(found.findings),
             redelivered=found.redelivered,
             next_page_token=found.next_after,
         )
@@ -376,10 +376,16 @@ def _head(head: pb.HandoffHead) -> Head:
     )
 
 
-def _finding(found: Finding) -> pb.HandoffFinding:
-    return pb.HandoffFinding(
-        handoff_id=found.handoff_id,
-        agreement=found.agreement.value,  # type: ignore[arg-type]  # the contract's numbers
-        bridge_digest=found.digest,
-        redelivered_message_ids=found.redelivered,
-    )
+def _findings(found: Iterable[Finding]) -> list[pb.HandoffFinding]:
+    made, room = [], NAMED
+    for finding in found:
+        made.append(
+            pb.HandoffFinding(
+                handoff_id=finding.handoff_id,
+                agreement=finding.agreement.value,  # type: ignore[arg-type]  # the contract's numbers
+                bridge_digest=finding.digest,
+                redelivered_message_ids=finding.redelivered[:room],
+            )
+        )
+        room = max(0, room - len(finding.redelivered))
+    return made

@@ -115,6 +115,30 @@ def test_pages_end_where_an_answer_is_full(
     assert all(items == 1 or size <= room for items, size in sizes)
 
 
+def test_a_reconcile_names_as_many_as_there_is_room_for(
+    bridge: Running, hotline: Caller, police: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an answer has no room to name is put back all the same, and comes by the next pull."""
+    for _ in pulled(police):
+        pass  # what earlier tests left
+    pairs = [hotline.sealer.seal(matter()) for _ in range(3)]
+    hotline.push([message for pair in pairs for message in pair])
+    for _ in pulled(police):
+        pass
+    monkeypatch.setattr("exchange.server.exchange_service.NAMED", 3)
+    heads = [
+        pb.HandoffHead(handoff_id=pair[1].handoff_id, compare_notes=True, digest=b"")
+        for pair in pairs
+    ]
+    answer = police.exchange.ReconcileHandoffs(pb.ReconcileHandoffsRequest(heads=heads), timeout=30)
+    named = [list(finding.redelivered_message_ids) for finding in answer.findings]
+    ids = [[message.message_id for message in pair] for pair in pairs]
+    assert named == [ids[0], ids[1][:1], []]
+    assert answer.redelivered == 6
+    came = [delivery.envelope for got in pulled(police) for delivery in got.deliveries]
+    assert sorted(came) == sorted(message.envelope for pair in pairs for message in pair)
+
+
 @pytest.mark.parametrize(
     ("entry", "asked", "given"), [(1000, 500, 500), (100_000, 50, 33), (4_000_000, 2, 1)]
 )

@@ -204,7 +204,9 @@ class PullMessagesRequest(_message.Message):
     WAIT_FIELD_NUMBER: _builtins.int
     CHECKPOINT_FIELD_NUMBER: _builtins.int
     max_deliveries: _builtins.int
-    """How many deliveries at most, 1 to 512; 0 means 128."""
+    """How many deliveries at most, 1 to 512; 0 means 128. Fewer come where an answer would exceed
+    4 MiB, which gRPC's clients take unless they are told otherwise; the rest comes by the next call.
+    """
     checkpoint: _builtins.str
     """The newest checkpoint of this bridge's log that the caller holds; empty if none."""
     @_builtins.property
@@ -593,7 +595,7 @@ class HandoffFinding(_message.Message):
     @_builtins.property
     def redelivered_message_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The ids of the messages that the caller is missing and that wait in its mailbox, put back now
-        or since before.
+        or since before. One answer names 65,536 at most; what it does not name comes all the same.
         """
 
     def __init__(
