@@ -8,8 +8,10 @@ In the folder::
     outbox/sent/       files whose every line is in the spool or rejected; a second one of the
                        same name gets a number
     outbox/rejected/   lines that could not be taken, each with its reason
+                       (any other file there is named once and left alone)
     inbox/*.json       what has come, one message a file; move it to inbox/done/ when it is read
-    receipts/*.json    what became of each message: stored, refused, dropped, written
+    receipts/*.json    what became of each message: stored, refused, dropped, written; and what
+                       ``exchange receipt verify`` proves of each answer of the other side's
     spool.db salt.key  the adapter's own; back up salt.key
 
 This file is the one to copy.  The obligations are those of `adapters.platform.Adapter`; each method
@@ -21,6 +23,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -39,19 +42,35 @@ from adapters.runner import Runner, stop_on_signals
 from adapters.settings import open_sealer, read_gateway
 from adapters.spool import Spool
 from adapters.spool_records import Decision
+from adapters.telling import Telling, Voice, spoken_language
 from exchange.client import (
     ExchangeClient,
     IncomingMessage,
     IncomingReceipt,
     OutgoingMessage,
     read_line,
+    receipt_file,
 )
 from exchange.errors import ExchangeError, InvalidRequest
-from exchange.text import Text
+from exchange.text import Language, Text
 
 #: A last line without its newline may still be being written; after this long it is not.
 HALF_LINE = timedelta(minutes=1)
 
+_FOREIGN = Text(
+    en="outbox/{name} is left alone: only files whose name ends in .jsonl are read",
+    zh="outbox/{name} 不作处理：只读取以 .jsonl 结尾的文件",
+)
+_ASIDE = Text(
+    en="SET ASIDE, not sent: outbox/{place}: {why} The line is in outbox/rejected/.",
+    zh="已搁置，未发送：outbox/{place}：{why}该行见 outbox/rejected/。",
+)
+_STARTS = Text(
+    en="{organisation} runs against the bridge {target}: out {outbox}/*.jsonl, in {inbox}, receipts "
+    "{receipts}. Ctrl-C ends it; nothing is lost by that.",
+    zh="{organisation} 已启动，网桥 {target}：发出 {outbox}/*.jsonl，收到 {inbox}，回执 {receipts}。"
+    "按 Ctrl-C 结束，不会丢失内容。",
+)
 _HALF = Text(
     en="The last line does not end with a newline; was the file renamed into place when whole?",
     zh="最后一行未以换行结束；文件是否写完后才改名放入？",
@@ -70,6 +89,7 @@ class JsonLines:
         folder: Path,
         *,
         remind: Callable[[IncomingMessage], None] | None = None,
+        notice: Callable[[Text], None] | None = None,
         clock: Callable[[], datetime] = _utc_now,
     ) -> None:
         self.outbox, self.inbox = folder / "outbox", folder / "inbox"
@@ -78,6 +98,8 @@ class JsonLines:
         for path in (self.sent, self.rejected, self.done, self.receipts):
             path.mkdir(parents=True, exist_ok=True)
         self._remind = remind
+        self._notice = notice
+        self._named: set[Path] = set()
         self._clock = clock
         self._lock = threading.Lock()
         self._written = self._written_before()
@@ -91,8 +113,11 @@ class JsonLines:
     def outgoing(self) -> Sequence[Outgoing]:
         """Return the lines of the outbox, files by name; bad lines are set aside, never lost."""
         self._lines, self._open = {}, {}
-        for path in sorted(self.outbox.glob("*.jsonl")):
-            self._read(path)
+        for path in sorted(self.outbox.iterdir()):
+            if path.suffix == ".jsonl" and path.is_file():
+                self._read(path)
+            elif not path.name.startswith(".") and path not in {self.sent, self.rejected}:
+                self._leave(path)
         return [message for message, *_ in self._lines.values()]
 
     def _read(self, path: Path) -> None:
@@ -118,6 +143,13 @@ class JsonLines:
         self._open[path] = count
         self._finish(path, 0)
 
+    def _leave(self, path: Path) -> None:
+        """Leave what is no file of lines where it is; say so once."""
+        if path not in self._named:
+            self._named.add(path)
+            if self._notice is not None:
+                self._notice(_FOREIGN.fill(name=path.name))
+
     def kept(self, messages: Sequence[Outgoing]) -> None:
         """Move a file away once all its lines are in the spool."""
         for message in messages:
@@ -139,6 +171,14 @@ class JsonLines:
         told = (path, number, text)
         if told in self._told:
             return
+        if self._notice is not None:
+            place = f"{path.name}:{number}"
+            self._notice(
+                Text(
+                    en=_ASIDE.en.format(place=place, why=why.en),
+                    zh=_ASIDE.zh.format(place=place, why=why.zh),
+                )
+            )
         reason = {"line": number, "en": why.en, "zh": why.zh, "text": text}
         with (self.rejected / path.name).open("a", encoding="utf-8") as file:
             file.write(json.dumps(reason, ensure_ascii=False) + "\n")
@@ -175,9 +215,12 @@ class JsonLines:
         return {name[-36:]: name.partition("-")[0] for name in names}
 
     def answered(self, receipt: IncomingReceipt) -> None:
-        """Write the other side's answer under the message's id."""
+        """Write the other side's answer under the message's id, and the file that proves it."""
         answer = receipt_object(receipt)
         _write(self.receipts / f"{receipt.message_id}.receiver-{answer['answer']}.json", answer)
+        proof = receipt_file(receipt.message_id, receipt.receipt, receipt.chain)
+        name = f"{receipt.message_id}.{receipt.organisation}.receipt.json"
+        _write(self.receipts / name, json.loads(proof))
 
     def on_arrival(self, item: IncomingMessage) -> None:
         """Remind, if a reminder was given."""
@@ -216,62 +259,113 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _moment(given: str) -> datetime:
-    """Return the time that *given* is; for `argparse`, so it raises `ValueError`."""
-    moment = datetime.fromisoformat(given)
-    if moment.tzinfo is None:
-        raise ValueError(given)
+    """Return the time that *given* is; raises `argparse.ArgumentTypeError` that says the form."""
+    try:
+        moment = datetime.fromisoformat(given)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise argparse.ArgumentTypeError(
+            f"'{given}': write a time with its time zone, such as 2026-11-22T02:00:00+08:00 须为带时区的时间"
+        )
     return moment
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the adapter, say how it stands, or have lost messages again; return the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m adapters.jsonl", description="A folder of JSON lines as a platform."
-    )
-    parser.add_argument("command", choices=["run", "status", "replay"])
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--config", type=Path, required=True, help="the gateway's configuration")
-    parser.add_argument("--remind", nargs="*", default=[], help="a command that reminds a person")
-    parser.add_argument(
-        "--since",
-        type=_moment,
-        help="replay: what came from then on comes again (ISO 8601 with a time zone)",
-    )
-    given = parser.parse_args(arguments)
-    if given.command == "replay" and given.since is None:
-        parser.error("replay needs --since")
+    given = _arguments(arguments)
+    language: Language = given.lang or spoken_language(os.environ)
     try:
         files = read_gateway(given.config)
         # To ask how it stands makes nothing: a misspelt folder is told.
         there, makes = given.folder / "spool.db", given.command != "status"
         with Spool(there, files.organisation, create=makes) as spool:
             if given.command == "status":
-                status = spool.status()
-                lag = status.lag(_utc_now()).total_seconds()
-                facts = {
-                    "waiting": status.waiting,
-                    "lag_seconds": lag,
-                    "refused": status.refused,
-                    "quarantined": status.quarantined,
-                    "unacknowledged": status.unacknowledged,
-                    **status.notes,
-                }
-                sys.stdout.write(json.dumps(facts, ensure_ascii=False, indent=1) + "\n")
+                _print(_status(spool))
                 return 0
             sealer = open_sealer(files, given.folder / "salt.key")
             with ExchangeClient.dial(files, sealer=sealer) as client:
                 if given.command == "replay":
-                    count = client.reconcile(since=given.since).redelivered
-                    sys.stdout.write(json.dumps({"redelivered": count}) + "\n")
+                    _print({"redelivered": client.reconcile(since=given.since).redelivered})
                     return 0
-                reminder = Reminder(sys.stderr, command=given.remind)
-                runner = Runner(JsonLines(given.folder, remind=reminder), spool, client)
-                stop_on_signals(runner)
-                runner.run()
+                reminder = Reminder(sys.stderr, command=given.remind, language=language)
+                voice = Voice(sys.stderr, language, _utc_now)
+                platform = JsonLines(given.folder, remind=reminder, notice=voice)
+                _run(platform, spool, client, voice, files.target)
     except ExchangeError as error:
-        sys.stderr.write(f"{error.text.en}\n{error.text.zh}\n")
+        sys.stderr.write(f"{error.text.say(language)}\n")
         return 1
     return 0
+
+
+def _run(
+    platform: JsonLines, spool: Spool, client: ExchangeClient, voice: Voice, target: str
+) -> None:
+    """Run until a signal, saying on standard error what happens."""
+    telling = Telling(platform, voice)
+    runner = Runner(telling, spool, client, notice=telling.notice)
+    stop_on_signals(runner)
+    voice(
+        _STARTS.fill(
+            organisation=client.organisation,
+            target=target,
+            outbox=platform.outbox,
+            inbox=platform.inbox,
+            receipts=platform.receipts,
+        )
+    )
+    runner.run()
+    telling.summary(spool.status().waiting)
+
+
+def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m adapters.jsonl",
+        description="A folder of JSON lines as a platform. 以 JSON 行文件夹对接平台。",
+    )
+    parser.add_argument(
+        "command",
+        choices=["run", "status", "replay"],
+        help="run until Ctrl-C 运行; status as JSON 状态; replay: receive again 重新接收",
+    )
+    parser.add_argument("folder", type=Path, help="made where it is not there 不存在则创建")
+    parser.add_argument(
+        "--config", type=Path, required=True, help="the gateway's configuration 网关配置"
+    )
+    parser.add_argument(
+        "--remind",
+        type=shlex.split,
+        default=[],
+        metavar="'COMMAND ARGUMENTS'",
+        help="one string: a command run for each message that came 收到消息时执行的命令（一个字符串）",
+    )
+    parser.add_argument(
+        "--since",
+        type=_moment,
+        metavar="TIME",
+        help="replay: what came from then on comes again (2026-11-22T02:00:00+08:00) 起始时间（须带时区）",
+    )
+    parser.add_argument("--lang", choices=["en", "zh"], help="else EXCHANGE_LANG, else the locale")
+    given = parser.parse_args(arguments)
+    if given.command == "replay" and given.since is None:
+        parser.error("replay needs --since 须给出 --since")
+    return given
+
+
+def _status(spool: Spool) -> dict[str, Any]:
+    status = spool.status()
+    return {
+        "waiting": status.waiting,
+        "lag_seconds": status.lag(_utc_now()).total_seconds(),
+        "refused": status.refused,
+        "quarantined": status.quarantined,
+        "unacknowledged": status.unacknowledged,
+        **status.notes,
+    }
+
+
+def _print(facts: Mapping[str, Any]) -> None:
+    sys.stdout.write(json.dumps(facts, ensure_ascii=False, indent=1) + "\n")
 
 
 if __name__ == "__main__":

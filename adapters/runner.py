@@ -67,6 +67,11 @@ class Pace:
     clock: Callable[[], datetime] = _utc_now
 
 
+#: Told the kind of work (``push``, ``pull``, ``acknowledge``, ``platform``, ``reminder``) and why it
+#: fails; None where it succeeds again, or for the first time.
+Notice = Callable[[str, Text | None], None]
+
+
 class Runner:
     """
     One platform, its spool and its connection.
@@ -75,8 +80,14 @@ class Runner:
     """
 
     def __init__(
-        self, adapter: Adapter, spool: Spool, client: ExchangeClient, pace: Pace | None = None
+        self,
+        adapter: Adapter,
+        spool: Spool,
+        client: ExchangeClient,
+        pace: Pace | None = None,
+        notice: Notice | None = None,
     ) -> None:
+        """Link *adapter*; *notice* is told of each kind of work that begins to fail or to succeed."""
         self.adapter = adapter
         self.spool = spool
         self.client = client
@@ -85,6 +96,7 @@ class Runner:
         self._stop = threading.Event()
         self._noted: dict[str, tuple[datetime, str]] = {}
         self._reconciled = False
+        self._notice = notice
         client.checkpoint = client.checkpoint or spool.noted("checkpoint")
 
     # -- out
@@ -290,6 +302,8 @@ class Runner:
         now = self.pace.clock()
         self.spool.prune(now - self.pace.keep)
         due = self.spool.next_due(now)
+        if due is None:  # nothing waits for a failure to pass
+            self._note_error("push", None)
         pause = min(self.pace.look, due - now) if due else self.pace.look
         self._wake.wait(max(pause.total_seconds(), 0.0))
         self._wake.clear()
@@ -300,7 +314,9 @@ class Runner:
             self._reconciled = True
 
     def _in(self) -> None:
-        self.pull(self.pace.wait)
+        linked = self._noted.get("pull_error", (None, "?"))[1] == ""
+        # A link that is new, or was lost, is not waited on to be found in order.
+        self.pull(self.pace.wait if linked else timedelta(0))
         self._wake.set()  # what came may let the platform say something
 
     def _loop(self, turn: Callable[[], None], name: str) -> None:
@@ -341,17 +357,23 @@ class Runner:
     def _note_error(self, what: str, failure: BaseException | Text | None) -> None:
         """Note the newest failure of one kind of work; None forgets it."""
         name = f"{what}_error"
+        text: Text | None
         if failure is None:
-            fact = ""
+            fact, text = "", None
         elif isinstance(failure, Text):
-            fact = f"{failure.en} {failure.zh}"
+            fact, text = f"{failure.en} {failure.zh}", failure
         elif isinstance(failure, ExchangeError):
-            fact = f"{failure.reason}: {failure.text.en} {failure.text.zh}"
+            text = failure.text
+            fact = f"{failure.reason}: {text.en} {text.zh}"
         else:
             fact = f"{type(failure).__name__}: {failure}"
-        if fact != self._noted.get(name, (None, ""))[1]:
+            text = Text(en=f"{fact}.", zh=f"{fact}。")
+        known = self._noted.get(name)
+        if known is None or fact != known[1]:
             self._noted[name] = (self.pace.clock(), fact)
             self.spool.note(**{name: fact})
+            if self._notice is not None:
+                self._notice(what, text)
 
 
 def stop_on_signals(runner: Runner) -> None:

@@ -308,14 +308,35 @@ class Spool(KnownHandoffs):
                     receipt.time.isoformat(),
                 ),
             )
+            kept = receipt.message_id, receipt.organisation
+            self._db.execute(
+                "DELETE FROM answer_signer WHERE message_id = ? AND organisation = ?", kept
+            )
+            self._db.executemany(
+                "INSERT INTO answer_signer (message_id, organisation, place, certificate) "
+                "VALUES (?, ?, ?, ?)",
+                [(*kept, place, one) for place, one in enumerate(receipt.chain)],
+            )
 
-    def answers(self, message_id: str) -> dict[str, bytes]:
-        """Return the receivers' receipts for a message, serialised ``Receipt``s, by organisation."""
+    def answers(self, message_id: str) -> dict[str, tuple[bytes, tuple[bytes, ...]]]:
+        """
+        Return the receivers' receipts for a message, by organisation.
+
+        Each is the serialised ``Receipt`` and its signer's certificates (DER, leaf first): what a
+        receipt file holds.
+        """
+        chains: dict[str, list[bytes]] = {}
+        for organisation, one in self._all(
+            "SELECT organisation, certificate FROM answer_signer WHERE message_id = ? "
+            "ORDER BY organisation, place",
+            message_id,
+        ):
+            chains.setdefault(organisation, []).append(one)
         found = self._all(
             "SELECT organisation, receipt FROM answer WHERE message_id = ? ORDER BY organisation",
             message_id,
         )
-        return dict(found)
+        return {name: (receipt, tuple(chains.get(name, ()))) for name, receipt in found}
 
     # -- keeping house
 
@@ -365,6 +386,9 @@ class Spool(KnownHandoffs):
                 "DELETE FROM answer WHERE time < ? AND message_id NOT IN "
                 "(SELECT message_id FROM outgoing)",
                 (past,),
+            )
+            self._db.execute(
+                "DELETE FROM answer_signer WHERE message_id NOT IN (SELECT message_id FROM answer)"
             )
             self._db.execute("DELETE FROM handoff WHERE ended < ?", (long_past,))
             # What stands in quarantine stays until it is written.

@@ -17,7 +17,18 @@ from exchange.text import Text
 #: Bytes a spool may take: a week of a large city's messages, far below any server's disk.
 LIMIT = 2 * 1024**3
 
-VERSION = 2
+VERSION = 3
+
+#: Since version 3: without the signer's certificates nobody can verify a receipt years later.
+_SIGNERS = """
+    CREATE TABLE answer_signer (
+        message_id TEXT NOT NULL,
+        organisation TEXT NOT NULL,
+        place INTEGER NOT NULL, -- 0 is the leaf
+        certificate BLOB NOT NULL,
+        PRIMARY KEY (message_id, organisation, place)
+    )
+    """
 
 SCHEMA = (
     """
@@ -50,6 +61,7 @@ SCHEMA = (
         PRIMARY KEY (message_id, organisation)
     )
     """,
+    _SIGNERS,
     "CREATE INDEX outgoing_waiting ON outgoing (urgency DESC, seq) WHERE state = 'waiting'",
     "CREATE INDEX outgoing_ticket ON outgoing (ticket_id) WHERE state = 'waiting'",
     "CREATE INDEX outgoing_previous ON outgoing (previous) WHERE state = 'waiting'",
@@ -142,6 +154,9 @@ class SpoolFile:
             if version == 0:
                 for statement in SCHEMA:
                     self._db.execute(statement)
+                self._db.execute(f"PRAGMA user_version={VERSION}")
+            elif version == 2:  # nothing in it but lacks this table
+                self._db.execute(_SIGNERS)
                 self._db.execute(f"PRAGMA user_version={VERSION}")
             elif version != VERSION:
                 raise StoreMismatch(_VERSION.fill(path=self.path, found=version, own=VERSION))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from exchange.query.evidence import Evidence, EvidenceRoom
@@ -70,47 +70,11 @@ def from_evidence(evidence: Evidence, room: EvidenceRoom) -> ReceiptFile:
     )
 
 
-def from_answers(
-    message_id: str,
-    receipts: Sequence[bytes],
-    *,
-    logged: Sequence[bytes] = (),
-    envelope: bytes = b"",
-    chains: Sequence[tuple[bytes, ...]] = (),
-) -> ReceiptFile:
-    """
-    Return the receipt file of what a bridge answered: serialised ``Receipt``s of one message.
+def from_answers(message_id: str, receipts: Sequence[bytes], **parts: Any) -> ReceiptFile:
+    """Return `exchange.client.from_answers`, which is imported late: ``--help`` needs no gRPC."""
+    from exchange.client import from_answers as made
 
-    *logged* are the proofs of the written ones' own leaves (serialised ``StoredReceipt``s, in any
-    order), *envelope* the message where it is held, *chains* the certificates of who signed.
-    """
-    from dataclasses import replace
-
-    from exchange.envelope import message_digest
-    from exchange.log import StoredProof, parse_leaf
-    from exchange.wire.receipt_files import (
-        LoggedStatement,
-        ReceiptFile,
-        envelope_parts,
-        read_logged,
-        read_receipt,
-    )
-
-    file = ReceiptFile(message_id=message_id, chains=tuple(filter(None, chains)))
-    proofs = {parse_leaf(proof.leaf).digest: proof for proof in map(read_logged, logged)}
-    if envelope:
-        file = replace(file, **envelope_parts(envelope))
-    for raw in receipts:
-        found = read_receipt(raw)
-        if isinstance(found, StoredProof):
-            file = replace(file, stored=found)
-        elif found.code is None:
-            proof = proofs.get(message_digest(found.statement))
-            one = LoggedStatement(statement=found, proof=proof)
-            file = replace(file, written=(*file.written, one))
-        else:
-            file = replace(file, refused=(*file.refused, found))
-    return file
+    return made(message_id, receipts, **parts)
 
 
 def safe_name(message_id: str) -> str:

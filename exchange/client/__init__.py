@@ -15,6 +15,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 from exchange.client.calls import Patience
 from exchange.client.files import GatewayFiles, read_certificates, read_gateway
 from exchange.client.gateway import ExchangeClient
+from exchange.client.keeping import from_answers, receipt_file
 from exchange.client.lines import read_line, read_message, require_whole
 from exchange.client.messages import (
     Acknowledgement,
@@ -57,11 +58,13 @@ __all__ = [
     "Sealer",
     "Written",
     "derived_salts",
+    "from_answers",
     "random_salts",
     "read_certificates",
     "read_gateway",
     "read_line",
     "read_message",
+    "receipt_file",
     "require_whole",
     "with_previous",
 ]

@@ -14,6 +14,9 @@ from adapters.jsonl import JsonLines
 from adapters.runner import Runner
 from exchange import profile
 from exchange.client import IncomingMessage
+from exchange.note import NoteVerifier
+from exchange.proof import Trust, Verdict, prove
+from exchange.wire.receipt_files import read_receipt_file
 from tests.adapters.linked import Link, exchange_once
 from tests.pki import CITY_110, CITY_12345
 
@@ -137,8 +140,28 @@ def test_a_ticket_crosses_by_files_and_its_receipts_come_back(sides: Sides) -> N
         *(found["kind"] for found in arrived),
         *(found["kind"] for found in inbox(sides.hotline)),
     ]
-    told = ["receiver-written.json", "stored.json"]
+    told = [f"{CITY_12345.organisation}.receipt.json", "receiver-written.json", "stored.json"]
     assert sorted(told * 2) == receipts(sides.police)
+
+
+def test_a_receivers_answer_is_proved_from_its_file_alone(link: Link, sides: Sides) -> None:
+    """What lies in the folder and the envelope are enough: no bridge is asked for a certificate."""
+    drop(sides.hotline, "1.jsonl", opening(), offer())
+    exchange_once(*sides.runners)
+    made = link.pki.development
+    trust = Trust(
+        networks=link.pki.trust(), logs=(NoteVerifier.parse(made.log_verifier.read_text().strip()),)
+    )
+    files = sorted((sides.hotline / "receipts").glob("*.receipt.json"))
+
+    assert len(files) == 2
+    for path in files:
+        assert CITY_110.organisation in path.name
+        proof = prove(read_receipt_file(path.read_bytes()), trust)
+        assert proof.holds
+        assert proof.obligations[-1].verdict is Verdict.HOLDS
+    spooled = sides.runners[0].spool.answers(files[0].name[:36])
+    assert len(spooled[CITY_110.organisation][1]) == 2
 
 
 def test_a_bad_line_is_set_aside_with_its_reason_and_its_neighbours_go_on(sides: Sides) -> None:

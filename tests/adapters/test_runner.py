@@ -104,6 +104,22 @@ def test_what_cannot_be_digested_is_refused_with_its_reason(link: Link) -> None:
     assert 1 == second.spool.status().quarantined
 
 
+def test_nothing_of_a_lane_is_handed_over_after_a_declined_message(link: Link) -> None:
+    """One pull brings the ticket and its offer: the offer waits, other lanes go on."""
+    hotline, first = link.linked(CITY_12345)
+    receiver = Receiver()
+    fault = Text(en="No such column.", zh="没有该字段。")
+    receiver.fails[Kind.OPEN_TICKET] = [Indigestible(fault, RefusalCode.FIELD_INVALID)]
+    second = link.runner(CITY_110, receiver)
+    offers = [offered(hotline), offered(hotline)]
+    exchange_once(first)
+
+    assert 4 == second.pull()
+    assert 2 == len(receiver.records)
+    assert offers[0] not in receiver.records
+    assert offers[1] == receiver.records[1]
+
+
 def test_a_platform_that_fails_is_asked_again_and_nothing_is_acknowledged(link: Link) -> None:
     """A locked database is no reason to refuse: nothing is said until it is written."""
     hotline, first = link.linked(CITY_12345)

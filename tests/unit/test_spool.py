@@ -281,7 +281,8 @@ def answer(sent: SealedMessage, organisation: str) -> IncomingReceipt:
     """Return *organisation*'s receipt for *sent*."""
     return IncomingReceipt(
         position=1, lane="h", lease_expires=NOW, message_id=sent.message_id, digest=sent.digest,
-        organisation=organisation, time=NOW, receipt=b"by " + organisation.encode(), chain=(),
+        organisation=organisation, time=NOW, receipt=b"by " + organisation.encode(),
+        chain=(b"leaf of " + organisation.encode(), b"issuer"),
     )  # fmt: skip
 
 
@@ -292,8 +293,25 @@ def test_every_receivers_receipt_is_kept(spool: Spool) -> None:
     for organisation in (PEER, "140499000000", PEER):
         spool.answered(answer(opened, organisation))
 
-    expected = {PEER: b"by " + PEER.encode(), "140499000000": b"by 140499000000"}
+    expected = {
+        code: (b"by " + code.encode(), (b"leaf of " + code.encode(), b"issuer"))
+        for code in (PEER, "140499000000")
+    }
     assert expected == spool.answers(opened.message_id)
+
+
+def test_a_spool_of_the_version_before_goes_on(tmp_path: Path) -> None:
+    """What waits in it still waits; receipts that come from now on keep their certificates."""
+    path, sent = tmp_path / "spool.db", message(Kind.OFFER, "one")
+    with Spool(path, ORGANISATION) as before:
+        before.put([sent], NOW)
+        before._db.execute("DROP TABLE answer_signer")
+        before._db.execute("PRAGMA user_version=2")
+    with Spool(path, ORGANISATION) as spool:
+        spool.answered(answer(sent, PEER))
+
+        assert [sent] == spool.batch(NOW)
+        assert (b"leaf of " + PEER.encode(), b"issuer") == spool.answers(sent.message_id)[PEER][1]
 
 
 @pytest.mark.parametrize("end", [Kind.CLOSE, Kind.AGREE, Kind.RELEASE])
