@@ -23,6 +23,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -33,8 +34,12 @@ ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = ("exchange", "python", "make", "git", "pip", "PYTHON=", ".ci/run", "cat", "echo", "mkdir",
             "cp", "mv", "cd")  # fmt: skip
 
-#: What goes on until it is told to stop, and what it says once it has begun ("" for nothing).
-LASTING = {r"exchange serve\b": " listens on ", r"python -m adapters\.\w+ run\b": ""}
+#: What goes on until it is told to stop, and what shows that it has begun: words that it says, or
+#: a file that it makes.
+LASTING: dict[str, str | Path] = {
+    r"exchange serve\b": " listens on ",
+    r"python -m adapters\.\w+ run (\S+)": Path("inbox"),
+}
 
 _FENCE = re.compile(r"^```(\w*) ?(\S*)$")
 _VARYING = re.compile(
@@ -183,8 +188,10 @@ class Walk:
             path.write_text(named(step.content), encoding="utf-8")
             return
         text = named(step.text)
-        for pattern, ready in LASTING.items():
-            if re.match(pattern, text):
+        for pattern, sign in LASTING.items():
+            lasting = re.match(pattern, text)
+            if lasting is not None:
+                ready = sign if isinstance(sign, str) else self.folder / lasting[1] / sign
                 self._begin(text.removesuffix(" &"), ready)
                 return
         ran = subprocess.run(
@@ -197,7 +204,7 @@ class Walk:
         written = re.search(r"> (\S+)$", text)
         assert written is None or (self.folder / written[1]).stat().st_size > 0
 
-    def _begin(self, text: str, ready: str) -> None:
+    def _begin(self, text: str, ready: str | Path) -> None:
         said = self.folder / "lasting.err"
         with said.open("w", encoding="utf-8") as errors:
             process = subprocess.Popen(
@@ -206,11 +213,18 @@ class Walk:
             )  # fmt: skip
         self._lasting.append(process)
         assert process.stdout is not None
-        while ready:
-            line = process.stdout.readline()
-            assert line, f"{text} ended with {process.wait(60)}\n{said.read_text('utf-8')}"
-            if ready in line:
-                break
+        for _ in range(600):
+            if isinstance(ready, str):
+                line = process.stdout.readline()
+                begun, ended = ready in line, not line
+            else:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(0.1)
+                begun, ended = ready.exists(), process.returncode is not None
+            assert not ended, f"{text} ended with {process.wait(60)}\n{said.read_text('utf-8')}"
+            if begun:
+                return
+        raise AssertionError(f"{text} has not begun: {said.read_text('utf-8')}")
 
     def end_all(self, pattern: str) -> None:
         """End what goes on and matches *pattern*, so that a port is free again."""
