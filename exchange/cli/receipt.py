@@ -13,6 +13,7 @@ from exchange.cli.trust import read_trust, trust_options
 from exchange.text import Text
 
 if TYPE_CHECKING:
+    from exchange.proof import Proof
     from exchange.wire.receipt_files import ReceiptFile
 
 receipt = group(
@@ -23,9 +24,17 @@ receipt = group(
 
 _MARKS = {"holds": "✓", "broken": "✗", "not-shown": "–"}
 _HOLDS = Text(en="The receipts of message {id} hold.", zh="消息 {id} 的回执成立。")
-_NOT_SHOWN = Text(
-    en="Nothing contradicts the receipts of message {id}; {count} not shown: see – above.",
-    zh="消息 {id} 的回执未见矛盾；{count} 项未能证明：见上文 – 项。",
+_PARTLY = Text(
+    en="Nothing contradicts the receipts of message {id}, and this much is proved: {shown}.\n"
+    "NOT shown, so do not rely on it: {missing}. The trail's file has the rest: exchange ticket "
+    "trail ID --receipts DIR",
+    zh="消息 {id} 的回执未见矛盾，已证明：{shown}。\n"
+    "未能证明、不可依赖：{missing}。完整文件可由 exchange ticket trail 单编号 --receipts 文件夹 取得。",
+)
+_UNPROVED = Text(
+    en="Nothing contradicts the receipts of message {id}, but nothing is proved either. NOT shown: "
+    "{missing}.",
+    zh="消息 {id} 的回执未见矛盾，但也未能证明任何一项。未能证明：{missing}。",
 )
 _BROKEN = Text(
     en="The receipts of message {id} do not hold: see ✗ above.",
@@ -36,10 +45,12 @@ _BROKEN = Text(
 @receipt.command(
     "verify",
     text=Text(
-        en="Prove the receipt FILE offline, each obligation by itself. Exit: 0 nothing contradicts "
-        "it (what the file does not show is counted), 1 something does, 2 misused.",
-        zh="离线验证回执文件，逐项给出结论。退出码：0 未见矛盾（未能证明的项另行计数），"
-        "1 有矛盾，2 用法有误。",
+        en="Prove the receipt FILE offline, each obligation by itself.\n"
+        "✓ is proved, ✗ is contradicted, – is not shown by this file. Exit: 0 nothing contradicts it, "
+        "also where part of it is\nnot shown (the last lines name what, --json has 'not_shown'); 1 "
+        "something does, or this is no receipt file; 2 misused.",
+        zh="离线验证回执文件，逐项给出结论。\n✓ 已证明，✗ 有矛盾，– 文件中未能证明。退出码：0 未见矛盾，"
+        "有未能证明的项时亦为 0（末行列出，--json 见 not_shown）；\n1 有矛盾或并非回执文件，2 用法有误。",
     ),
 )
 @click.argument("file", type=click.Path(path_type=Path))
@@ -90,9 +101,33 @@ def verify(
         for one in proof.obligations:
             click.echo(f"{_MARKS[one.verdict.value]} {one.number}. {one.what.say(lang)}")
             click.echo(f"     {one.found.say(lang)}")
-        text = (_NOT_SHOWN if proof.not_shown else _HOLDS) if proof.holds else _BROKEN
-        say(text.fill(id=proof.message_id, count=proof.not_shown))
+        say(_conclusion(proof))
     context.exit(0 if proof.holds else 1)
+
+
+def _conclusion(proof: Proof) -> Text:
+    """Return the last sentence: what the whole proves, and by name what it does not."""
+    from exchange.proof import Verdict
+
+    if not proof.holds:
+        return _BROKEN.fill(id=proof.message_id)
+    if not proof.not_shown:
+        return _HOLDS.fill(id=proof.message_id)
+    shown, missing = (
+        [f"{one.number}. {one.what.en}" for one in proof.obligations if one.verdict is verdict]
+        for verdict in (Verdict.HOLDS, Verdict.NOT_SHOWN)
+    )
+    shown_zh, missing_zh = (
+        [f"{one.number}. {one.what.zh}" for one in proof.obligations if one.verdict is verdict]
+        for verdict in (Verdict.HOLDS, Verdict.NOT_SHOWN)
+    )
+    text = _PARTLY if shown else _UNPROVED
+    return Text(
+        en=text.en.format(id=proof.message_id, shown="; ".join(shown), missing="; ".join(missing)),
+        zh=text.zh.format(
+            id=proof.message_id, shown="；".join(shown_zh), missing="；".join(missing_zh)
+        ),
+    )
 
 
 @receipt.command(

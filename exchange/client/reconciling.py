@@ -46,7 +46,14 @@ class Reconciled:
 def reconcile(
     call: Calls, stub: ExchangeServiceStub, heads: Mapping[str, bytes], since: datetime | None
 ) -> Reconciled:
-    """Compare *heads*, 512 a call, then have everything *since* put back, page by page."""
+    """
+    Compare *heads*, 512 a call, then have everything *since* put back, page by page.
+
+    The contract's ``compare_notes`` is not asked for, on purpose.  A note is acknowledged only when
+    the platform has written it, and waits in the mailbox until then: it comes by itself.  One can be
+    missing only where the platform's own database was restored, and the spool, which was not, would
+    then name it as held.  *since* is for that.
+    """
     findings: list[Finding] = []
     redelivered = 0
     known = list(heads.items())
