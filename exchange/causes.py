@@ -119,11 +119,11 @@ def cause(error: OSError | ValueError) -> Text:
     if isinstance(error, UnicodeDecodeError):
         return _NOT_UTF8.fill(byte=error.start + 1)
     if isinstance(error, json.JSONDecodeError):
-        said = next((t for start, t in _JSON_SAID.items() if error.msg.startswith(start)), None)
-        place = {"line": error.lineno, "column": error.colno}
+        told = next((t for start, t in _JSON_SAID.items() if error.msg.startswith(start)), None)
+        at = {"line": error.lineno, "column": error.colno}
         return Text(
-            en=_JSON.en.format(said=said.en if said else error.msg, **place),
-            zh=_JSON.zh.format(said=said.zh if said else error.msg, **place),
+            en=_JSON.en.format(said=told.en if told else error.msg, **at),
+            zh=_JSON.zh.format(said=told.zh if told else error.msg, **at),
         )
     place = _TOML_PLACE.fullmatch(str(error))
     if place is not None:
