@@ -265,6 +265,10 @@ def test_a_bridge_that_runs_is_well(pki: Pki, tmp_path: Path) -> None:
         assert f"The bridge is running here: {address} (PID {os.getpid()}" in str(port.what)
         assert "网桥正在此运行" in port.what.zh
         assert "writable" in {one.probe for one in found}
+        with mirror(pki, pki.gateway(CITY_110)) as taken:
+            taken_by = replace(settings, listen=f"127.0.0.1:{taken}")
+            ill = _ill(list(examine_bridge(taken_by, NOW)))
+            assert "does not present the bridge's certificate" in str(ill["port"].cause)
         # The same bridge with another database is not the one that is configured here.
         other = f"sqlite:///{tmp_path / 'other.db'}"
         migrate(other)

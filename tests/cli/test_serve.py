@@ -61,6 +61,8 @@ def test_serve_never_begins_a_database(pki: Pki, tmp_path: Path, words: tuple[st
     """Where one should be and is not: its path, the backup, and the first start's command; no file."""
     config = write_settings(pki, tmp_path)
     with _serving(config, *words) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == ""  # it ended, and never listened
         _, err = process.communicate()
     assert process.returncode == 1
     for said in (str(tmp_path / "bridge.db"), "backup", "second log", "exchange migrate --create"):
