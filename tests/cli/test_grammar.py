@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from exchange.cli.root import root, spoken
+from certs.speech import spoken
+from exchange.cli.root import root
 from exchange.cli.screen import clean, columns, width
 from tests.cli.town import Shell, Town
 
