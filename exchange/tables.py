@@ -291,3 +291,46 @@ certificate = Table(
     Column("chain", LargeBinary, nullable=False),
     Column("first_seen", Moment, nullable=False),
 )
+
+#: Where this log went on from another: a restored database continues under a new log's name.
+succession = Table(
+    "succession",
+    metadata,
+    Column("leaf_index", NUMBER, primary_key=True, autoincrement=False),
+    #: The statement that both logs signed (`exchange.succession`).
+    Column("note", LargeBinary, nullable=False),
+)
+
+#: Checkpoints that callers hold, the log key signed, and this database cannot have given.
+sighting = Table(
+    "sighting",
+    metadata,
+    #: SHA-256 of the note.
+    Column("digest", LargeBinary(32), primary_key=True),
+    Column("origin", plain(NAME), nullable=False),
+    Column("note", LargeBinary, nullable=False),
+    #: Who holds it.
+    Column("organisation", plain(ORGANISATION), nullable=False),
+    Column("time", Moment, nullable=False),
+)
+
+#: The archive files that contents were moved to, each complete and durable before anything left.
+archive = Table(
+    "archive",
+    metadata,
+    Column("number", NUMBER, primary_key=True, autoincrement=False),
+    Column("file", plain(NAME), nullable=False),
+    #: SHA-256 of the file.
+    Column("digest", LargeBinary(32), nullable=False),
+    Column("tickets", BigInteger, nullable=False),
+    Column("time", Moment, nullable=False),
+)
+
+#: The leaves whose message or receipt stands in an archive and is empty here.
+archived = Table(
+    "archived",
+    metadata,
+    Column("leaf_index", NUMBER, primary_key=True, autoincrement=False),
+    #: The archive's number.
+    Column("archive", BigInteger, nullable=False),
+)

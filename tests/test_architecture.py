@@ -26,7 +26,8 @@ ORDER: dict[str, tuple[str, ...]] = {
     ),
     "domain": (
         "acts", "ticket", "states", "lifecycle", "facts", "offering", "guards", "rules", "deadlines",
-        "delivery", "merkle", "envelope", "note", "log", "submission",
+        "delivery", "merkle", "envelope", "note", "log", "succession",
+        "submission",
     ),
     "keeping": ("tables", "migrations", "store", "query"),
     "doing": ("bridge",),

@@ -130,15 +130,22 @@ class _Copy:
 
 def _load(writer: Writer, organisation: str, ticket_ids: Collection[str]) -> _Copy:
     messages = writer.digests(ticket_ids)
+    gone = writer.archived(ticket_ids)
     copy = _Copy(organisation=organisation, by_digest=messages)
     newest = {
         ticket_id: [h.id for h in handoffs if h.side_of(organisation)][-1:]
         for ticket_id, handoffs in writer.handoffs_of_tickets(ticket_ids).items()
     }
     ordered = sorted(messages.values(), key=lambda known: known.leaf_index)
-    openings = {known.ticket_id: known for known in ordered if known.kind == Kind.OPEN_TICKET.value}
+    openings = {
+        known.ticket_id: known
+        for known in ordered
+        if known.kind == Kind.OPEN_TICKET.value and known.leaf_index not in gone
+    }
     for known in ordered:
         if known.author == organisation or known.kind == Kind.OPEN_TICKET.value:
+            continue
+        if known.leaf_index in gone:
             continue
         if known.kind == Kind.CLOSE_TICKET.value:
             # It goes into the lane of the newest hand-off.

@@ -12,6 +12,10 @@ What is checked, in this order:
 4. Tickets and hand-offs stand as their messages, told once more, leave them.  Mailboxes deliver
    only what is there, and every message waits for its recipient or was written.
 
+Of what was archived the rows are here and the contents are not: trail and log are checked as ever,
+contents and standing where the archives are given (`exchange.store.archived`).  A log that goes on
+from others is checked with each one's key, which its statements name.
+
 Pages are read in short transactions, so that a bridge can go on working; what comes after the
 beginning of the audit is left to the next one.
 """
@@ -33,7 +37,17 @@ from exchange.note import NoteVerifier
 from exchange.store.drivers import driver_of, select_form
 from exchange.store.engines import Engines, reading
 from exchange.store.records import Content
-from exchange.store.rows import CERTIFICATE, REFUSAL, TRAIL, WRITTEN, Row, seal, unpack_chain
+from exchange.store.renewal import Era, eras
+from exchange.store.rows import (
+    CERTIFICATE,
+    REFUSAL,
+    SUCCESSION,
+    TRAIL,
+    WRITTEN,
+    Row,
+    seal,
+    unpack_chain,
+)
 from exchange.store.standing import Reader, check_standing
 from exchange.store.tree import StoredTree, finding, leaf_of
 from exchange.text import Text
@@ -46,8 +60,10 @@ _SIZE = "SELECT origin, size, root FROM log"
 _DRAINS = select_form(tables.drain) + " WHERE size_after > {} ORDER BY size_after LIMIT {}"
 _LEAVES = (
     f"SELECT {', '.join(f't.{name}' for name in TRAIL)}, m.id, m.envelope, r.message_id,"  # noqa: S608
-    " r.organisation, r.statement, r.signature, o.digest FROM trail t"
+    " r.organisation, r.statement, r.signature, o.digest, a.archive, s.note FROM trail t"
     " LEFT JOIN message m ON m.leaf_index = t.leaf_index"
+    " LEFT JOIN archived a ON a.leaf_index = t.leaf_index"
+    " LEFT JOIN succession s ON s.leaf_index = t.leaf_index"
     " LEFT JOIN receipt r ON r.leaf_index = t.leaf_index"
     " LEFT JOIN message w ON w.id = r.message_id"
     " LEFT JOIN trail o ON o.leaf_index = w.leaf_index"
@@ -56,7 +72,7 @@ _LEAVES = (
 _STRAYS = {
     name: f"SELECT s.leaf_index FROM {name} s LEFT JOIN trail t ON t.leaf_index = s.leaf_index"  # noqa: S608
     " WHERE t.leaf_index IS NULL AND s.leaf_index < {} ORDER BY s.leaf_index LIMIT 100"
-    for name in ("message", "receipt")
+    for name in ("message", "receipt", "succession", "archived")
 }
 _REFUSALS = select_form(tables.refusal) + " WHERE number > {} ORDER BY number LIMIT {}"
 _CERTIFICATES = select_form(tables.certificate) + " ORDER BY key_id"
@@ -91,11 +107,20 @@ class _Leaves:
         self._engines = engines
         self._driver = driver_of(engines.reader.dialect.name)
         self._verifier = verifier
-        self._logs = TrustedLogs([verifier])
         self._reader = reader
         self._frontier = Frontier()
+        #: Who signed for which leaves, oldest first.
+        self._eras: list[Era] = []
+        self._logs = TrustedLogs([verifier])
 
     def check(self, size: int, root: bytes) -> Iterator[Text]:
+        with reading(self._engines) as connection:
+            for one in eras(lambda *query: self._fetch(connection, *query), self._verifier):
+                if isinstance(one, Era):
+                    self._eras.insert(0, one)
+                else:
+                    yield one
+        self._logs = TrustedLogs([era.verifier for era in self._eras])
         at = 0
         while at < size:
             with reading(self._engines) as connection:
@@ -175,7 +200,8 @@ class _Leaves:
                 "drain", "size_after", after, f"note: {error.text.en}", f"note：{error.text.zh}"
             )
             return
-        if _fits(checkpoint, growth.frontier, self._verifier.name):
+        origin = next(e.verifier.name for e in self._eras if e.end is None or after <= e.end)
+        if _fits(checkpoint, growth.frontier, origin):
             return
         yield finding(
             "drain", "size_after", after,
@@ -188,7 +214,7 @@ class _Leaves:
             stored = tree.frontier(after)
         except (ExchangeError, ValueError):
             return
-        if _fits(checkpoint, stored, self._verifier.name):
+        if _fits(checkpoint, stored, origin):
             self._frontier = stored
 
 
@@ -201,18 +227,32 @@ def _check_row(row: Row, reader: Reader) -> Iterator[Text]:
     """Yield what does not fit of one trail row and the message or receipt that belongs to it."""
     index, kind, at = row[0], row[4], _moment(row[1])
     digest = bytes(row[10])
-    message_id, envelope, receipt_for, organisation, statement, signature, of = row[12:]
-    table = "receipt" if kind == WRITTEN else "message"
+    message_id, envelope, receipt_for, organisation, statement, signature, of, archive, note = row[
+        12:
+    ]
+    table = {WRITTEN: "receipt", SUCCESSION: "succession"}.get(kind, "message")
     contents: list[bytes] = []
     said: dict[str, object] = {}
-    if kind == WRITTEN and statement is not None:
+    if archive is not None:
+        parts = (statement, signature) if kind == WRITTEN else (envelope,)
+        if any(part is None or bytes(part) for part in parts):
+            yield finding(
+                table, "leaf_index", index, "it stands in an archive, and is not empty here",
+                "内容已归档，但此处不为空或缺失",
+            )  # fmt: skip
+        named = receipt_for if kind == WRITTEN else message_id
+        said = {"message_id": named} | ({"author": organisation} if kind == WRITTEN else {})
+    elif kind == SUCCESSION and note is not None:
+        contents = [bytes(note)]
+        said = {"digest": leaf_hash(contents[0])}
+    elif kind == WRITTEN and statement is not None:
         contents = [bytes(statement), bytes(signature)]
         said = {"message_id": receipt_for, "author": organisation, "digest": leaf_hash(contents[0])}
         about = (receipt_for, organisation, bytes(of or b""))
         where = (table, "leaf_index", index)
         signed = (Content.WRITTEN, contents[0], contents[1], at)
         yield from _stated(reader, signed, about, where)
-    elif kind != WRITTEN and envelope is not None:
+    elif kind not in (WRITTEN, SUCCESSION) and envelope is not None:
         contents = [bytes(envelope)]
         try:
             said = _said(reader.message(contents[0], at))

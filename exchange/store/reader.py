@@ -43,6 +43,10 @@ _PARTY_TO = (
     "  WHERE receiver = {} AND ticket_id > {} ORDER BY ticket_id LIMIT {}) AS received"
     " ORDER BY ticket_id LIMIT {}"
 )
+_ARCHIVED = (
+    "SELECT a.leaf_index FROM trail t JOIN archived a ON a.leaf_index = t.leaf_index"
+    " WHERE t.ticket_id {among}"
+)
 _DECLINED = (
     "SELECT b.source FROM mailbox b JOIN message m ON m.leaf_index = b.source"
     " JOIN refusal f ON f.message_id = m.id AND f.refused_by = b.recipient"
@@ -131,6 +135,10 @@ class Reader:
         one = organisation, after, limit
         found = self._driver.fetch(self._connection, _PARTY_TO, *one, *one, limit)
         return [row[0] for row in found]
+
+    def archived(self, ticket_ids: Collection[str]) -> set[int]:
+        """Return the leaves of these tickets whose contents were archived: nothing can deliver them."""
+        return {row[0] for row in self._fetch(_ARCHIVED, ticket_ids)}
 
     def declined(self, recipient: str, leaf_indexes: Collection[int]) -> set[int]:
         """Return those of these messages that *recipient* refused and that stand in a stopped lane."""

@@ -20,8 +20,10 @@ Row = Sequence[Any]
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode  # `json.dumps` makes one a call
 
-#: The `trail.kind` of a written receipt; every other kind is a message's.
+#: The `trail.kind` of a written receipt; every other kind but the next is a message's.
 WRITTEN = "written"
+#: The `trail.kind` of the leaf with which a log goes on from another (`exchange.succession`).
+SUCCESSION = "succession"
 
 
 def names(table: Table) -> tuple[str, ...]:

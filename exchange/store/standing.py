@@ -48,6 +48,10 @@ _TRAILS = (
     " JOIN message m ON m.leaf_index = t.leaf_index"
     " WHERE t.ticket_id {among} ORDER BY t.leaf_index"
 )
+_ARCHIVED = (
+    "SELECT DISTINCT t.ticket_id FROM trail t JOIN archived a ON a.leaf_index = t.leaf_index"
+    " WHERE t.ticket_id {among}"
+)
 #: What is said to one party; the opening, to whom its ticket is offered; the closing, to everyone.
 _LOST = [
     f"SELECT DISTINCT t.leaf_index, {who} FROM trail t {joined} WHERE {said}"  # noqa: S608
@@ -86,6 +90,10 @@ _ASTRAY = (
     " JOIN message m ON m.id = f.message_id JOIN trail t ON t.leaf_index = m.leaf_index"
     " WHERE b.content = 'refused' AND b.recipient <> t.author LIMIT 100"
 )
+_EMPTY = (
+    "SELECT b.position FROM mailbox b JOIN archived a ON a.leaf_index = b.source"
+    " WHERE b.content <> 'refused' ORDER BY b.position LIMIT 100"
+)
 _STOPPED = (
     "SELECT q.lane FROM quarantine q LEFT JOIN refusal f ON f.number = q.refusal"
     " LEFT JOIN message m ON m.leaf_index = q.source"
@@ -117,6 +125,11 @@ def check_standing(engines: Engines, reader: Reader) -> Iterator[Text]:
                 "what it delivers is not there",
                 "所投递的内容不存在",
             )
+        for (position,) in fetch(_EMPTY):
+            yield finding(
+                "mailbox", "position", position, "what it delivers was archived",
+                "所投递的内容已归档",
+            )  # fmt: skip
         for (position,) in fetch(_ASTRAY):
             yield finding(
                 "mailbox", "position", position, "recipient: not the message's author",
@@ -142,6 +155,7 @@ def check_standing(engines: Engines, reader: Reader) -> Iterator[Text]:
 
 def _page(fetch: Fetch, tickets: list[Row], reader: Reader) -> Iterator[Text]:
     ids = [row[0] for row in tickets]
+    elsewhere = {row[0] for row in fetch(_ARCHIVED, ids)}
     trails: dict[str, list[Row]] = defaultdict(list)
     for row in fetch(_TRAILS, ids):
         trails[row[0]].append(row)
@@ -149,17 +163,29 @@ def _page(fetch: Fetch, tickets: list[Row], reader: Reader) -> Iterator[Text]:
     for row in fetch(_HANDOFFS, ids):
         handoffs[row[1]][row[0]] = row
     for ticket in tickets:
-        replay = Replay()
-        try:
-            found = list(_told(replay, trails[ticket[0]], reader))
-        except (ExchangeError, ValueError):
-            continue  # the walk along the log has named the row that cannot be read
-        yield from found
-        if replay.ticket is None:
-            yield finding("ticket", "id", ticket[0], "no message opens it", "没有开单消息")
-            continue
-        yield from _fits("ticket", TICKET, ticket, ticket_row(replay.ticket), ())
-        yield from _handoffs(replay, handoffs[ticket[0]])
+        if ticket[0] not in elsewhere:
+            yield from check_ticket(ticket, trails[ticket[0]], handoffs[ticket[0]], reader)
+
+
+def check_ticket(
+    ticket: Row, trail: list[Row], handoffs: dict[str, Row], reader: Reader
+) -> Iterator[Text]:
+    """
+    Yield what does not fit of one ticket and its *handoffs* (by id; they are taken out).
+
+    Each row of *trail* is ticket id, leaf index, time, state, answers and envelope.
+    """
+    replay = Replay()
+    try:
+        found = list(_told(replay, trail, reader))
+    except (ExchangeError, ValueError):
+        return  # the walk along the log has named the row that cannot be read
+    yield from found
+    if replay.ticket is None:
+        yield finding("ticket", "id", ticket[0], "no message opens it", "没有开单消息")
+        return
+    yield from _fits("ticket", TICKET, ticket, ticket_row(replay.ticket), ())
+    yield from _handoffs(replay, handoffs)
 
 
 def _told(replay: Replay, trail: list[Row], reader: Reader) -> Iterator[Text]:

@@ -8,7 +8,7 @@ from typing import Any
 from exchange.errors import TamperingFound
 from exchange.log import LeafKind, StoredProof, leaf_bytes, rebuild_proof
 from exchange.merkle import HASH_SIZE, Frontier, frontier_at, leaf_hash, node_offset
-from exchange.store.rows import WRITTEN, Row
+from exchange.store.rows import SUCCESSION, WRITTEN, Row
 from exchange.tables import moment_of
 from exchange.text import Text
 
@@ -24,10 +24,12 @@ _DRAIN = (
     " ORDER BY size_after LIMIT 1"
 )
 
+_LEAF_KINDS = {WRITTEN: LeafKind.WRITTEN, SUCCESSION: LeafKind.ADMINISTRATIVE}
+
 
 def leaf_of(kind: str, digest: bytes, time: str) -> bytes:
     """Return the leaf that a row of the trail stands for."""
-    leaf = LeafKind.WRITTEN if kind == WRITTEN else LeafKind.MESSAGE
+    leaf = _LEAF_KINDS.get(kind, LeafKind.MESSAGE)
     return leaf_bytes(leaf, bytes(digest), moment_of(time))
 
 

@@ -1,0 +1,146 @@
+"""Checking archives against the database that they came from: contents, signatures, standing."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from exchange import tables
+from exchange.errors import ExchangeError
+from exchange.merkle import leaf_hash
+from exchange.store.archive import digest_of, read_lines
+from exchange.store.drivers import driver_of, select_form
+from exchange.store.engines import Engines, reading
+from exchange.store.records import Content
+from exchange.store.rows import TRAIL, WRITTEN, Row, seal
+from exchange.store.standing import Reader, check_ticket
+from exchange.store.tree import Fetch, finding
+from exchange.tables import moment_of
+from exchange.text import Text
+
+_ARCHIVES = "SELECT number, file, digest FROM archive ORDER BY number"
+_COUNT = "SELECT count(*) FROM archived WHERE archive = {}"
+_ALL = "SELECT count(*) FROM archived"
+_TRAIL = (
+    f"SELECT {', '.join(f't.{name}' for name in TRAIL)}, a.archive FROM trail t"  # noqa: S608
+    " LEFT JOIN archived a ON a.leaf_index = t.leaf_index WHERE t.ticket_id = {}"
+)
+_TICKET = select_form(tables.ticket) + " WHERE id = {}"
+_HANDOFFS = select_form(tables.handoff) + " WHERE ticket_id = {}"
+
+
+def archived_entries(engines: Engines) -> int:
+    """Return how many entries of the log have their contents in archives."""
+    driver = driver_of(engines.reader.dialect.name)
+    with reading(engines) as connection:
+        return int(driver.fetch(connection, _ALL)[0][0])
+
+
+def check_archives(engines: Engines, folder: Path, reader: Reader) -> Iterator[Text]:
+    """
+    Yield what does not fit of the archives in *folder*; every archive of the database must be there.
+
+    Each file must be byte for byte the one that was written; what it holds must be what the log
+    proves, signed as when it was accepted, and leave tickets and hand-offs as they stand.
+    """
+    driver = driver_of(engines.reader.dialect.name)
+    with reading(engines) as connection:
+        archives = driver.fetch(connection, _ARCHIVES)
+    for number, name, digest in archives:
+        file = folder / name
+        if not file.is_file():
+            yield finding(
+                "archive", "number", number, f"{name} is not in {folder}", f"{folder} 中没有 {name}"
+            )
+            continue
+        if digest_of(file) != bytes(digest):
+            yield finding("archive", "number", number, f"{file} was changed", f"{file} 被改动")
+            continue
+        yield from _check_file(engines, number, file, reader)
+
+
+def _check_file(engines: Engines, number: int, file: Path, reader: Reader) -> Iterator[Text]:
+    driver = driver_of(engines.reader.dialect.name)
+    covered = 0
+    for line in read_lines(file):
+        if "ticket_id" not in line:
+            continue
+        with reading(engines) as connection:
+            fetch: Fetch = partial(driver.fetch, connection)
+            rows = {row[0]: row for row in fetch(_TRAIL, line["ticket_id"])}
+            ours = [entry for entry in line["entries"] if _is_ours(entry, rows, number)]
+            covered += len(ours)
+            for entry in ours:
+                yield from _check_entry(entry, rows[entry["leaf_index"]], reader)
+            yield from _check_standing(fetch, line, rows, reader)
+    with reading(engines) as connection:
+        missing = driver.fetch(connection, _COUNT, number)[0][0] - covered
+    if missing:
+        yield finding(
+            "archive", "number", number, f"{missing} entries that left are not in {file}",
+            f"有 {missing} 条已移出的条目不在 {file} 中",
+        )  # fmt: skip
+
+
+def _is_ours(entry: dict[str, Any], rows: dict[int, Row], number: int) -> bool:
+    """Return whether the entry left into this archive; what stayed is checked where it is."""
+    row = rows.get(entry["leaf_index"])
+    return row is not None and row[-1] == number
+
+
+def _check_entry(entry: dict[str, Any], row: Row, reader: Reader) -> Iterator[Text]:
+    """Yield where what the archive holds is not what the trail's row, and so the log, is about."""
+    kept = dict(zip(TRAIL, row, strict=False)) | {"digest": bytes(row[10]).hex()}
+    at = moment_of(row[1])
+    where = ("archived", "leaf_index", row[0])
+    try:
+        if row[4] == WRITTEN:
+            contents = [b64decode(entry["statement"]), b64decode(entry["signature"])]
+            stated = reader.statement(Content.WRITTEN, contents[0], contents[1], at)
+            said = {
+                "message_id": stated.message_id,
+                "author": stated.organisation,
+                "digest": leaf_hash(contents[0]).hex(),
+            }
+        else:
+            contents = [b64decode(entry["envelope"])]
+            message = reader.message(contents[0], at)
+            said = {
+                "message_id": message.id,
+                "author": message.author,
+                "ticket_id": message.ticket_id,
+                "handoff_id": message.handoff_id,
+                "kind": message.kind.value,
+                "digest": message.digest.hex(),
+            }
+    except ExchangeError as error:
+        yield finding(*where, f"contents: {error.text.en}", f"内容：{error.text.zh}")
+        return
+    for name, value in said.items():
+        if kept[name] != value:
+            yield finding(*where, f"{name}: not the archived one's", f"{name}：与归档内容不符")
+    if seal(row[:10], bytes(row[10]), *contents).hex() != entry["seal"]:
+        yield finding(
+            *where, "seal: the trail's row was changed since", "seal：追溯记录在归档后被改动"
+        )
+
+
+def _check_standing(
+    fetch: Fetch, line: dict[str, Any], rows: dict[int, Row], reader: Reader
+) -> Iterator[Text]:
+    """Yield where the ticket does not stand as its archived messages leave it."""
+    said = [entry for entry in line["entries"] if "envelope" in entry]
+    if len(said) != sum(row[4] != WRITTEN for row in rows.values()):
+        return  # the rest stands elsewhere
+    ticket_id = line["ticket_id"]
+    trail: Sequence[Row] = [
+        (ticket_id, leaf, rows[leaf][1], rows[leaf][8], rows[leaf][9], b64decode(entry["envelope"]))
+        for entry in said
+        if (leaf := entry["leaf_index"]) in rows
+    ]
+    handoffs = {row[0]: row for row in fetch(_HANDOFFS, ticket_id)}
+    for ticket in fetch(_TICKET, ticket_id):
+        yield from check_ticket(ticket, list(trail), handoffs, reader)
