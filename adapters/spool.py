@@ -33,6 +33,7 @@ from exchange.client import (
     Written,
 )
 from exchange.errors import Refusal
+from exchange.ticket import own_duty_id
 
 # How long a lane waits after a failure that names no time.
 _PAUSE = timedelta(seconds=1)
@@ -167,19 +168,18 @@ class Spool(KnownHandoffs):
         """Yield what waits and cannot be accepted without *refused*; decide each as it comes."""
         chained = [refused]
         while chained:
-            before = chained.pop()
-            if before.kind is Kind.OPEN_TICKET:
-                after = self._waiting("ticket_id = ?", before.ticket_id)
-            elif before.kind is Kind.OFFER:
-                lane, digest = before.handoff_id, before.digest
-                after = self._waiting("(handoff_id = ? OR previous = ?)", lane, digest)
-            else:
-                after = self._waiting("previous = ?", before.digest)
-            yield from after
-            chained += after
+            lost = chained.pop()
+            if lost.kind is Kind.OPEN_TICKET:
+                more = self._waiting("ticket_id = ?", lost.ticket_id)
+            else:  # what names it, its hand-off if it is an offer, and the own duty that it opens
+                own = own_duty_id(lost.handoff_id, lost.digest)
+                lane = lost.handoff_id if lost.kind is Kind.OFFER else own
+                more = self._waiting("handoff_id IN (?, ?) OR previous = ?", lane, own, lost.digest)
+            yield from more
+            chained += more
 
     def _waiting(self, where: str, *values: object) -> list[SealedMessage]:
-        query = f"SELECT {COLUMNS} FROM outgoing WHERE state = 'waiting' AND {where} ORDER BY seq"  # noqa: S608
+        query = f"SELECT {COLUMNS} FROM outgoing WHERE state = 'waiting' AND ({where}) ORDER BY seq"  # noqa: S608
         return [sealed(row) for row in self._all(query, *values)]
 
     def decisions(self, limit: int = 256) -> list[Decision]:

@@ -147,12 +147,18 @@ def test_what_builds_on_a_refused_message_is_dropped_with_its_reason(spool: Spoo
     duty = own_duty_id("h", b"agree")
     result = message(Kind.RESULT, "result", handoff=duty, previous=b"agree")
     note = message(Kind.PROGRESS, "note")
-    spool.put([agree, result, note], NOW)
+    call = message(Kind.CALL, "call", handoff=duty)
+    spool.put([agree, result, note, call], NOW)
 
     spool.settle([agree], [refused(agree)], NOW)
 
     decided = {d.digest: (d.dropped, d.refusal is None) for d in spool.decisions()}
-    assert {b"offer": (False, True), b"agree": (False, False), b"result": (True, False)} == decided
+    assert {
+        b"offer": (False, True),
+        b"agree": (False, False),
+        b"result": (True, False),
+        b"call": (True, False),
+    } == decided
     assert [note] == spool.batch(NOW)
     known = spool.handoff("h")
     assert known is not None
