@@ -99,6 +99,10 @@ _TO_DO = {
 }
 _NOTES = {
     "danger": Text(
+        en="danger is marked; what was done about it is stated",
+        zh="已标记危险，处置情况已写明",
+    ),
+    "danger_unattended": Text(
         en="danger is marked: 110 states its disposal before it returns it (R31)",
         zh="已标记危险：110 写明处置情况前不得退回（R31）",
     ),
@@ -260,7 +264,9 @@ def _handoff_facts(
         facts["next"] = _NEXT.fill(who=with_code(one["decides"], names), moves=moves).say(lang)
     if one["due"]:
         facts["due"] = due_word(one["due"], now)
-    notes = [_NOTES[flag].say(lang) for flag in ("danger", "taken_over") if one[flag]]
+    danger = "danger_unattended" if one["danger_unattended"] else "danger"
+    notes = [_NOTES[danger].say(lang)] if one["danger"] else []
+    notes += [_NOTES["taken_over"].say(lang)] if one["taken_over"] else []
     if one["onward_of"]:
         notes.append(_NOTES["onward"].fill(id=one["onward_of"]).say(lang))
     if notes:

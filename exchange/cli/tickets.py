@@ -271,6 +271,7 @@ def _handoff_row(handoff: Any) -> dict[str, Any]:
         "own_duty": handoff.own_duty,
         "taken_over": handoff.taken_over,
         "danger": handoff.danger,
+        "danger_unattended": handoff.danger_unattended,
         "matter": handoff.matter,
         "profile": handoff.profile,
         "onward_of": handoff.onward_of,

@@ -79,6 +79,7 @@ def handoff_to_proto(view: HandoffView, register: Register) -> pb.Handoff:
         own_duty=handoff.own_duty,
         taken_over=handoff.taken_over,
         danger=handoff.danger,
+        danger_unattended=bool(handoff.danger_unattended),
         form=offer.form,  # type: ignore[arg-type]
         matter=offer.matter,
         profile=offer.profile,

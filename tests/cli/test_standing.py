@@ -36,7 +36,7 @@ def handoff(state: str, answers: str, decides: str, **changes: Any) -> dict[str,
         "handoff_id": "17089200-0000-4000-8000-000000000001",
         "sender": HOTLINE, "receiver": POLICE, "state": state, "answers": answers,
         "decides": decides, "own_duty": False, "taken_over": False, "danger": False,
-        "onward_of": "", "due": "2026-03-01T06:55:00.000000Z", **changes,
+        "danger_unattended": False, "onward_of": "", "due": "2026-03-01T06:55:00.000000Z", **changes,
     }  # fmt: skip
 
 
@@ -70,7 +70,8 @@ def _in_china(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_show_says_who_answers_who_decides_what_is_next_and_until_when() -> None:
     """In plain words, with codes beside names and how long a step is overdue."""
-    row = ticket(handoff("taken", POLICE["code"], POLICE["code"], danger=True))
+    unattended = {"danger": True, "danger_unattended": True}
+    row = ticket(handoff("taken", POLICE["code"], POLICE["code"], **unattended))
     zh = shown("zh", lambda: show_ticket(row, NOW))
     en = shown("en", lambda: show_ticket(row, NOW))
 
@@ -81,6 +82,17 @@ def test_show_says_who_answers_who_decides_what_is_next_and_until_when() -> None
     assert "give its result or ask to return it" in en
     assert "(overdue by 1 h 5 min)" in en
     assert "2026-03-01 06:30:00 +08:00" in en
+
+
+def test_a_danger_that_was_attended_to_bars_nothing() -> None:
+    """Once every mark's disposal is stated, nobody is told that it has to be."""
+    row = ticket(handoff("taken", POLICE["code"], POLICE["code"], danger=True))
+
+    zh = shown("zh", lambda: show_ticket(row, NOW))
+    en = shown("en", lambda: show_ticket(row, NOW))
+    assert "不得退回" not in zh
+    assert "已标记危险，处置情况已写明" in zh
+    assert "what was done about it is stated" in en
 
 
 def test_the_next_moves_are_the_table_s() -> None:

@@ -95,6 +95,7 @@ class Handoff(_message.Message):
     DUE_TIME_FIELD_NUMBER: _builtins.int
     ASSESSED_BY_FIELD_NUMBER: _builtins.int
     HEAD_DIGEST_FIELD_NUMBER: _builtins.int
+    DANGER_UNATTENDED_FIELD_NUMBER: _builtins.int
     handoff_id: _builtins.str
     """The hand-off's id."""
     ticket_id: _builtins.str
@@ -110,7 +111,7 @@ class Handoff(_message.Message):
     taken_over: _builtins.bool
     """Whether its sender took the matter back on itself."""
     danger: _builtins.bool
-    """Whether danger is marked on it."""
+    """Whether danger is marked on it and not cleared."""
     form: _acts_pb2.HandoffForm.ValueType
     """The form it was offered in."""
     matter: _builtins.str
@@ -127,6 +128,8 @@ class Handoff(_message.Message):
     """Who assesses the work (R51): `12345`, `110`, `both` or `none`."""
     head_digest: _builtins.bytes
     """The digest of the newest state-moving message, 32 bytes."""
+    danger_unattended: _builtins.bool
+    """Whether there is such a mark whose disposal the receiver has not stated (R31)."""
     @_builtins.property
     def sender(self) -> _common_pb2.OrganisationRef:
         """Who handed it off."""
@@ -171,10 +174,11 @@ class Handoff(_message.Message):
         due_time: _timestamp_pb2.Timestamp | None = ...,
         assessed_by: _builtins.str = ...,
         head_digest: _builtins.bytes = ...,
+        danger_unattended: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["due_time", b"due_time", "offer_time", b"offer_time", "receiver", b"receiver", "sender", b"sender", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "assessed_by", b"assessed_by", "catalogue_edition", b"catalogue_edition", "danger", b"danger", "decides", b"decides", "due_time", b"due_time", "form", b"form", "handoff_id", b"handoff_id", "head_digest", b"head_digest", "matter", b"matter", "offer_time", b"offer_time", "onward_of", b"onward_of", "own_duty", b"own_duty", "profile", b"profile", "profile_edition", b"profile_edition", "receiver", b"receiver", "sender", b"sender", "state", b"state", "taken_over", b"taken_over", "ticket_id", b"ticket_id", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "assessed_by", b"assessed_by", "catalogue_edition", b"catalogue_edition", "danger", b"danger", "danger_unattended", b"danger_unattended", "decides", b"decides", "due_time", b"due_time", "form", b"form", "handoff_id", b"handoff_id", "head_digest", b"head_digest", "matter", b"matter", "offer_time", b"offer_time", "onward_of", b"onward_of", "own_duty", b"own_duty", "profile", b"profile", "profile_edition", b"profile_edition", "receiver", b"receiver", "sender", b"sender", "state", b"state", "taken_over", b"taken_over", "ticket_id", b"ticket_id", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
