@@ -277,8 +277,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     language: Language = given.lang or spoken_language(os.environ)
     try:
         files = read_gateway(given.config)
-        # To ask how it stands makes nothing: a misspelt folder is told.
-        there, makes = given.folder / "spool.db", given.command != "status"
+        # Only the adapter itself makes its folder: to ask or replay in a misspelt one is told.
+        there, makes = given.folder / "spool.db", given.command == "run"
         with Spool(there, files.organisation, create=makes) as spool:
             if given.command == "status":
                 _print(_status(spool))
@@ -328,7 +328,9 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         choices=["run", "status", "replay"],
         help="run until Ctrl-C 运行; status as JSON 状态; replay: receive again 重新接收",
     )
-    parser.add_argument("folder", type=Path, help="made where it is not there 不存在则创建")
+    parser.add_argument(
+        "folder", type=Path, help="run makes it where it is not there 不存在则由 run 创建"
+    )
     parser.add_argument(
         "--config", type=Path, required=True, help="the gateway's configuration 网关配置"
     )

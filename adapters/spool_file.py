@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from exchange.causes import cause
 from exchange.errors import StoreMismatch, StoreUnavailable
 from exchange.text import Text
 
@@ -101,9 +102,42 @@ _FULL = Text(
     "清理旧回执或调高上限。",
 )
 _BROKEN = Text(
-    en="The spool {path} cannot be used: {why}. Nothing of this was kept. Check the disk's space, "
-    "its health and the file's owner, then try again.",
-    zh="暂存库 {path} 不可用：{why}，本次未保存。请检查磁盘空间、磁盘状态及文件属主后重试。",
+    en="The spool {path} cannot be used: {why}. Nothing of this was kept.",
+    zh="暂存库 {path} 不可用：{why}。本次未保存。",
+)
+_WHY = {
+    sqlite3.SQLITE_FULL: Text(
+        en="the disk is full; make room, then all goes on by itself",
+        zh="磁盘已满，请清理空间，之后将自动恢复",
+    ),
+    sqlite3.SQLITE_READONLY: Text(
+        en="it can only be read; let the adapter's user write the file and its folder",
+        zh="该文件只读，请允许适配器用户写入该文件及其文件夹",
+    ),
+    sqlite3.SQLITE_CANTOPEN: Text(
+        en="it cannot be opened; look at the path, and at the owner and mode of its folder",
+        zh="无法打开，请检查路径及其文件夹的属主与权限",
+    ),
+    sqlite3.SQLITE_BUSY: Text(
+        en="another program holds it; see that one adapter alone uses this folder",
+        zh="被其他程序占用，请确认该文件夹仅由一个适配器使用",
+    ),
+    sqlite3.SQLITE_CORRUPT: Text(
+        en="it is damaged; keep a copy of it, and restore the newest backup",
+        zh="文件已损坏，请保留副本并恢复最近的备份",
+    ),
+    sqlite3.SQLITE_NOTADB: Text(
+        en="it is no spool; look at the path, or restore the newest backup",
+        zh="该文件不是暂存库，请检查路径，或恢复最近的备份",
+    ),
+    sqlite3.SQLITE_IOERR: Text(
+        en="the disk cannot be read or written; check its health and limits",
+        zh="磁盘读写出错，请检查磁盘状态与限额",
+    ),
+}
+_OTHER = Text(
+    en="SQLite says: {said}; check the disk and the file's owner",
+    zh="SQLite 报告：{said}；请检查磁盘及文件属主",
 )
 _NONE = Text(
     en="There is no spool {path}; nothing was made. Name the folder that the adapter runs in, or start "
@@ -139,7 +173,7 @@ class SpoolFile:
             # The envelopes hold personal data.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         except OSError as error:
-            raise StoreUnavailable(_BROKEN.fill(path=path, why=error.strerror)) from error
+            raise _broken(path, cause(error)) from error
         with self._failures():
             self._db = sqlite3.connect(
                 path, isolation_level=None, check_same_thread=False, timeout=30.0
@@ -210,4 +244,15 @@ class SpoolFile:
         try:
             yield
         except sqlite3.Error as error:
-            raise StoreUnavailable(_BROKEN.fill(path=self.path, why=error)) from error
+            # The low byte is the primary code (sqlite.org/rescode.html).
+            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+            raise _broken(self.path, _WHY.get(code) or _OTHER.fill(said=error)) from error
+
+
+def _broken(path: Path, why: Text) -> StoreUnavailable:
+    """Return that the spool cannot be used, and what to do about it."""
+    return StoreUnavailable(
+        Text(
+            en=_BROKEN.en.format(path=path, why=why.en), zh=_BROKEN.zh.format(path=path, why=why.zh)
+        )
+    )

@@ -45,6 +45,8 @@ _CLICK_SAYS: tuple[tuple[str, str], ...] = (
     (r"Takes (\d+) values but (\d+) (?:was|were) given\.?", "应有 {0} 个值，实有 {1} 个。"),
     (r"Argument '(.*)' takes (\d+) values\.?", "参数 {0} 应有 {1} 个值。"),
     (r"Missing command\.?", "缺少命令。"),
+    (r"x>=(\d+)", "不小于 {0}"),
+    (r"(\d+)<=x<=(\d+)", "{0} 至 {1}"),
 )
 
 #: Of help pages: pieces of click's own wording, and the same in Chinese.
@@ -55,9 +57,10 @@ _HELP_SAYS: tuple[tuple[str, str], ...] = (
     (r"\bTICKET_ID\b", "单编号"), (r"\bMATTER\b", "事项"), (r"\bPREFIX\b", "编号前缀"),
     (r"\bWORDS\b", "文字"), (r"\bFILES\b", "文件"), (r"\bNETWORK\b", "网络"),
     (r"\bREQUEST\b", "申请文件"), (r"\bFOLDER\b", "文件夹"), (r"\bSTEM\b", "文件名"),
-    (r"\bREGION\b", "行政区划"), (r"\bORGANISATION\b", "机构"), (r"\bTIME\b", "时间"), (r"\bCODE\b", "代码"), (r"\bNAME\b", "名称"), (r"\bID\b", "编号"),
+    (r"\bSECONDS\b", "秒数"), (r"\bREGION\b", "行政区划"), (r"\bORGANISATION\b", "机构"), (r"\bTIME\b", "时间"), (r"\bCODE\b", "代码"), (r"\bNAME\b", "名称"), (r"\bID\b", "编号"),
     (r"\[default: ", "[默认："), (r"\brequired\]", "必填]"), (r"; x>=(\d+)", r"；不小于 \1"),
     (r"; (\d+)<=x<=(\d+)", r"；\1 至 \2"), (r"\[x>=(\d+)\]", r"[不小于 \1]"),
+    (r"\[(\d+)<=x<=(\d+)\]", r"[\1 至 \2]"),
 )  # fmt: skip
 
 

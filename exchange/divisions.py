@@ -24,6 +24,7 @@ from enum import IntEnum
 from functools import cached_property, lru_cache
 from pathlib import Path
 
+from exchange.causes import cause
 from exchange.errors import DataError
 from exchange.reading import package_data
 from exchange.text import Text
@@ -292,6 +293,7 @@ def load_names(path: Path, *, within: str = COUNTRY) -> dict[str, str]:
     """
     prefix = prefix_of(within)
     names: dict[str, str] = {}
+    line = 1
     try:
         with path.open(encoding="utf-8-sig", newline="") as lines:
             reader = csv.DictReader(lines)
@@ -306,6 +308,7 @@ def load_names(path: Path, *, within: str = COUNTRY) -> dict[str, str]:
                     file=str(path),
                 )
             for row in reader:
+                line = reader.line_num + 1
                 code = row["code"] or ""
                 if not well_formed(code):
                     raise DataError(
@@ -318,9 +321,19 @@ def load_names(path: Path, *, within: str = COUNTRY) -> dict[str, str]:
                     )
                 if code.startswith(prefix):
                     names[trim(code)] = row["name"] or ""
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except csv.Error as error:
         raise DataError(
-            Text(en=f"{path} cannot be read: {error}.", zh=f"无法读取 {path}：{error}。"),
+            Text(
+                en=f"{path}, line {line}: this is no CSV; look for a quote that is never closed.",
+                zh=f"{path} 第 {line} 行不符合 CSV 格式，请检查是否有引号未闭合。",
+            ),
+            file=str(path),
+            line=str(line),
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        why = cause(error)
+        raise DataError(
+            Text(en=f"{path} cannot be read: {why.en}.", zh=f"无法读取 {path}：{why.zh}。"),
             file=str(path),
         ) from error
     return names

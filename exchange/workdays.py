@@ -17,6 +17,7 @@ from functools import lru_cache
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
+from exchange.causes import cause
 from exchange.errors import DataError
 from exchange.reading import package_data
 from exchange.text import Text
@@ -69,8 +70,10 @@ def load_calendar(source: Traversable | Path) -> Calendar:
     try:
         text = source.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
+        why = cause(error)
         raise DataError(
-            Text(en=f"{name} cannot be read: {error}.", zh=f"无法读取 {name}：{error}。"), file=name
+            Text(en=f"{name} cannot be read: {why.en}.", zh=f"无法读取 {name}：{why.zh}。"),
+            file=name,
         ) from error
     return _calendar(csv.DictReader(io.StringIO(text, newline="")), name)
 

@@ -36,11 +36,22 @@ def list_(*, as_json: bool) -> None:
     if as_json:
         show_json([_head(one) for one in found])
         return
+    from exchange.cli.rule_words import seed_word
+
     lang = language()
     heads = Text(en="name|edition|region|title|source", zh="名称|版本|行政区划|标题|出处")
     show_table(
         heads.say(lang).split("|"),
-        [(p.name, p.edition, p.region, p.title.say(lang), f"{p.seed} {p.document}") for p in found],
+        [
+            (
+                p.name,
+                p.edition,
+                p.region,
+                p.title.say(lang),
+                f"{seed_word(p.seed).say(lang)} {p.document}",
+            )
+            for p in found
+        ],
     )
 
 
@@ -65,9 +76,10 @@ def show(*, name: str, as_json: bool) -> None:
         return
     lang = language()
     show_paragraph(f"{found.name} ({found.edition}): {found.title.say(lang)}")
-    show_paragraph(f"{found.seed} {found.document}")
+    from exchange.cli.rule_words import rule_rows, seed_word
+
+    show_paragraph(f"{seed_word(found.seed).say(lang)} {found.document}")
     click.echo()
-    from exchange.cli.rule_words import rule_rows
 
     heads = Text(en="rule|value|from", zh="规则|取值|依据")
     show_table(heads.say(lang).split("|"), rule_rows(found, lang))

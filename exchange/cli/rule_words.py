@@ -76,6 +76,7 @@ NAMES: dict[str, Text] = {
 
 _YES, _NO = Text(en="yes", zh="是"), Text(en="no", zh="否")
 _NONE = Text(en="none", zh="无")
+_OWN = Text(en="ours", zh="自定")
 _OURS = Text(en="our default", zh="默认清单（本系统自定）")
 _RULINGS = {Ruling.FIRST_RECEIVER: Text(en="its first receiver", zh="首接单位")}
 _SCOPES = {
@@ -143,6 +144,11 @@ def rule_rows(profile: Profile, lang: Language) -> Iterator[tuple[str, str, str]
                 yield name.say(lang), said.say(lang), _cited(cited, lang)
         else:
             yield name.say(lang), _value(profile, key, lang), _cited(source, lang)
+
+
+def seed_word(seed: str) -> Text:
+    """Return what a profile rests on: a seed's number, or that its rules are our own."""
+    return _OWN if seed == "ours" else Text(en=seed, zh=seed)
 
 
 def _cited(source: str, lang: Language) -> str:

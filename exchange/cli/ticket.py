@@ -19,6 +19,7 @@ from exchange.cli.standing import show_list, show_ticket
 from exchange.cli.tickets import Wanted, open_source
 from exchange.cli.trail import show_trail
 from exchange.text import Text
+from exchange.ticket import STATE_TEXTS
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -28,7 +29,8 @@ ticket = group(
     zh="单：以本机构身份查看；网桥运营方可用 --database 直接查看数据库。",
 )
 
-_STATES = ("offered", "taken", "returning", "disputed", "resolved", "returned", "closed")
+#: The words for the states of a hand-off: the contract's, and the same in Chinese.
+_STATES = {state.name.lower(): text.zh for state, text in STATE_TEXTS.items()}
 
 
 def _source_options(function: _F) -> _F:
@@ -55,7 +57,10 @@ def _filter_options(function: _F) -> _F:
         ),
         option("--matter", default="", metavar="ID", en="Matter or category.", zh="事项或类别编号。"),
         option("--region", default="", metavar="CODE", en="Division or above.", zh="行政区划及其下级。"),
-        option("--state", type=click.Choice(_STATES), en="With a hand-off in it.", zh="移交状态。"),
+        option(
+            "--state", type=click.Choice(list(_STATES)), en="With a hand-off in it.",
+            zh="移交状态：" + "、".join(f"{word} {zh}" for word, zh in _STATES.items()) + "。",
+        ),
         option(
             "--answers", default="", metavar="CODE", en="Those this organisation answers for now.",
             zh="当前由该机构负责的单。",

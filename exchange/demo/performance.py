@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from exchange.cli.rule_words import seed_word
 from exchange.demo import counts, proofs
 from exchange.demo.counts import Count
 from exchange.demo.director import Played, Scene
@@ -108,7 +109,7 @@ def perform(stage: Stage, programme: Programme, teller: Teller) -> Performance:
         filled(
             _CITY,
             title=rules.title,
-            seed=rules.seed,
+            seed=seed_word(rules.seed),
             platforms=len(city.platforms),
             port=stage.ground.port,
         )

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from certs.screen import columns, width
+from exchange.cli.rule_words import seed_word
 from exchange.demo.director import Played
 from exchange.demo.disputes import TELLING
 from exchange.demo.performance import Performance
@@ -75,14 +76,14 @@ def table_title() -> Text:
     return _TABLE
 
 
-def table_rows(performances: Sequence[Performance], language: str) -> Iterator[list[str]]:
+def table_rows(performances: Sequence[Performance], language: Language) -> Iterator[list[str]]:
     """Yield the heads and the rows of the table."""
     yield (_TABLE_HEADS.zh if language == "zh" else _TABLE_HEADS.en).split("|")
     for one in performances:
         data = as_data(one, [])
         counts, crossed = data["counts"], data["crossings"]
         yield [
-            data["profile"], data["seed"], f"{crossed['closed']}/{crossed['of']}",
+            data["profile"], seed_word(data["seed"]).say(language), f"{crossed['closed']}/{crossed['of']}",
             str(crossed["12345-110"]), str(crossed["110-12345"]), str(crossed["own_duties"]),
             f"{sum(s['kept'] for s in data['scenes'])}/{len(data['scenes'])}",
             str(sum(len(s["facts"].get("refused", ())) for s in data["scenes"])),

@@ -1,4 +1,4 @@
-"""Asking an adapter how it stands: a folder that is not there is told, and not made."""
+"""Asking an adapter how it stands, or for a replay: a folder that is not there is told, and not made."""
 
 from __future__ import annotations
 
@@ -35,3 +35,22 @@ def test_status_of_a_folder_that_is_not_there(
     Spool(folder / "spool.db", ORGANISATION).close()
     assert main(["status", str(folder), "--config", str(config)]) == 0
     assert '"waiting": 0' in capsys.readouterr().out
+
+
+def test_replay_into_a_folder_that_is_not_there(
+    tmp_path: Path, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its path is named before anybody is dialled; nothing is made."""
+    folder = tmp_path / "misspelt"
+    arguments = [
+        "replay",
+        str(folder),
+        "--config",
+        str(config),
+        "--since",
+        "2026-11-22T02:00+08:00",
+    ]
+
+    assert main(arguments) == 1
+    assert str(folder / "spool.db") in capsys.readouterr().err
+    assert not folder.exists()

@@ -16,7 +16,7 @@ from exchange.cli.screen import clean, columns, width
 from tests.cli.town import Shell, Town
 
 NOUNS = [
-    "serve", "migrate", "push", "pull", "ticket", "catalog", "profile", "receipt", "log", "doctor",
+    "serve", "migrate", "push", "pull", "ticket", "catalog", "profile", "receipt", "log", "status", "doctor",
     "certs", "config",
 ]  # fmt: skip
 
@@ -107,10 +107,11 @@ def test_misuse_is_exit_code_2_and_says_where_to_read_on(exchange: Shell) -> Non
     [
         ("ticket show", "缺少参数：单编号。"),
         ("ticket show a b", "多余的参数：b。"),
+        ("ticket list --limit 0", "--limit 的值有误：0 不在允许范围（不小于 1）内。"),
+        ("pull --max 513", "--max 的值有误：513 不在允许范围（1 至 512）内。"),
         ("ticket list --state x", "--state 的值有误：“x”不在可选值之中；可选：offered,"),
         ("ticket list --state", "选项 --state 后须给出值。"),
         ("ticket list --limit x", "--limit 的值有误：“x”不是整数。"),
-        ("ticket list --limit 0", "--limit 的值有误：0 不在允许范围（x>=1）内。"),
         ("ticket list --opne", "没有 --opne 选项。是否要输入：--open"),
         ("ticket list --open=1", "选项 --open 不带值。"),
         ("certs issue x", "缺少选项：--"),

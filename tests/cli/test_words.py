@@ -64,6 +64,15 @@ def test_an_installed_profile_is_checked_by_its_name(exchange: Shell) -> None:
     assert "是否应为“shanghai”" in exchange("profile", "check", "shangai", "--lang", "zh").err
 
 
+def test_what_rests_on_no_document_is_said_to_be_ours(exchange: Shell) -> None:
+    """In the list and over the rules, in the reader's language."""
+    for words in (["list"], ["show", "national"]):
+        assert "ours 国办发〔2022〕12号" in exchange("profile", *words).out
+        zh = exchange("profile", *words, "--lang", "zh").out
+        assert "自定 国办发〔2022〕12号" in zh
+        assert "ours" not in zh
+
+
 def test_a_profile_s_rules_are_said_in_words(exchange: Shell) -> None:
     """Every rule of every profile has a name and a value in Chinese; no field or code is left."""
     for one in exchange("profile", "list", "--json").data:

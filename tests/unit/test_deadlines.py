@@ -138,6 +138,13 @@ def test_a_wrong_calendar_names_the_line(tmp_path: Path, line: str) -> None:
         load_calendar(path)
 
 
+def test_a_calendar_that_cannot_be_read_says_why(tmp_path: Path) -> None:
+    """In both languages, with the next step."""
+    with pytest.raises(DataError, match="there is no such file") as caught:
+        load_calendar(tmp_path / "absent.csv")
+    assert "请检查路径" in caught.value.text.zh
+
+
 @given(
     st.datetimes(datetime(2018, 1, 1), datetime(2026, 11, 30)),  # noqa: DTZ001 - zone set below
     st.sampled_from(list(DeadlineKind)),

@@ -224,8 +224,29 @@ def test_a_wrong_village_table_names_its_fault(tmp_path: Path, text: str, said: 
 
 def test_a_missing_table_is_a_data_error(tmp_path: Path) -> None:
     """A path that is not there is named, not a traceback from the file system."""
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="cannot be read: there is no such file") as caught:
         load_names(tmp_path / "absent.csv")
+    assert "请检查路径" in caught.value.text.zh
+
+
+@pytest.mark.parametrize(
+    ("content", "en", "zh"),
+    [
+        ("code,name\n140403001003,某村\n".encode("gbk"), "is not UTF-8", "不是 UTF-8 编码"),
+        (b'code,name\n140403001003,x\n140403001004,"' + b"x" * 200_000, "line 3: this is no CSV",
+         "第 3 行不符合 CSV 格式"),
+    ],
+)  # fmt: skip
+def test_what_is_no_table_is_said_in_both_languages(
+    tmp_path: Path, content: bytes, en: str, zh: str
+) -> None:
+    """Another encoding, and a quote that is never closed."""
+    path = tmp_path / "villages.csv"
+    path.write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        load_names(path)
+    assert en in caught.value.text.en
+    assert zh in caught.value.text.zh
 
 
 def test_streets_are_read_only_when_one_is_asked_for() -> None:
