@@ -159,6 +159,15 @@ def read_pem(leaf: bytes, issuers: bytes) -> list[x509.Certificate]:
     return found
 
 
+def ends(pem: bytes) -> datetime:
+    """Return when the first of some certificates ends; raises `RuleBroken` where there is none."""
+    try:
+        found = x509.load_pem_x509_certificates(pem)
+    except ValueError as error:
+        raise RuleBroken(Rule.UNREADABLE) from error
+    return min(certificate.not_valid_after_utc for certificate in found)
+
+
 def read_der(chain: Sequence[bytes]) -> list[x509.Certificate]:
     """Return the certificates of a chain of DER; raises `RuleBroken`."""
     if not 1 <= len(chain) <= _MOST_CERTIFICATES:

@@ -292,6 +292,16 @@ certificate = Table(
     Column("first_seen", Moment, nullable=False),
 )
 
+#: When each organisation last called, by call (``push``, ``pull``, ``acknowledge``).  No evidence:
+#: it is written some seconds late, and no proof depends on it.
+contact = Table(
+    "contact",
+    metadata,
+    Column("organisation", plain(ORGANISATION), primary_key=True),
+    Column("method", plain(16), primary_key=True),
+    Column("time", Moment, nullable=False),
+)
+
 #: Where this log went on from another: a restored database continues under a new log's name.
 succession = Table(
     "succession",

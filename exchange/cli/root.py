@@ -57,6 +57,10 @@ _COMMANDS: dict[str, tuple[str, Text]] = {
         "exchange.cli.log:log",
         Text(en="Check everything stored against the log", zh="对照日志核验全部存储"),
     ),
+    "status": (
+        "exchange.cli.status:status",
+        Text(en="Show how a bridge or a gateway stands", zh="查看网桥或网关的现状"),
+    ),
     "doctor": (
         "exchange.cli.doctor:doctor",
         Text(en="Find what is wrong with a setup, and its mend", zh="诊断配置与环境，给出解决办法"),

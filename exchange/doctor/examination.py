@@ -70,6 +70,12 @@ def _call(gateway: GatewayFiles) -> Iterator[Finding]:
         yield fine("call", "The bridge answers our calls", "网桥应答正常")
 
 
+def _standing(settings: Settings, now: datetime) -> Iterator[Finding]:
+    from exchange.doctor import standing  # noqa: PLC0415 - as in `_call`
+
+    yield from standing.examine(settings, now)
+
+
 def examine_bridge(settings: Settings, now: datetime) -> Iterator[Finding]:
     """Look at everything a bridge needs, up to its database and its port."""
     from exchange.server.opening import open_directory  # noqa: PLC0415 - as in `_call`
@@ -104,7 +110,10 @@ def examine_bridge(settings: Settings, now: datetime) -> Iterator[Finding]:
     except ExchangeError as error:
         yield failed("log", Text(en="The log's key", zh="日志密钥"), error)
         verifier = None
-    yield from run("database", partial(storage.database, settings.database, verifier))
+    stored = run("database", partial(storage.database, settings.database, verifier))
+    yield from stored
+    if all(finding.status is not Status.FAIL for finding in stored):
+        yield from run("waiting", partial(_standing, settings, now))
     ours = network.Ours(
         certificate=settings.tls.certificate,
         served_by=partial(storage.served, settings.database),

@@ -209,3 +209,11 @@ def refusal_of(receipt: pb.RefusedReceipt) -> Refusal:
         text = _UNKNOWN_CODE.fill(field="statement.code", code=statement.code)
         raise InvalidRequest(text)
     return Refusal(code=code, violations=violations_from_proto(statement.violations))
+
+
+def refused_code(statement: bytes) -> RefusalCode | None:
+    """Return the code of a refused statement as it is stored; None where it has none known here."""
+    try:
+        return _CODES.get(pb.RefusedStatement.FromString(statement).code)
+    except DecodeError:
+        return None
