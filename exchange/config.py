@@ -138,7 +138,7 @@ class Limits:
         "a certificate count too (they have 10 seconds for the handshake), idle ones until 5 minutes "
         "without a call. One more is closed at once, without a word; who has a connection keeps it. "
         "Each costs some 100 kB before it has said who it is.",
-        "同时连接数上限，自 TCP 接受连接时起计：尚未出示证书的连接（握手限 10 秒）与空闲连接（5 分钟无调用方关闭）"
+        "同时连接数上限，自 TCP 接受连接时起计：尚未出示证书的连接（握手限 10 秒）与空闲连接（满 5 分钟无调用后关闭）"
         "均计入。超出的连接立即关闭，不作说明；已有连接不受影响。每个连接在表明身份之前约占 100 kB 内存。",
         512,
         least=2,
