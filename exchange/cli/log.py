@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from exchange.cli.anew import begin_anew
 from exchange.cli.gateway import config_option
 from exchange.cli.grammar import Misused, group, json_option, language, option, say
 from exchange.cli.root import telling
@@ -15,7 +17,7 @@ from exchange.cli.screen import show_json
 from exchange.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from exchange.envelope import Signature, VerifyingKey
@@ -48,6 +50,14 @@ _NOT_CHAINED = Text(
     en="Signers' certificates were not chained to a root: name each network's with --trust.",
     zh="未将签名者证书验证至根证书：请用 --trust 给出各网络的根证书。",
 )
+_ARCHIVED = Text(
+    en="The contents of {count} entries stand in archives: that they were accepted is proved here, what "
+    "they say was not looked at. Name the folder with --archive DIR.",
+    zh="其中 {count} 条的内容已归档：其收录已在此证明，内容未核验。请用 --archive 文件夹 指明归档所在。",
+)
+_ARCHIVES_HOLD = Text(
+    en="The archives hold, too: {count} entries.", zh="归档内容亦成立：{count} 条。"
+)
 _NO_KEY = Text(
     en="Which log? Name its verifier key with --log FILE.vkey, or the bridge's configuration.",
     zh="请用 --log 文件.vkey 给出日志验证公钥，或指明网桥配置。",
@@ -79,6 +89,11 @@ _database_option = option(
     "those of the configuration.",
     zh="某网络的根证书（含以往的），或含“网络.pem”文件的文件夹，可多次给出；默认取配置。",
 )  # fmt: skip
+@option(
+    "--archive", "archives", type=click.Path(path_type=Path, file_okay=False, exists=True),
+    metavar="DIR", en="Where the archive files are: what was archived is checked, too.",
+    zh="归档文件所在文件夹：一并核验已归档内容。",
+)  # fmt: skip
 @_database_option
 @config_option
 @json_option
@@ -88,6 +103,7 @@ def verify(
     *,
     verifier_file: Path | None,
     roots: tuple[str, ...],
+    archives: Path | None,
     database: str | None,
     config: Path,
     as_json: bool,
@@ -95,8 +111,10 @@ def verify(
     """Check everything that is stored."""
     from exchange.cli.tickets import database_of
     from exchange.query.evidence import EvidenceRoom
+    from exchange.store.archived import archived_entries, check_archives
     from exchange.store.audit import audit
     from exchange.store.engines import connect
+    from exchange.store.renewal import verifiers
 
     verifier = _verifier(verifier_file, database, config)
     # The configuration speaks for its own database, not for any that is named beside it.
@@ -115,11 +133,16 @@ def verify(
     room, engines = EvidenceRoom.open(url), connect(url)
     try:
         with telling(progress):
-            for found in audit(engines, verifier, Signatures(room, verifier, vouching)):
+            logs = verifiers(engines, verifier)
+            reader = Signatures(room, verifier, vouching, logs)
+            walks = [audit(engines, verifier, reader)]
+            if archives is not None:
+                walks.append(check_archives(engines, archives, reader))
+            for found in chain.from_iterable(walks):
                 findings.append(found)
                 if not as_json:
                     click.echo(f"✗ {found.say(language())}")
-        size = room.size()
+        size, elsewhere = room.size(), archived_entries(engines)
     finally:
         room.close()
         engines.close()
@@ -130,6 +153,9 @@ def verify(
                 "chained": vouching is not None,
                 "origin": verifier.name,
                 "size": size,
+                "archived": elsewhere,
+                "archives_checked": archives is not None,
+                "logs": [one.name for one in logs],
                 "findings": [{"en": text.en, "zh": text.zh} for text in findings],
             }
         )
@@ -137,6 +163,10 @@ def verify(
         say(_CHANGED.fill(count=len(findings)))
     else:
         say(_HOLDS.fill(origin=verifier.name, size=size))
+    if not as_json and elsewhere:
+        told = _ARCHIVED if archives is None else _ARCHIVES_HOLD
+        if archives is None or not findings:
+            say(told.fill(count=elsewhere))
     if not as_json and vouching is None:
         say(_NOT_CHAINED)
     elif not as_json and not findings:
@@ -164,6 +194,18 @@ def checkpoint(*, database: str | None, config: Path) -> None:
     finally:
         room.close()
     click.echo(note.decode(), nl=False)
+
+
+log.command(
+    "begin-anew",
+    text=Text(
+        en="Go on in a new log after the database was put back from a backup, citing the old one: "
+        "callers may hold receipts of what the backup does not know, and no log may have two "
+        "histories. The bridge must be stopped. deploy/BACKUP.md has the whole course.",
+        zh="数据库由备份恢复后，在引用旧日志的新日志中继续：调用方可能持有备份之后的回执，而同一日志不得有两份历史。"
+        "须先停止网桥。完整步骤见 deploy/BACKUP.md。",
+    ),
+)(begin_anew)
 
 
 def _verifier(given: Path | None, database: str | None, config: Path) -> NoteVerifier:
@@ -216,16 +258,21 @@ class Signatures:
 
     A signer's certificate must be the organisation's that speaks.  With *vouching*, a root of the
     network it names must have vouched for it when the row was recorded.  The bridge itself signs
-    checkpoints and refusals with its log key, which has no certificate: that key is *log_key*.
+    checkpoints and refusals with its log key, which has no certificate: that key is *log_key*, or
+    that of one of the *former* logs that it goes on from.
     """
 
     def __init__(
-        self, room: EvidenceRoom, log_key: NoteVerifier, vouching: Vouching | None = None
+        self,
+        room: EvidenceRoom,
+        log_key: NoteVerifier,
+        vouching: Vouching | None = None,
+        former: Iterable[NoteVerifier] = (),
     ) -> None:
         from exchange.envelope import Verifier
 
         self._room = room
-        self._log = log_key
+        self._logs = {log.name: log.key for log in (*former, log_key)}
         self._vouching = vouching
         self._keys: dict[bytes, tuple[VerifyingKey, str, tuple[bytes, ...]]] = {}
         self._verifier = Verifier()
@@ -257,7 +304,7 @@ class Signatures:
         said = signed_statement("written" if written else "refused", statement, signature)
         payload_type = WRITTEN_TYPE if written else REFUSED_TYPE
         self._check(payload_type, said.statement, said.signature, said.organisation)
-        if written or said.organisation != self._log.name:
+        if written or said.organisation not in self._logs:
             self._vouch(said.signature.key_id, said.organisation, at)
         return said
 
@@ -265,8 +312,8 @@ class Signatures:
         from exchange.envelope import ED25519, P256_SHA256, REFUSED_TYPE
         from exchange.errors import VerificationError
 
-        if kind == REFUSED_TYPE and organisation == self._log.name:
-            key, allowed = self._log.key, {ED25519}
+        if kind == REFUSED_TYPE and organisation in self._logs:
+            key, allowed = self._logs[organisation], {ED25519}
         else:
             key, owner, _ = self._signer(signature.key_id)
             allowed = {P256_SHA256}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from exchange.cli.archive import extract
 from exchange.cli.grammar import group, json_option, language, option, say
 from exchange.cli.screen import show_json
 from exchange.cli.trust import read_trust, trust_options
@@ -168,6 +169,15 @@ def show(*, file: Path, as_json: bool) -> None:
         say(refused.fill(**one))
     say(Text(en="Nothing of this is verified: run exchange receipt verify.",
              zh="以上内容未经验证：请运行 exchange receipt verify。"))  # fmt: skip
+
+
+receipt.command(
+    "extract",
+    text=Text(
+        en="Take the receipt files of one ticket out of the archive FILE.",
+        zh="从归档文件中取出一张单的回执文件。",
+    ),
+)(extract)
 
 
 def _read(file: Path, message: Path | None) -> ReceiptFile:

@@ -50,6 +50,8 @@ def from_evidence(evidence: Evidence, room: EvidenceRoom) -> ReceiptFile:
     )
 
     parts = envelope_parts(evidence.envelope)
+    if not evidence.envelope:  # archived
+        parts["message_id"] = evidence.message_id
     written = tuple(
         LoggedStatement(
             statement=signed_statement("written", one.statement, one.signature), proof=proof

@@ -61,6 +61,14 @@ _COMMANDS: dict[str, tuple[str, Text]] = {
         "exchange.cli.status:status",
         Text(en="Show how a bridge or a gateway stands", zh="查看网桥或网关的现状"),
     ),
+    "backup": (
+        "exchange.cli.backup:backup",
+        Text(en="Copy the bridge's SQLite database while it serves", zh="在线备份网桥 SQLite 数据库"),
+    ),
+    "archive": (
+        "exchange.cli.archive:archive",
+        Text(en="Move old closed tickets' contents into files", zh="将旧结案单内容移入归档文件"),
+    ),
     "doctor": (
         "exchange.cli.doctor:doctor",
         Text(en="Find what is wrong with a setup, and its mend", zh="诊断配置与环境，给出解决办法"),

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
+from exchange.cli.archived import tell_archived
 from exchange.cli.gateway import config_option
 from exchange.cli.grammar import Misused, group, json_option, option, say
 from exchange.cli.lookup import one_ticket, why_nothing
@@ -125,6 +126,7 @@ def show(*, ticket_id: str, database: str | None, config: Path, as_json: bool) -
         show_json(row)
         return
     show_ticket(row, datetime.now(UTC))
+    tell_archived(whole, database, config)
 
 
 @ticket.command(
@@ -153,6 +155,7 @@ def trail(
         show_json({"ticket_id": whole, "entries": rows})
     else:
         show_trail(rows)
+        tell_archived(whole, database, config)
     if receipts is not None:
         from exchange.cli.receipts_out import write_receipts
 

@@ -105,7 +105,8 @@ class Query:
         )
         with reading(self._engines) as connection:
             _require_party(connection, ticket_id, caller)
-            return [bytes(envelope) for (envelope,) in connection.execute(statement)]
+            # One that was archived is empty here.
+            return [bytes(envelope) for (envelope,) in connection.execute(statement) if envelope]
 
     def tickets(
         self,
@@ -338,6 +339,7 @@ def _receipts(connection: Connection, leaf_indexes: Sequence[int]) -> dict[int, 
             signature=bytes(row.signature),
         )
         for row in connection.execute(statement)
+        if row.statement  # one that was archived is empty here
     }
 
 

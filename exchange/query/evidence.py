@@ -30,7 +30,11 @@ _REFUSAL = tables.refusal.c
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """Everything stored about one message of a ticket."""
+    """
+    Everything stored about one message of a ticket.
+
+    Of one that was archived, envelope and written receipts stand in the archive and are empty here.
+    """
 
     message_id: str
     envelope: bytes
@@ -92,6 +96,7 @@ class EvidenceRoom:
                     signature=bytes(row.signature),
                 )
                 for row in connection.execute(receipts)
+                if row.statement
             ]
             refusals = (
                 select(_REFUSAL.message_id, _REFUSAL.statement, _REFUSAL.signature)

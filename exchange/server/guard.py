@@ -7,7 +7,8 @@ In this order, and each before the next:
 2. `identify`: certificate and connection (nothing the caller *says* counts);
 3. `authorise`: the table `METHODS`; a method without a row nobody may call;
 4. the organisation's rate of calls, and the request's size;
-5. the bytes are parsed, and held against the contract's field rules.
+5. the bytes are parsed, and held against the contract's field rules;
+6. the checkpoint that the caller shows is one that this bridge can have given.
 
 Behind the door nothing sees grpc's context: a service gets the request and a `Call`, returns a
 response or raises, and here alone a call is aborted, so no `await` can be forgotten elsewhere.
@@ -37,6 +38,7 @@ from exchange.server.failures import (
 )
 from exchange.server.journal import Journal
 from exchange.server.limits import Allowances
+from exchange.server.lookout import Lookout
 from exchange.server.writer import STOPPING
 from exchange.text import Text
 from exchange.trust import TrustStore
@@ -92,7 +94,9 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in
         allowances: Allowances,
         clock: Callable[[], datetime],
         journal: Journal,
+        lookout: Lookout | None = None,
     ) -> None:
+        self._lookout = lookout
         self._trust = trust
         self._registered = registered
         self._limits = limits
@@ -166,6 +170,9 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in
         if handler is None or handler.request_streaming or handler.response_streaming:
             raise NotServed(_NOT_SERVED.fill(method=method), rule="not-served")
         request = read_request(handler.request_deserializer, raw)
+        if self._lookout is not None:
+            shown = getattr(request, "checkpoint", "")
+            await self._lookout.look(method, shown, caller, now)
         return await handler.unary_unary(request, Call(caller=caller, method=method, time=now))
 
     def _open(self, method: str, handler: Handler) -> Handler:

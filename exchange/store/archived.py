@@ -24,6 +24,10 @@ from exchange.text import Text
 _ARCHIVES = "SELECT number, file, digest FROM archive ORDER BY number"
 _COUNT = "SELECT count(*) FROM archived WHERE archive = {}"
 _ALL = "SELECT count(*) FROM archived"
+_FILES = (
+    "SELECT file FROM archive WHERE number IN (SELECT a.archive FROM trail t"
+    " JOIN archived a ON a.leaf_index = t.leaf_index WHERE t.ticket_id = {}) ORDER BY number"
+)
 _TRAIL = (
     f"SELECT {', '.join(f't.{name}' for name in TRAIL)}, a.archive FROM trail t"  # noqa: S608
     " LEFT JOIN archived a ON a.leaf_index = t.leaf_index WHERE t.ticket_id = {}"
@@ -37,6 +41,13 @@ def archived_entries(engines: Engines) -> int:
     driver = driver_of(engines.reader.dialect.name)
     with reading(engines) as connection:
         return int(driver.fetch(connection, _ALL)[0][0])
+
+
+def archives_of(engines: Engines, ticket_id: str) -> list[str]:
+    """Return the names of the archive files in which contents of a ticket stand, oldest first."""
+    driver = driver_of(engines.reader.dialect.name)
+    with reading(engines) as connection:
+        return [row[0] for row in driver.fetch(connection, _FILES, ticket_id)]
 
 
 def check_archives(engines: Engines, folder: Path, reader: Reader) -> Iterator[Text]:

@@ -25,7 +25,7 @@ from exchange.merkle import leaf_hash
 from exchange.note import LogKey, NoteVerifier
 from exchange.store.claim import claim
 from exchange.store.drivers import Driver, driver_of
-from exchange.store.engines import connect, translated
+from exchange.store.engines import Engines, connect, reading, translated
 from exchange.store.rows import SUCCESSION, Row, seal
 from exchange.store.schema import check_version, check_writable
 from exchange.store.sightings import Sightings
@@ -132,6 +132,14 @@ def eras(fetch: Fetch, current: NoteVerifier) -> Iterator[Era | Text]:
             )  # fmt: skip
         end, verifier = leaf_index, said.predecessor
     yield Era(end=end, verifier=verifier)
+
+
+def verifiers(engines: Engines, current: NoteVerifier) -> list[NoteVerifier]:
+    """Return the keys of the database's logs, the newest first, as far as the statements hold."""
+    driver = driver_of(engines.reader.dialect.name)
+    with reading(engines) as connection:
+        found = list(eras(lambda *query: driver.fetch(connection, *query), current))
+    return [one.verifier for one in found if isinstance(one, Era)]
 
 
 def _require_new(driver: Driver, connection: Connection, old: LogKey, new: LogKey) -> None:

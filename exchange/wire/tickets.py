@@ -118,7 +118,10 @@ def ticket_to_proto(view: TicketView, register: Register) -> pb.TicketSummary:
 def trail_entry_to_proto(entry: TrailEntry, register: Register) -> pb.TrailEntry:
     """Return one entry of a trail, with its receipt and its leaf's proof."""
     proof = stored_receipt(entry.message_id, entry.proof)
-    if entry.receipt is None:
+    receipt: receipt_pb.Receipt | None
+    if entry.receipt is None and entry.kind == "written":
+        receipt, logged = None, proof  # archived: what was stated stands elsewhere
+    elif entry.receipt is None:
         receipt, logged = receipt_pb.Receipt(stored=proof), None
     else:
         signature = unpack_signature(entry.receipt.signature)

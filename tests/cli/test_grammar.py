@@ -16,8 +16,8 @@ from exchange.cli.screen import clean, columns, width
 from tests.cli.town import Shell, Town
 
 NOUNS = [
-    "serve", "migrate", "push", "pull", "ticket", "catalog", "profile", "receipt", "log", "status", "doctor",
-    "certs", "config",
+    "serve", "migrate", "push", "pull", "ticket", "catalog", "profile", "receipt", "log",
+    "status", "backup", "archive", "doctor", "certs", "config",
 ]  # fmt: skip
 
 #: What a list of commands has no use for; each costs a tenth of a second.
