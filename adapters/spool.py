@@ -11,10 +11,10 @@ Rule 4: a receipt is kept before the platform hears of it, and it hears of it un
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from adapters.spool_handoffs import KnownHandoffs
+from adapters.spool_chains import Chains
 from adapters.spool_records import (
     COLUMNS,
     Decision,
@@ -33,7 +33,6 @@ from exchange.client import (
     Written,
 )
 from exchange.errors import Refusal
-from exchange.ticket import own_duty_id
 
 # How long a lane waits after a failure that names no time.
 _PAUSE = timedelta(seconds=1)
@@ -44,7 +43,7 @@ _PAUSE = timedelta(seconds=1)
 REMEMBERED = timedelta(days=60)
 
 
-class Spool(KnownHandoffs):
+class Spool(Chains):
     """
     The spool of one organisation's adapter, a single SQLite file that nobody else may read.
 
@@ -98,6 +97,9 @@ class Spool(KnownHandoffs):
                 (int(message.urgency), message.ticket_id),
             )
         self._know(message, message.recipient, message.digest, now)
+        lost = self._lost_before(message)
+        if lost is not None:
+            self._drop(message, lost, message.previous, now)
 
     def batch(self, now: datetime, limit: int = 128) -> list[SealedMessage]:
         """Return what may be pushed now, in order: urgent tickets first, then oldest."""
@@ -138,49 +140,6 @@ class Spool(KnownHandoffs):
                         (lane, message.ticket_id, until.isoformat()),
                     )
             self._db.execute("DELETE FROM held WHERE until <= ?", (now.isoformat(),))
-
-    def _decide(
-        self,
-        message: SealedMessage,
-        state: str,
-        now: datetime,
-        *,
-        receipt: bytes = b"",
-        refusal: Refusal | None = None,
-    ) -> None:
-        self._db.execute(
-            "UPDATE outgoing SET state = ?, decided = ?, receipt = ?, refusal = ?, told = 0 "
-            "WHERE message_id = ? AND state = 'waiting'",
-            (state, now.isoformat(), receipt, refusal_json(refusal), message.message_id),
-        )
-
-    def _refuse(
-        self, message: SealedMessage, refusal: Refusal, now: datetime, receipt: bytes
-    ) -> None:
-        """Record a refusal, and drop what waits and builds on the refused message."""
-        self._decide(message, "refused", now, receipt=receipt, refusal=refusal)
-        self._step_back(message, message.previous)
-        for follower in self._followers(message):
-            self._decide(follower, "dropped", now, refusal=refusal)
-            self._step_back(follower, message.previous)
-
-    def _followers(self, refused: SealedMessage) -> Iterator[SealedMessage]:
-        """Yield what waits and cannot be accepted without *refused*; decide each as it comes."""
-        chained = [refused]
-        while chained:
-            lost = chained.pop()
-            if lost.kind is Kind.OPEN_TICKET:
-                more = self._waiting("ticket_id = ?", lost.ticket_id)
-            else:  # what names it, its hand-off if it is an offer, and the own duty that it opens
-                own = own_duty_id(lost.handoff_id, lost.digest)
-                lane = lost.handoff_id if lost.kind is Kind.OFFER else own
-                more = self._waiting("handoff_id IN (?, ?) OR previous = ?", lane, own, lost.digest)
-            yield from more
-            chained += more
-
-    def _waiting(self, where: str, *values: object) -> list[SealedMessage]:
-        query = f"SELECT {COLUMNS} FROM outgoing WHERE state = 'waiting' AND ({where}) ORDER BY seq"  # noqa: S608
-        return [sealed(row) for row in self._all(query, *values)]
 
     def decisions(self, limit: int = 256) -> list[Decision]:
         """Return the decisions that the platform has not yet listened to, oldest first."""

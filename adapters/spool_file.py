@@ -95,6 +95,12 @@ SCHEMA = (
     "CREATE TABLE note (name TEXT PRIMARY KEY, fact TEXT NOT NULL)",
 )
 
+#: What a version 3 may lack: made at every start that does not find them.
+_INDEXES = (
+    "CREATE INDEX IF NOT EXISTS outgoing_of_ticket ON outgoing (ticket_id)",
+    "CREATE INDEX IF NOT EXISTS outgoing_followed ON outgoing (previous) WHERE previous <> x''",
+)
+
 _FULL = Text(
     en="The spool {path} has reached its limit of {limit} bytes. Nothing of this was kept. See why "
     "the bridge does not answer (`exchange doctor`), prune old receipts, or raise the limit.",
@@ -194,6 +200,8 @@ class SpoolFile:
                 self._db.execute(f"PRAGMA user_version={VERSION}")
             elif version != VERSION:
                 raise StoreMismatch(_VERSION.fill(path=self.path, found=version, own=VERSION))
+            for statement in _INDEXES:
+                self._db.execute(statement)
 
     def __enter__(self) -> Self:
         return self

@@ -40,12 +40,26 @@ class KnownHandoffs(SpoolFile):
     ) -> None:
         """Learn what *message* says of its hand-off, with *peer* on the other side."""
         handoff_id, ticket_id = message.handoff_id, message.ticket_id
-        if message.kind in MOVING_KINDS:
+        if message.kind in MOVING_KINDS and not self._is_followed(message):
             self._learn(handoff_id, ticket_id, peer, head, now if message.kind in _ENDS else None)
         if message.kind in _OPENS_DUTY and isinstance(message, SealedMessage):
             self._learn(own_duty_id(handoff_id, head), ticket_id, self.organisation, head, None)
         if message.kind is Kind.CLOSE_TICKET:
             self._end(ticket_id, now)
+
+    def _is_followed(self, message: SealedMessage | Message) -> bool:
+        """
+        Return whether something was said here on *message*, which came once more, before this.
+
+        A platform may have written it, and answered it, while the spool could not be written.
+        """
+        row = self._one(
+            "SELECT 1 FROM outgoing WHERE previous = ? AND handoff_id = ? "
+            "AND state IN ('waiting', 'stored') LIMIT 1",
+            message.digest,
+            message.handoff_id,
+        )
+        return isinstance(message, Message) and row is not None
 
     def _learn(
         self, handoff_id: str, ticket_id: str, peer: str, head: bytes, ended: datetime | None
