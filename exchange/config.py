@@ -201,6 +201,18 @@ class Settings:
         "info",
         one_of=("debug", "info", "warning", "error"),
     )
+    metrics: str = _setting(
+        "Address and port where Prometheus reads metrics, such as 127.0.0.1:9464; empty: nowhere. "
+        "Whoever connects there can read them.",
+        "Prometheus 读取指标的地址与端口，如 127.0.0.1:9464；为空则不提供。能连接者即可读取。",
+        "",
+    )
+    metrics_reach: str = _setting(
+        "Whether that address is this machine's own (loopback), or others may connect too (network).",
+        "指标地址的范围：loopback 仅限本机，network 允许其他机器连接。",
+        "loopback",
+        one_of=("loopback", "network"),
+    )
     tls: Tls
     networks: Mapping[str, Path] = _setting(
         "Network name to the PEM file of its own root certificates; never one file for two.",

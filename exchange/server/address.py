@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import ipaddress
 import socket
 
 from exchange.errors import ConfigurationError
@@ -17,6 +18,32 @@ _NONE = Text(
     en="'{address}' is no address to listen on; write host:port, such as 0.0.0.0:5110.",
     zh="“{address}”不是监听地址，应写作 主机:端口，例如 0.0.0.0:5110。",
 )
+_FOREIGN = Text(
+    en="The setting 'metrics' is {address}, which other machines can reach, and nobody there is asked "
+    "who he is. Write 127.0.0.1:PORT; or, if that is meant, metrics_reach = \"network\".",
+    zh="配置项 metrics 为 {address}，其他机器可以访问且无身份核验。请改为 127.0.0.1:端口；"
+    "如确需开放，请设 metrics_reach = \"network\"。",
+)
+
+
+def metrics_place(address: str, reach: str) -> tuple[str, int]:
+    """
+    Return host and port of the setting ``metrics``.
+
+    Raises `ConfigurationError` for what is no address, or one beyond this machine unless *reach*
+    (the setting ``metrics_reach``) is ``network``.
+    """
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise ConfigurationError(_NONE.fill(address=address), address=address)
+    host = host.strip("[]")
+    try:
+        here = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        here = host == "localhost"
+    if not here and reach != "network":
+        raise ConfigurationError(_FOREIGN.fill(address=address), address=address)
+    return host, int(port)
 
 
 def require_free(address: str) -> None:
