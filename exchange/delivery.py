@@ -42,6 +42,10 @@ class Leases:
         self.length = length
         self._mailboxes: dict[str, _Mailbox] = {}
 
+    def __len__(self) -> int:
+        """Return how many lanes are out."""
+        return sum(len(mailbox.lanes) for mailbox in list(self._mailboxes.values()))
+
     def begin(self, recipient: str, now: datetime) -> frozenset[str]:
         """
         Begin to look into *recipient*'s mailbox: return its lanes that are out.

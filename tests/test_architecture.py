@@ -27,7 +27,7 @@ ORDER: dict[str, tuple[str, ...]] = {
     "domain": (
         "acts", "ticket", "states", "lifecycle", "facts", "offering", "guards", "rules", "deadlines",
         "delivery", "merkle", "envelope", "note", "log", "succession",
-        "submission",
+        "submission", "tracing",
     ),
     "keeping": ("tables", "migrations", "store", "query"),
     "doing": ("bridge",),
@@ -56,6 +56,7 @@ DOORS: dict[str, set[str]] = {
         "exchange.envelope", "exchange.note", "exchange.log", "exchange.trust",
         "exchange.certificates", "exchange.identity", "certs",
     },
+    "prometheus_client": {"exchange.server"},
     "stdnum": {"exchange.divisions", "exchange.organisations"},
     "click": {"exchange.cli", "certs.cli", "certs.speech", "exchange.demo.command"},
 }  # fmt: skip

@@ -20,9 +20,9 @@ _NONE = Text(
 )
 _FOREIGN = Text(
     en="The setting 'metrics' is {address}, which other machines can reach, and nobody there is asked "
-    "who he is. Write 127.0.0.1:PORT; or, if that is meant, metrics_reach = \"network\".",
+    'who he is. Write 127.0.0.1:PORT; or, if that is meant, metrics_reach = "network".',
     zh="配置项 metrics 为 {address}，其他机器可以访问且无身份核验。请改为 127.0.0.1:端口；"
-    "如确需开放，请设 metrics_reach = \"network\"。",
+    '如确需开放，请设 metrics_reach = "network"。',
 )
 
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Container
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any, cast
@@ -29,6 +29,7 @@ import grpc
 from exchange.config import Limits
 from exchange.errors import BridgeUnavailable, ExchangeError, InvalidRequest
 from exchange.identity import METHODS, Caller, CallerKind, Party, authorise, identify
+from exchange.server.contacts import ContactKeeper
 from exchange.server.failures import (
     STORE_FAILURES,
     Unexpected,
@@ -39,8 +40,10 @@ from exchange.server.failures import (
 from exchange.server.journal import Journal
 from exchange.server.limits import Allowances
 from exchange.server.lookout import Lookout
+from exchange.server.metrics import Measures
 from exchange.server.writer import STOPPING
 from exchange.text import Text
+from exchange.tracing import TRACEPARENT, read_traceparent, trace_of
 from exchange.trust import TrustStore
 from exchange.wire.calls import read_request
 
@@ -69,6 +72,8 @@ class Call:
     method: str
     #: When it was let in.
     time: datetime
+    #: The ids of the messages it carries, as its service finds them: the journal names them.
+    messages: list[str] = field(default_factory=list)
 
     @property
     def organisation(self) -> str:
@@ -95,8 +100,12 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in
         clock: Callable[[], datetime],
         journal: Journal,
         lookout: Lookout | None = None,
+        measures: Measures | None = None,
+        contacts: ContactKeeper | None = None,
     ) -> None:
         self._lookout = lookout
+        self._measures = measures or Measures()
+        self._contacts = contacts
         self._trust = trust
         self._registered = registered
         self._limits = limits
@@ -130,6 +139,7 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in
     ) -> Any:
         begun = asyncio.get_running_loop().time()
         facts: dict[str, Any] = {"method": method, "bytes": len(raw)}
+        facts["trace"] = _trace_named_in(context)
         try:
             response = await self._answer(method, handler, raw, context, facts)
         except asyncio.CancelledError:
@@ -160,6 +170,8 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in
         facts["organisation"], facts["gateway"] = caller.organisation, caller.gateway
         facts["network"] = caller.network
         authorise(caller, method, registered=self._registered)
+        if self._contacts is not None:
+            self._contacts.called(caller.organisation, method, now)
         if self._stopping:
             raise BridgeUnavailable(STOPPING)
         self._allowances.spend_call(caller.organisation)
@@ -173,7 +185,9 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in
         if self._lookout is not None:
             shown = getattr(request, "checkpoint", "")
             await self._lookout.look(method, shown, caller, now)
-        return await handler.unary_unary(request, Call(caller=caller, method=method, time=now))
+        call = Call(caller=caller, method=method, time=now)
+        facts["messages"] = call.messages
+        return await handler.unary_unary(request, call)
 
     def _open(self, method: str, handler: Handler) -> Handler:
         """Return a handler of a service that anybody whom TLS lets in may call: health."""
@@ -225,6 +239,17 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in
         return Unexpected(number)
 
     def _log(self, facts: dict[str, Any], begun: float, code: grpc.StatusCode, **more: str) -> None:
-        milliseconds = round((asyncio.get_running_loop().time() - begun) * 1000, 2)
-        more = {key: value for key, value in more.items() if value}
-        self._journal.info("call", code=code.name, ms=milliseconds, **facts, **more)
+        seconds = asyncio.get_running_loop().time() - begun
+        messages: list[str] = facts.get("messages", [])
+        if messages and not facts["trace"]:
+            facts["trace"] = trace_of(messages[0])
+        self._measures.called(facts["method"], code.name, seconds, facts["trace"])
+        facts = {key: value for key, value in (facts | more).items() if value or key == "bytes"}
+        self._journal.info("call", code=code.name, ms=round(seconds * 1000, 2), **facts)
+
+
+def _trace_named_in(context: Context) -> str:
+    for key, value in cast("Any", context.invocation_metadata() or ()):
+        if key == TRACEPARENT:
+            return read_traceparent(value)
+    return ""
