@@ -109,6 +109,12 @@ _RENEW = Text(
     zh="请在配置中指定正确的文件；如已丢失或损坏，请向本网络认证机构重新申请证书："
     "exchange certs csr，再 exchange certs issue",
 )
+_DATABASE = Text(
+    en="See that the database runs and that 'database' names it: for PostgreSQL try psql with the "
+    "same URL, for SQLite look whether the file's folder is there and can be written",
+    zh="请确认数据库正在运行且 database 配置无误：PostgreSQL 可用 psql 连接同一地址，"
+    "SQLite 请检查文件所在文件夹是否存在且可写",
+)
 _FIXES: dict[str, Text] = {
     "python": _REINSTALL,
     "packages": _REINSTALL,
@@ -138,12 +144,8 @@ _FIXES: dict[str, Text] = {
         zh="请从备份恢复本数据库最初使用的日志密钥（log_key）；新建密钥（exchange certs log-key）"
         "仅用于网桥首次启动",
     ),
-    "database": Text(
-        en="See that the database runs and that 'database' names it: for PostgreSQL try psql with the "
-        "same URL, for SQLite look whether the file's folder is there and can be written",
-        zh="请确认数据库正在运行且 database 配置无误：PostgreSQL 可用 psql 连接同一地址，"
-        "SQLite 请检查文件所在文件夹是否存在且可写",
-    ),
+    "database": _DATABASE,
+    "waiting": _DATABASE,
     "port": Text(
         en="Correct 'target' (a gateway) or 'listen' (a bridge) in the configuration",
         zh="请更正配置中的 target（网关）或 listen（网桥）",
