@@ -63,7 +63,9 @@ _COMMANDS: dict[str, tuple[str, Text]] = {
     ),
     "backup": (
         "exchange.cli.backup:backup",
-        Text(en="Copy the bridge's SQLite database while it serves", zh="在线备份网桥 SQLite 数据库"),
+        Text(
+            en="Copy the bridge's SQLite database while it serves", zh="在线备份网桥 SQLite 数据库"
+        ),
     ),
     "archive": (
         "exchange.cli.archive:archive",

@@ -84,7 +84,9 @@ def test_an_archived_ticket_is_still_shown_and_proved(
     verify = ("log", "verify", "--config", town.operator)
     assert "12 entries stand in archives" in exchange(*verify).out
     checked = exchange(*verify, "--archive", archives)
-    assert (checked.code, "The archives hold, too: 12 entries." in checked.out) == (0, True), checked
+    assert (checked.code, "The archives hold, too: 12 entries." in checked.out) == (0, True), (
+        checked
+    )
     assert exchange(*verify, "--archive", tmp_path).code == 1
 
     out = tmp_path / "receipts"
