@@ -12,6 +12,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import FrameType
@@ -41,7 +42,7 @@ from exchange.client import (
     SealedMessage,
     Written,
 )
-from exchange.errors import ExchangeError, InvalidRequest, Refusal
+from exchange.errors import ExchangeError, InvalidRequest, Refusal, StoreUnavailable
 from exchange.text import Text
 
 #: Begins the name of a note about a lane that stands still because a message was declined.
@@ -370,8 +371,9 @@ class Runner:
             text = Text(en=f"{fact}.", zh=f"{fact}。")
         known = self._noted.get(name)
         if known is None or fact != known[1]:
-            self._noted[name] = (self.pace.clock(), fact)
-            self.spool.note(**{name: fact})
+            with suppress(StoreUnavailable):  # a full disk is what there is to note: it passes
+                self.spool.note(**{name: fact})
+                self._noted[name] = (self.pace.clock(), fact)
             if self._notice is not None:
                 self._notice(what, text)
 
