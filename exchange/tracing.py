@@ -18,6 +18,8 @@ TRACEPARENT = "traceparent"
 
 _MESSAGE_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
+#: Of version 00; later ones may add.
+_LENGTH = 55
 _NO_TRACE, _NO_SPAN = "0" * 32, "0" * 16
 
 
@@ -37,6 +39,7 @@ def traceparent(trace: str, span: bytes, *, sampled: bool = False) -> str:
 def read_traceparent(header: str) -> str:
     """Return the trace id in a ``traceparent``; empty where it is none (section 3.2.2)."""
     found = _TRACEPARENT.fullmatch(header)
-    if found is None or found[1] == _NO_TRACE or found[2] == _NO_SPAN:
+    longer = header.startswith("00-") and len(header) > _LENGTH
+    if found is None or longer or found[1] == _NO_TRACE or found[2] == _NO_SPAN:
         return ""
     return found[1]

@@ -286,6 +286,7 @@ def _handoff_row(handoff: Any) -> dict[str, Any]:
 def trail_row(entry: Any) -> dict[str, Any]:
     """Return a ``TrailEntry`` as plain data, without its receipt."""
     from exchange.ticket import State
+    from exchange.tracing import trace_of
 
     return {
         "leaf_index": entry.leaf_index,
@@ -293,6 +294,7 @@ def trail_row(entry: Any) -> dict[str, Any]:
         "handoff_id": entry.handoff_id,
         "kind": entry.kind,
         "message_id": entry.message_id,
+        "trace_id": trace_of(entry.message_id),
         "author": _organisation(entry.author),
         "recipient": _organisation(entry.recipient),
         "state": _word(State, entry.state),

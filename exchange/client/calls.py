@@ -6,6 +6,7 @@ Every call of the contract is safe to repeat, so a call that ran out of time is 
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 import time
@@ -27,6 +28,7 @@ from tenacity import (
 from exchange.client.channel import as_error
 from exchange.errors import BridgeUnavailable, ExchangeError
 from exchange.text import Text
+from exchange.tracing import TRACEPARENT, traceparent
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -75,20 +77,22 @@ class Calls:
         request: Request,
         *,
         longer: timedelta = timedelta(0),
+        trace: str = "",
     ) -> Response:
         """
         Return the answer to *request*; *longer* is added to the deadline, as for a long poll,
-        which `interrupt` ends.
+        which `interrupt` ends.  *trace* is the trace id that the call names, if any.
 
         Raises the `ExchangeError` that the bridge's status means, after the tries that could help.
         """
         timeout = (self.patience.deadline + longer).total_seconds()
+        metadata = ((TRACEPARENT, traceparent(trace, os.urandom(8))),) if trace else None
 
         def once() -> Response:
             try:
                 if longer:
                     return self._wait_for(method, request, timeout)
-                return method(request, timeout=timeout)
+                return method(request, timeout=timeout, metadata=metadata)
             except grpc.RpcError as failed:
                 error, delay = as_error(failed, self.target, self.file)
                 raise _Failed(error, delay) from failed

@@ -49,6 +49,7 @@ from exchange.envelope import (
 from exchange.errors import BridgeUnavailable, ExchangeError, VerificationError
 from exchange.note import NoteVerifier
 from exchange.text import Text
+from exchange.tracing import trace_of
 from exchange.trust import TrustStore
 from exchange.wire.receipts import (
     refused_receipt,
@@ -198,7 +199,8 @@ class ExchangeClient:
             certificates=[self._chain],
             checkpoint=self.checkpoint,
         )
-        response = self._call(self._stub.PushMessages, request)
+        trace = trace_of(batch[0].message_id)
+        response = self._call(self._stub.PushMessages, request, trace=trace)
         outcomes = as_many(response.outcomes, batch)
         return [self._pushed(m, outcome) for m, outcome in zip(batch, outcomes, strict=True)]
 
@@ -264,7 +266,9 @@ class ExchangeClient:
                 acknowledgements=self._signed(batch), certificates=[self._chain]
             )
             try:
-                response = self._call(self._stub.AcknowledgeMessages, request)
+                said = (item for item in batch if not isinstance(item, Noted))
+                trace = next((trace_of(item.message_id) for item in said), "")
+                response = self._call(self._stub.AcknowledgeMessages, request, trace=trace)
                 outcomes = as_many(response.outcomes, batch)
             except ExchangeError as failure:
                 if not results:
