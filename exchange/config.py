@@ -201,6 +201,13 @@ class Settings:
         "info",
         one_of=("debug", "info", "warning", "error"),
     )
+    keeper: str = _setting(
+        "Where the database is written: in a process of its own, or by a thread (one core, or little "
+        "memory).",
+        "数据库写入方式：process 为独立进程，thread 为线程（单核或内存较少时）。",
+        "process",
+        one_of=("process", "thread"),
+    )
     metrics: str = _setting(
         "Address and port where Prometheus reads metrics, such as 127.0.0.1:9464; empty: nowhere. "
         "Whoever connects there can read them.",

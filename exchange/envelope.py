@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -192,6 +193,13 @@ class VerifyingKey:
         if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name == "secp256r1":
             return cls(suite=P256_SHA256, key_id=key_id, spki=_spki(key), key=key)
         raise VerificationError(_UNFIT)
+
+
+@lru_cache(maxsize=1024)
+def verifying_key(suite: str, key_id: bytes, spki: bytes) -> VerifyingKey:
+    """Return the key that came apart into these."""
+    key: Any = serialization.load_der_public_key(spki)
+    return VerifyingKey(suite=suite, key_id=key_id, spki=spki, key=key)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -372,12 +380,7 @@ def read_file(path: Path, forbidden: int = 0) -> bytes:
 
 
 def read_private_file(path: Path) -> bytes:
-    """
-    Return the bytes of a private key's file; raises as `read_file` does.
-
-    The owner's group may read it (services are run so), others may not, and none but the owner
-    may write it: a signer's key that everybody on the machine can copy proves nothing.
-    """
+    """Return a private key's file, as `read_file`; owner and group may read it, the owner write."""
     return read_file(path, stat.S_IWGRP | stat.S_IRWXO)
 
 

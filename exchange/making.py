@@ -15,11 +15,12 @@ from typing import Any, TypeVar
 _Made = TypeVar("_Made")
 
 
-def maker(kind: type[_Made]) -> Callable[..., _Made]:
+def maker(kind: type[_Made], *, in_order: bool = False) -> Callable[..., _Made]:
     """
-    Return a function that takes the fields of *kind* by name and makes one.
+    Return a function that takes the fields of *kind*, by name or *in_order*, and makes one.
 
-    A field with a default factory must be given.  *kind* is a slotted dataclass without base class
+    By name, a field with a default may be left out; in order, none may.  A field with a default
+    factory must be given.  *kind* is a slotted dataclass without base class
     or ``__post_init__``, else `TypeError`.
     """
     named = fields(kind)  # type: ignore[arg-type]  # `fields` raises for what is no dataclass
@@ -35,11 +36,11 @@ def maker(kind: type[_Made]) -> Callable[..., _Made]:
         "_defaults": {field.name: field.default for field in named},
     }
     arguments = ", ".join(
-        name if field.default is MISSING else f"{name}=_defaults[{name!r}]"
+        name if in_order or field.default is MISSING else f"{name}=_defaults[{name!r}]"
         for name, field in zip(names, named, strict=True)
     )
     lines = [
-        f"def _make(*, {arguments}):",
+        f"def _make({'' if in_order else '*, '}{arguments}):",
         "_made = _new(_open_kind)",
         *(f"_made.{name} = {name}" for name in names),
         "_made.__class__ = _kind",

@@ -1,12 +1,14 @@
 """
 The bridge's own work: load, decide, record.
 
-`Bridge.drain` takes whatever queued, in one transaction; `Bridge.pull` hands out what waits;
-`Bridge.reconcile` compares two copies.  Everything is synchronous and knows no clock: *now* is an
-argument.
+`Ledger.drain` takes whatever queued, in one transaction; `Mailboxes.pull` hands out what waits;
+`Ledger.reconcile` compares two copies; a `Bridge` is both in one process.  Everything is synchronous
+and knows no clock: *now* is an argument.
 """
 
-from exchange.bridge.bridge import Bridge, Drained
+from exchange.bridge.bridge import Bridge
+from exchange.bridge.ledger import Drained, Ledger
+from exchange.bridge.mailboxes import Mailboxes
 from exchange.bridge.policy import Policy
 from exchange.bridge.reconcile import (
     PAGE_TICKETS,
@@ -24,6 +26,8 @@ __all__ = [
     "Drained",
     "Finding",
     "Head",
+    "Ledger",
+    "Mailboxes",
     "Policy",
     "Reconciled",
     "Since",

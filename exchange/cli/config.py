@@ -60,7 +60,7 @@ def check(*, config: Path, as_json: bool) -> None:
         from datetime import UTC, datetime
 
         from exchange.config import load_settings
-        from exchange.server.opening import open_directory
+        from exchange.server.known import open_directory
 
         open_directory(load_settings(config, os.environ), datetime.now(UTC))
     else:

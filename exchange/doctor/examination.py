@@ -78,7 +78,7 @@ def _standing(settings: Settings, now: datetime) -> Iterator[Finding]:
 
 def examine_bridge(settings: Settings, now: datetime) -> Iterator[Finding]:
     """Look at everything a bridge needs, up to its database and its port."""
-    from exchange.server.opening import open_directory  # noqa: PLC0415 - as in `_call`
+    from exchange.server.known import open_directory  # noqa: PLC0415 - as in `_call`
 
     yield from examine_surroundings()
     yield from run("key", partial(files.private_keys, (settings.tls.key, settings.log_key)))

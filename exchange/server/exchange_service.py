@@ -11,12 +11,13 @@ from typing import Any, TypeVar
 from exchange._proto.v1 import exchange_service_pb2 as pb
 from exchange._proto.v1 import message_pb2 as message_pb
 from exchange._proto.v1 import receipt_pb2 as receipt_pb
-from exchange.bridge import PAGE_TICKETS, Bridge, Finding, Head, Since
+from exchange.bridge import PAGE_TICKETS, Finding, Head, Mailboxes, Since
 from exchange.errors import PredecessorUnknown, Refusal, RefusalCode, refuse
 from exchange.server.answers import NAMED, fitting
 from exchange.server.bells import Bells, Listener
 from exchange.server.failures import retry_after
 from exchange.server.guard import Call
+from exchange.server.keeper import Keeper
 from exchange.server.keyring import Chain, Keyring
 from exchange.server.limits import Allowances
 from exchange.server.writer import Writer, urgent_tickets
@@ -66,13 +67,14 @@ class ExchangeService:
     """
     Answers the four calls of the contract's ``ExchangeService``.
 
-    *puller* has one thread: the bridge's leases are its own.  *reader* reads the store.
+    *puller* has one thread: it alone looks into *mailboxes*.  *reader* reads the store.
     """
 
     def __init__(
         self,
         *,
-        bridge: Bridge,
+        keeper: Keeper,
+        mailboxes: Mailboxes,
         writer: Writer,
         keyring: Keyring,
         bells: Bells,
@@ -81,7 +83,8 @@ class ExchangeService:
         reader: Executor,
         clock: Callable[[], datetime],
     ) -> None:
-        self._bridge = bridge
+        self._keeper = keeper
+        self._mailboxes = mailboxes
         self._writer = writer
         self._keyring = keyring
         self._bells = bells
@@ -103,6 +106,7 @@ class ExchangeService:
             received: list[Received] = await _in_slices(
                 read_envelope, request.envelopes, TAKEN_APART
             )
+            call.messages.extend(r.message.id for r in received if r.message is not None)
             offered = _chains(request.certificates)
             authors = await self._authors(
                 {r.signature.key_id for r in received if r.signature is not None}, offered
@@ -137,6 +141,7 @@ class ExchangeService:
         organisation = call.organisation
         with self._allowances.carrying(organisation, len(request.acknowledgements)):
             said = await _in_slices(_read_acknowledgement, request.acknowledgements, TAKEN_APART)
+            call.messages.extend(s.message_id for s in said if isinstance(s, Statement))
             offered = _chains(request.certificates)
             authors = await self._authors(
                 {s.signature.key_id for s in said if isinstance(s, Statement)}, offered
@@ -165,12 +170,13 @@ class ExchangeService:
         with self._bells.listening(call.organisation) as listener:
             with self._allowances.pulling(call.organisation):
                 delivered = await self._wait(request, call, listener)
+            call.messages.extend(one.message_id for one in delivered)
             key_ids = [key_id for key_id in map(_signer_of, delivered) if key_id]
             chains = await self._known_chains(key_ids)
             return pb.PullMessagesResponse(
                 deliveries=await _in_slices(_delivery, delivered, ANSWERED),
                 certificates=[message_pb.CertificateChain(certificates=chain) for chain in chains],
-                checkpoint=self._bridge.checkpoint().decode(),
+                checkpoint=self._mailboxes.checkpoint.decode(),
             )
 
     async def _wait(
@@ -198,8 +204,8 @@ class ExchangeService:
         """Return what was leased, and when the first lease of *organisation* ends."""
 
         def look() -> tuple[list[Delivered], datetime | None]:
-            delivered = self._bridge.pull(organisation, limit, now, fitting)
-            return delivered, self._bridge.next_expiry(organisation)
+            delivered = self._mailboxes.pull(organisation, limit, now, fitting)
+            return delivered, self._mailboxes.next_expiry(organisation)
 
         job = self._puller.submit(look)
         try:
@@ -217,7 +223,7 @@ class ExchangeService:
         def give_back() -> None:
             if not job.cancelled() and job.exception() is None:
                 positions = [delivery.position for delivery in job.result()[0]]
-                self._bridge.give_back(organisation, positions)
+                self._mailboxes.give_back(organisation, positions)
 
         # The puller has one thread: *job* is over when this begins.
         await asyncio.get_running_loop().run_in_executor(self._puller, give_back)
@@ -237,8 +243,9 @@ class ExchangeService:
         if replays:
             since = Since(time=time_from_proto(request.since), after=request.page_token)
         found = await self._writer.alone(
-            lambda: self._bridge.reconcile(call.organisation, heads, self._clock(), since)
+            lambda: self._keeper.reconcile(call.organisation, heads, self._clock(), since)
         )
+        self._mailboxes.reconciled(call.organisation, found)
         self._bells.ring((call.organisation,))
         return pb.ReconcileHandoffsResponse(
             findings=_findings(found.findings),

@@ -7,9 +7,8 @@ Every answer is made on a reading thread, never on the event loop.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from itertools import islice
@@ -18,15 +17,14 @@ from typing import TypeVar
 from exchange._proto.v1 import directory_service_pb2 as directory_pb
 from exchange._proto.v1 import message_pb2 as message_pb
 from exchange._proto.v1 import ticket_service_pb2 as ticket_pb
-from exchange.catalog import Catalog
 from exchange.divisions import COUNTRY, Division, Divisions, divisions, is_within, trim
 from exchange.errors import InvalidRequest, NotFound
 from exchange.matters import Item
 from exchange.organisations import Register
-from exchange.profile import Profile
 from exchange.query import Query
 from exchange.server.answers import page_within
 from exchange.server.guard import Call
+from exchange.server.known import Directory
 from exchange.text import Text
 from exchange.wire import directory, tickets
 
@@ -114,22 +112,6 @@ class TicketService:
             )
 
         return page_within(page, request.page_size or TRAIL_USUAL)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Directory:
-    """
-    What holds at this bridge.
-
-    *profiles* are the installed ones by name, *sources* their TOML texts; *profile* names the one
-    that holds by default.
-    """
-
-    register: Register
-    catalog: Catalog
-    profiles: Mapping[str, Profile]
-    sources: Mapping[str, str]
-    profile: str
 
 
 class DirectoryService:

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ from grpc_health.v1._async import HealthServicer
 from exchange._proto.v1 import directory_service_pb2 as directory_pb
 from exchange._proto.v1 import exchange_service_pb2 as exchange_pb
 from exchange._proto.v1 import ticket_service_pb2 as ticket_pb
-from exchange.bridge import Bridge
+from exchange.bridge import Drained, Mailboxes
 from exchange.config import Limits
 from exchange.identity import Party
 from exchange.query import Query
@@ -34,10 +34,15 @@ from exchange.server.credentials import listen, server_options
 from exchange.server.exchange_service import ExchangeService
 from exchange.server.guard import Guard
 from exchange.server.journal import Journal
+from exchange.server.keeper import Keeper
 from exchange.server.keyring import Keyring
+from exchange.server.known import Directory
 from exchange.server.limits import Allowances
-from exchange.server.reading import Directory, DirectoryService, TicketService
+from exchange.server.lookout import Lookout
+from exchange.server.observing import Observing
+from exchange.server.reading import DirectoryService, TicketService
 from exchange.server.writer import Writer
+from exchange.submission import Work
 from exchange.trust import TrustStore
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -82,7 +87,9 @@ class Server:
     def __init__(
         self,
         *,
-        bridge: Bridge,
+        origin: str,
+        keeper: Keeper,
+        mailboxes: Mailboxes,
         query: Query,
         directory: Directory,
         trust: TrustStore,
@@ -90,8 +97,16 @@ class Server:
         journal: Journal,
         clock: Callable[[], datetime] = utc_now,
         executors: Executors | None = None,
+        lookout: Lookout | None = None,
+        observing: Observing | None = None,
     ) -> None:
-        self._bridge = bridge
+        self._observing = observing or Observing()
+        self._lookout = lookout
+        if lookout is not None:
+            lookout.alarmed = lambda: self._store_works(works=False)
+        self._origin = origin
+        self._keeper = keeper
+        self._mailboxes = mailboxes
         self._query = query
         self._limits = limits
         self._journal = journal
@@ -109,20 +124,27 @@ class Server:
             allowances=allowances,
             clock=clock,
             journal=journal,
+            lookout=lookout,
+            measures=self._observing.measures,
+            contacts=self._observing.contacts,
         )
         self._writer = Writer(
-            bridge.drain,
-            executor=self._executors.writer,
+            self._drain,
             clock=clock,
             most_queued=limits.queued_messages,
             rang=self._bells.ring,
             working=self._store_works,
             journal=journal,
+            measures=self._observing.measures,
+        )
+        self._observing.measures.watch(
+            queued=self._writer.__len__, pulls=self._bells.__len__, leases=mailboxes.leased
         )
         services = (
             exchange_handlers(
                 ExchangeService(
-                    bridge=bridge,
+                    keeper=keeper,
+                    mailboxes=mailboxes,
                     writer=self._writer,
                     keyring=Keyring(trust, registered, query.certificates, clock),
                     bells=self._bells,
@@ -146,9 +168,10 @@ class Server:
     async def start(self, address: str, credentials: grpc.ServerCredentials) -> int:
         """Listen on *address* and return the port; raises `ConfigurationError` if it is taken."""
         port = listen(self._server, address, credentials)
+        self._observing.start()
         self._writer.start()
         await self._server.start()
-        self._journal.info("serving", port=port, origin=self._bridge.origin, tls13_only=tls13_only)
+        self._journal.info("serving", port=port, origin=self._origin, tls13_only=tls13_only)
         return port
 
     async def stop(self) -> None:
@@ -159,9 +182,13 @@ class Server:
         self._bells.close()
         await self._server.stop(self._limits.stop_seconds)
         await self._writer.close()
+        await self._observing.close()
         await asyncio.get_running_loop().run_in_executor(None, self._executors.close)
         self._query.close()
-        self._bridge.store.close()
+        if self._lookout is not None:
+            self._lookout.close()
+        self._mailboxes.close()
+        await self._keeper.close()
         self._journal.info("stopped")
 
     async def run_until_signal(self) -> None:
@@ -185,7 +212,13 @@ class Server:
                 with contextlib.suppress(ValueError):
                     loop.remove_signal_handler(number)
 
+    async def _drain(self, work: Sequence[Work], now: datetime) -> Drained:
+        drained = await self._keeper.drain(work, now)
+        self._mailboxes.took(drained)
+        return drained
+
     def _store_works(self, works: bool) -> None:
+        works = works and (self._lookout is None or self._lookout.behind is None)
         self._journal.warning("store-works" if works else "store-fails")
         task = asyncio.create_task(self._health.set("", _SERVING if works else _NOT_SERVING))
         self._tasks.add(task)

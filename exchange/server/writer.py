@@ -3,7 +3,7 @@ The one way into the store: what queued while the last drain committed is draine
 
 No time is added when idle, and throughput grows with load.  Two queues: a drain takes the urgent
 first; whole tickets go to one queue, so order within a ticket is kept.  All state lives on the
-event loop's thread; only the drain itself runs on the executor, which must have one thread.
+event loop's thread; the drain itself runs wherever its keeper does (`exchange.server.keeper`).
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
@@ -22,6 +21,7 @@ from exchange.bridge import Drained
 from exchange.errors import BridgeUnavailable, ExchangeError, LimitExceeded
 from exchange.server.failures import STORE_FAILURES, store_failure
 from exchange.server.journal import Journal
+from exchange.server.metrics import Measures
 from exchange.submission import Acknowledged, Outcome, Pushed, Retry, Work
 from exchange.text import Text
 
@@ -31,6 +31,10 @@ _T = TypeVar("_T")
 DRAIN_MOST = 256
 #: A drain that holds an urgent message is filled up with others only so far.
 DRAIN_URGENT = 64
+
+#: So many waiting messages are sent to the keeper while it is still at the drain before, so that it
+#: need not wait for them; fewer wait for more to join them, more would keep an urgent one waiting.
+AHEAD = 128
 
 _FULL = Text(
     en="The bridge has {limit} messages waiting to be stored; try again shortly.",
@@ -45,9 +49,9 @@ _FAILED = Text(
 
 
 class Drain(Protocol):
-    """`exchange.bridge.Bridge.drain`."""
+    """`exchange.bridge.Ledger.drain`, awaited."""
 
-    def __call__(self, work: Sequence[Work], now: datetime) -> Drained:
+    def __call__(self, work: Sequence[Work], now: datetime) -> Awaitable[Drained]:
         """Decide and record all of *work* in one transaction."""
         ...
 
@@ -75,16 +79,16 @@ class Writer:
         self,
         drain: Drain,
         *,
-        executor: Executor,
         clock: Callable[[], datetime],
         most_queued: int,
         rang: Callable[[frozenset[str]], None],
         working: Callable[[bool], None],
         journal: Journal,
         probe_seconds: float = 2.0,
+        measures: Measures | None = None,
     ) -> None:
+        self._measures = measures or Measures()
         self._drain = drain
-        self._executor = executor
         self._clock = clock
         self._most_queued = most_queued
         self._rang = rang
@@ -96,7 +100,12 @@ class Writer:
         self._arrived = asyncio.Event()
         self._closing = False
         self._works = True
+        self._under_way: set[asyncio.Task[None]] = set()
         self._task: asyncio.Task[None] | None = None
+
+    def __len__(self) -> int:
+        """Return how many messages wait for a drain."""
+        return len(self._urgent) + len(self._bulk)
 
     def start(self) -> None:
         """Begin to drain, on the running event loop."""
@@ -137,11 +146,11 @@ class Writer:
             raise first.error
         return outcomes
 
-    async def alone(self, function: Callable[[], _T]) -> _T:
-        """Return what *function* returns, run on the writing thread between two drains."""
+    async def alone(self, function: Callable[[], Awaitable[_T]]) -> _T:
+        """Return what *function* gives, which the keeper does between two drains."""
         if self._closing:
             raise BridgeUnavailable(STOPPING)
-        return await asyncio.get_running_loop().run_in_executor(self._executor, function)
+        return await function()
 
     async def close(self) -> None:
         """Take no more work, drain what is queued, and end."""
@@ -152,17 +161,30 @@ class Writer:
 
     async def _run(self) -> None:
         while True:
-            if self._urgent or self._bulk:
-                await self._commit(self._take())
-            elif self._closing:
+            if self._may_begin():
+                commit = asyncio.create_task(self._commit(self._take()))
+                self._under_way.add(commit)
+                commit.add_done_callback(self._ended)
+            elif self._closing and not self._under_way:
                 return
             else:
                 self._arrived.clear()
                 await self._idle()
 
+    def _may_begin(self) -> bool:
+        """Return whether to begin a drain: one at a time, and a full one ahead of its turn."""
+        waiting = len(self._urgent) + len(self._bulk)
+        if self._under_way:
+            return len(self._under_way) == 1 and waiting >= AHEAD
+        return waiting > 0
+
+    def _ended(self, commit: asyncio.Task[None]) -> None:
+        self._under_way.discard(commit)
+        self._arrived.set()
+
     async def _idle(self) -> None:
         """Wait for work; while the store fails, look now and then whether it is back."""
-        if self._works:
+        if self._works or self._under_way:
             await self._arrived.wait()
             return
         try:
@@ -171,7 +193,7 @@ class Writer:
             await self._commit([])
 
     def _take(self) -> list[_Piece]:
-        most = DRAIN_URGENT if self._urgent else DRAIN_MOST
+        most = DRAIN_URGENT if self._urgent else AHEAD if self._under_way else DRAIN_MOST
         taken: list[_Piece] = []
         while self._urgent and len(taken) < DRAIN_MOST:
             taken.append(self._urgent.popleft())
@@ -185,12 +207,13 @@ class Writer:
         begun = loop.time()
         outcomes: list[Outcome]
         try:
-            drained = await loop.run_in_executor(self._executor, self._drain, work, self._clock())
+            drained = await self._drain(work, self._clock())
         except ExchangeError as error:
             self._journal.error(
                 "drain-failed", reason=error.reason, messages=len(work), exc_info=error
             )
             self._report(works=False)
+            self._measures.drain_failed()
             failure = store_failure(error)
             outcomes = [Retry(error=failure)] * len(work)
         except Exception as error:  # noqa: BLE001  # a defect: one message must not fail its neighbours
@@ -211,6 +234,7 @@ class Writer:
             if drained.woken:
                 self._rang(drained.woken)
             outcomes = drained.outcomes
+            self._measures.drained(work, outcomes, loop.time() - begun)
         for (_, call, place), outcome in zip(pieces, outcomes, strict=True):
             call.outcomes[place] = outcome
             call.left -= 1

@@ -33,17 +33,16 @@ from exchange.merkle import Frontier
 from exchange.note import LogKey
 from exchange.store import rows
 from exchange.store.claim import Claim, claim
-from exchange.store.drivers import driver_of
 from exchange.store.engines import (
     SQLITE,
     SQLITE_PATIENCE,
     Engines,
     RowsRefused,
-    ask,
     connect,
     reading,
     translated,
 )
+from exchange.store.outbox import Outbox
 from exchange.store.records import (
     Accepted,
     Content,
@@ -60,7 +59,6 @@ from exchange.store.records import (
     Waiting,
     Written,
 )
-from exchange.store.rows import Row
 from exchange.store.schema import check_version, check_writable, create, migrate, upgrade
 from exchange.store.tree import StoredTree, finding
 from exchange.store.writer import Head, Writer
@@ -74,6 +72,7 @@ __all__ = [
     "Known",
     "MailRow",
     "Noted",
+    "Outbox",
     "Refused",
     "Reopened",
     "RowsRefused",
@@ -93,34 +92,19 @@ _log = logging.getLogger(__name__)
 
 _HEAD = "SELECT origin, size, root, position FROM log"
 _NEWEST = "SELECT note FROM drain ORDER BY size_after DESC LIMIT 1"
-_WAITING = (
-    "SELECT b.position, b.lane, b.urgency, b.content, m.id, m.envelope, r.message_id,"
-    " r.statement, r.signature, f.message_id, f.statement, f.signature"
-    " FROM (SELECT position, lane, urgency, content, source FROM mailbox WHERE recipient = {}"
-    "  AND lane NOT IN (SELECT lane FROM quarantine WHERE recipient = {})"
-    "  AND lane {outside} AND (urgency < {} OR (urgency = {} AND position > {}))"
-    "  ORDER BY urgency DESC, position LIMIT {}) b"
-    " LEFT JOIN message m ON b.content = 'message' AND m.leaf_index = b.source"
-    " LEFT JOIN receipt r ON b.content = 'written' AND r.leaf_index = b.source"
-    " LEFT JOIN refusal f ON b.content = 'refused' AND f.number = b.source"
-    " ORDER BY b.urgency DESC, b.position"
-)
 _LEAF_INDEXES = "SELECT id, leaf_index FROM message WHERE id {among}"
 _CERTIFICATES = "SELECT chain FROM certificate WHERE key_id = {}"
 #: Bytes of SQLite's write-ahead log from which on it is emptied.
 _WAL_LIMIT = 256 << 20
 #: Signers' keys remembered as stored; a city has some hundred.
 _KEYS = 4096
-#: More urgent than any: where reading a mailbox begins.
-_ABOVE_ALL = 32767
 
 
-class Store:
+class Store(Outbox):
     """The database of one bridge's log; safe to use from several threads, one of them writing."""
 
     def __init__(self, engines: Engines, key: LogKey) -> None:
-        self._engines = engines
-        self._driver = driver_of(engines.writer.dialect.name)
+        super().__init__(engines)
         self._key = key
         self._writing = threading.Lock()
         self._head: Head | None = None
@@ -139,11 +123,14 @@ class Store:
         self._claim = Claim()
 
     @classmethod
-    def open(cls, url: str, key: LogKey, *, alone: bool = False) -> Store:
+    def open(
+        cls, url: str, key: LogKey, *, alone: bool = False, claimed_by: int | None = None
+    ) -> Store:
         """
         Open the database at *url* for the log whose name and key is *key*.
 
-        *alone* keeps every other bridge from opening it so, until this one is closed or killed.
+        *alone* keeps every other bridge from opening it so, until this one is closed or killed;
+        *claimed_by* is the process that they are told, if not this one.
 
         Raises `StoreUnusable` when another bridge has it or it takes no writes, `StoreMismatch` when
         it is not there or has another version or another log, `TamperingFound` when its log does not
@@ -154,7 +141,7 @@ class Store:
             check_version(store._engines)
             check_writable(store._engines)
             if alone:
-                store._claim = claim(store._engines)
+                store._claim = claim(store._engines, claimed_by)
             with store.writing():
                 pass  # reads and checks the head, or begins the log
         except BaseException:
@@ -304,27 +291,6 @@ class Store:
 
     # -- reading
 
-    def waiting(
-        self,
-        recipient: str,
-        limit: int,
-        *,
-        after: tuple[int, int] | None = None,
-        skip_lanes: Collection[str] = (),
-    ) -> list[Waiting]:
-        """
-        Return up to *limit* of what waits for *recipient*, most urgent first, then oldest.
-
-        *after* is the (urgency, position) of the last one seen; quarantined lanes and *skip_lanes*
-        are left out.
-        """
-        urgency, position = after or (_ABOVE_ALL, 0)
-        skipped = sorted(skip_lanes)
-        found = self._fetch(
-            _WAITING, recipient, recipient, skipped, urgency, urgency, position, limit
-        )
-        return [_waiting(row) for row in found]
-
     def stored_proofs(self, message_ids: Collection[str]) -> dict[str, StoredProof]:
         """
         Return the proofs of accepted messages, byte for byte as they were given.
@@ -347,29 +313,3 @@ class Store:
         """Return the chain (DER, leaf first) of the signer key *key_id*; empty if never seen."""
         found = self._fetch(_CERTIFICATES, key_id)
         return rows.unpack_chain(bytes(found[0][0])) if found else ()
-
-    def _fetch(self, statement: str, *parameters: object) -> list[Row]:
-        return ask(
-            self._engines,
-            lambda connection: self._driver.fetch(connection, statement, *parameters),
-        )
-
-
-def _waiting(row: Row) -> Waiting:
-    position, lane, urgency, content, *sources = row
-    kind = Content(content)
-    if kind is Content.MESSAGE:
-        message_id, payload, signature = sources[0], sources[1], b""
-    elif kind is Content.WRITTEN:
-        message_id, payload, signature = sources[2:5]
-    else:
-        message_id, payload, signature = sources[5:8]
-    return Waiting(
-        position=position,
-        lane=lane,
-        urgency=urgency,
-        content=kind,
-        message_id=message_id,
-        payload=bytes(payload),
-        signature=bytes(signature),
-    )

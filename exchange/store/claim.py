@@ -80,16 +80,16 @@ class Claim:
         self._descriptor = None
 
 
-def claim(engines: Engines) -> Claim:
+def claim(engines: Engines, pid: int | None = None) -> Claim:
     """
-    Take the database for this bridge alone, before its first write.
+    Take the database for one bridge alone, before its first write; *pid* is its process, if not this.
 
     Raises `StoreUnusable` where another bridge serves it, naming process and machine where known.
     """
     if engines.file is not None:
-        return _claim_file(engines, engines.file)
+        return _claim_file(engines, engines.file, pid or os.getpid())
     if engines.url.get_backend_name() == "postgresql":
-        _claim_session(engines)
+        _claim_session(engines, pid or os.getpid())
     return Claim()
 
 
@@ -124,7 +124,7 @@ def _beside(file: Path) -> Path:
     return real.with_name(real.name + SUFFIX)
 
 
-def _claim_file(engines: Engines, file: Path) -> Claim:
+def _claim_file(engines: Engines, file: Path, pid: int) -> Claim:
     path = _beside(file)
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -145,7 +145,7 @@ def _claim_file(engines: Engines, file: Path) -> Claim:
     # On a full disk the lock holds all the same; the next one is merely not told whose it is.
     with contextlib.suppress(OSError):
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "host": platform.node()}).encode(), 0)
+        os.pwrite(descriptor, json.dumps({"pid": pid, "host": platform.node()}).encode(), 0)
     return Claim(descriptor)
 
 
@@ -161,8 +161,8 @@ def _read(descriptor: int) -> str:
 # -- PostgreSQL
 
 
-def _claim_session(engines: Engines) -> None:
-    ours = f"exchange {os.getpid()}@{platform.node()[:_HOST]} {secrets.token_hex(4)}"
+def _claim_session(engines: Engines, pid: int) -> None:
+    ours = f"exchange {pid}@{platform.node()[:_HOST]} {secrets.token_hex(4)}"
 
     @event.listens_for(engines.writer, "connect")
     def take(connection: Any, _record: Any) -> None:
@@ -202,4 +202,4 @@ def _served(engines: Engines, who: str) -> StoreUnusable:
         en=_SERVED.en.format(place=engines.place, by=by.en),
         zh=_SERVED.zh.format(place=engines.place, by=by.zh),
     )
-    return StoreUnusable(said)
+    return StoreUnusable(said, holder=who)

@@ -95,15 +95,17 @@ def bridge(connection: Connection, settings: Path, spans: bool) -> None:
     if spans:
         measured.install()
 
-    def listen() -> None:
+    def listen(_port: int) -> None:
+        threading.Thread(target=obey, daemon=True).start()
+
+    def obey() -> None:
         for (command,) in _commands(connection):
             if command == "start":
                 measured.start()
             connection.send(measured.read())
         os.kill(os.getpid(), 15)
 
-    threading.Thread(target=listen, daemon=True).start()
-    asyncio.run(serve(load_settings(settings)))
+    asyncio.run(serve(load_settings(settings), listen))
 
 
 # -- the desk that pushes

@@ -6,7 +6,8 @@ import threading
 from collections.abc import Sequence
 from datetime import datetime
 
-from exchange.bridge import Drained
+from exchange.bridge import Drained, Ledger
+from exchange.server.keeper import ThreadKeeper
 from exchange.server.writer import Writer
 from exchange.submission import Work
 from tests.server.running import Running
@@ -18,20 +19,28 @@ def writer_of(bridge: Running) -> Writer:
     return bridge.server._writer
 
 
+def ledger_of(bridge: Running) -> Ledger:
+    """Return what the running server writes with, on its keeper's thread."""
+    assert bridge.server is not None
+    keeper = bridge.server._keeper
+    assert isinstance(keeper, ThreadKeeper)
+    return keeper.ledger
+
+
 class Gate:
     """Holds every drain up until it is opened; says when one has begun."""
 
     def __init__(self, bridge: Running) -> None:
         self.begun, self.opened = threading.Event(), threading.Event()
-        writer = writer_of(bridge)
-        drain = writer._drain
+        ledger = ledger_of(bridge)
+        drain = ledger.drain
 
         def held(work: Sequence[Work], now: datetime) -> Drained:
             self.begun.set()
             assert self.opened.wait(30)
             return drain(work, now)
 
-        writer._drain = held
+        ledger.drain = held  # type: ignore[method-assign]
 
 
 def listening(bridge: Running, count: int) -> None:

@@ -44,7 +44,12 @@ SERVICES = {CITY_12345: "12345", COUNTY_12345: "12345", CITY_110: "110"}
 
 
 def write_settings(
-    pki: Pki, folder: Path, *, unregistered: Desk | None = None, **limits: int
+    pki: Pki,
+    folder: Path,
+    *,
+    unregistered: Desk | None = None,
+    keeper: str = "thread",
+    **limits: int,
 ) -> Path:
     """
     Write register and configuration for *pki*'s desks into *folder*; return the latter.
@@ -70,6 +75,7 @@ database = "sqlite:///bridge.db"
 origin = "{LOG_NAME}"
 log_key = "{made.log_key}"
 register = "register.toml"
+keeper = "{keeper}"
 
 [tls]
 certificate = "{made.bridge.certificate}"
@@ -127,7 +133,9 @@ class Running:
             trust = TrustStore.load(self.settings.networks)
             credentials = server_credentials(self.settings.tls, trust, utc_now())
             self.loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-            self.server = open_server(self.settings, trust=trust, journal=journal, clock=clock)
+            self.server = await open_server(
+                self.settings, trust=trust, journal=journal, clock=clock
+            )
             try:
                 self.port = await self.server.start(address, credentials)
             except BaseException:
@@ -160,11 +168,12 @@ def running(
     folder: Path,
     *,
     unregistered: Desk | None = None,
+    keeper: str = "thread",
     clock: Callable[[], datetime] = utc_now,
     **limits: int,
 ) -> Iterator[Running]:
     """Serve with a new database in *folder*; the rest as `write_settings` takes it."""
-    path = write_settings(pki, folder, unregistered=unregistered, **limits)
+    path = write_settings(pki, folder, unregistered=unregistered, keeper=keeper, **limits)
     found = Running(load_settings(path))
     found.start(clock=clock)
     try:

@@ -29,7 +29,7 @@ from exchange.submission import Work
 from exchange.text import Text
 from tests.mtls.handshake import dial
 from tests.pki import CITY_12345, Pki
-from tests.server.holding import Gate, writer_of
+from tests.server.holding import Gate, ledger_of, writer_of
 from tests.server.running import Caller, Running, calling, failure, matter, running, write_settings
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -201,14 +201,15 @@ def test_health_follows_the_store(bridge: Running, hotline: Caller) -> None:
     away = threading.Event()
     away.set()
     writer = writer_of(bridge)
-    drain = writer._drain
+    ledger = ledger_of(bridge)
+    drain = ledger.drain
 
     def failing(work: Sequence[Work], now: datetime) -> Drained:
         if away.is_set():
             raise StoreUnavailable(Text(en="host secret.internal refused", zh="…"))
         return drain(work, now)
 
-    writer._drain = failing
+    ledger.drain = failing  # type: ignore[method-assign]
     writer._probe_seconds = 0.01
     watch = health(hotline.channel).Watch(health_pb2.HealthCheckRequest(), timeout=30)
     assert next(watch).status == SERVING
@@ -233,7 +234,7 @@ def test_reading_from_a_failing_store_tells_no_more_than_that(
     def failing(*_: Any, **__: Any) -> Any:
         raise StoreUnavailable(Text(en="host secret.internal refused", zh="…"))
 
-    monkeypatch.setattr("exchange.store.Store.waiting", failing)
+    monkeypatch.setattr("exchange.store.Outbox.waiting", failing)
     with pytest.raises(grpc.RpcError) as raised:
         hotline.pull()
     code, reason, _ = failure(raised)

@@ -139,7 +139,7 @@ def test_a_pull_waits_for_the_lease_of_another(
 ) -> None:
     """A crashed adapter's deliveries reach the next one as soon as their lease ends, unasked."""
     assert bridge.server is not None
-    bridge.server._bridge._leases.length = timedelta(milliseconds=300)
+    bridge.server._mailboxes._leases.length = timedelta(milliseconds=300)
     hotline.push(hotline.sealer.seal(matter()))
     crashed = police.pull()
     assert crashed
@@ -183,7 +183,7 @@ def test_what_was_leased_for_nobody_is_given_back(
     """A call given up while it leases: the next one need not wait for the lease's end."""
     hotline.push(hotline.sealer.seal(matter()))
     assert bridge.server is not None
-    service = bridge.server._bridge
+    service = bridge.server._mailboxes
     pull, leased, gone = service.pull, threading.Event(), threading.Event()
 
     def held(organisation: str, limit: int, now: datetime, *rest: Any) -> list[Delivered]:
@@ -207,7 +207,7 @@ def test_what_is_given_back_wakes_another_of_the_desk(
 ) -> None:
     """Its second gateway, which saw the lane out and waits, does not wait for the lease's end."""
     assert bridge.server is not None
-    service = bridge.server._bridge
+    service = bridge.server._mailboxes
     pull, leased, gone = service.pull, threading.Event(), threading.Event()
 
     def held(organisation: str, limit: int, now: datetime, *rest: Any) -> list[Delivered]:
