@@ -17,8 +17,8 @@ exchange_drains_total                  outcome              transactions: commit
 exchange_drain_messages                                     messages of a drain (histogram)
 exchange_drain_seconds                                      from taken to durable (histogram)
 exchange_calls_total                   method, status       calls answered
-exchange_call_seconds                  method               a pull's waiting included (histogram); its
-                                                            exemplars name the trace
+exchange_call_seconds                  method               a pull's waiting included (histogram); the
+                                                            exemplars of slow ones name the trace
 exchange_queued_messages                                    not yet in a drain
 exchange_waiting_pulls                                      pulls that wait for something to come
 exchange_leases                                             lanes handed out, not yet acknowledged
@@ -59,6 +59,7 @@ from prometheus_client import CollectorRegistry, Gauge, Histogram, ProcessCollec
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from exchange.acts import Kind
 from exchange.errors import ExchangeError
 from exchange.identity import METHODS
 from exchange.query.figures import Figures, FiguresRoom
@@ -67,6 +68,8 @@ from exchange.submission import Outcome, Pushed, Recorded, Refused, Stored, Work
 
 #: Seconds for which figures read once are given again.
 FRESH = 10
+#: Seconds from which on a call is worth an exemplar.
+SLOW = 0.02
 #: Organisations that have labels of their own; a province has some hundred.
 MOST_LABELLED = 1000
 
@@ -106,6 +109,8 @@ class Measures:
             buckets=_SECONDS, registry=registry,
         )  # fmt: skip
         self._calls, self._times = calls, times
+        #: The labelled counters by path and status: finding them costs more than counting.
+        self._by_call: dict[tuple[str, str], tuple[prometheus_client.Counter, Histogram]] = {}
         self._queued = Gauge("exchange_queued_messages", "Not yet in a drain.", registry=registry)
         self._pulls = Gauge("exchange_waiting_pulls", "Pulls that wait.", registry=registry)
         self._leases = Gauge("exchange_leases", "Lanes handed out.", registry=registry)
@@ -124,10 +129,16 @@ class Measures:
         self._leases.set_function(leases)
 
     def called(self, path: str, status: str, seconds: float, trace: str = "") -> None:
-        """Count one call; *trace* is what its exemplar names."""
-        method = _METHODS.get(path, "other")
-        self._calls.labels(method, status).inc()
-        self._times.labels(method).observe(seconds, {"trace_id": trace} if trace else None)
+        """Count one call; *trace* is what its exemplar names if it was slow."""
+        counted = self._by_call.get((path, status))
+        if counted is None:
+            method = _METHODS.get(path, "other")
+            counted = self._calls.labels(method, status), self._times.labels(method)
+            if method != "other":  # what strangers call is not remembered
+                self._by_call[path, status] = counted
+        calls, times = counted
+        calls.inc()
+        times.observe(seconds, {"trace_id": trace} if trace and seconds >= SLOW else None)
 
     def drained(self, work: Sequence[Work], outcomes: Sequence[Outcome], seconds: float) -> None:
         """Count one transaction and what became of its messages."""
@@ -136,7 +147,8 @@ class Measures:
         self._duration.observe(seconds)
         counts = Counter(map(_key, work, outcomes))
         for (kind, outcome), count in counts.items():
-            self._messages.labels(kind, _OUTCOMES.get(outcome, "retry")).inc(count)
+            name = _KINDS.get(kind) or str(kind)
+            self._messages.labels(name, _OUTCOMES.get(outcome, "retry")).inc(count)
         if any(outcome is Refused for _, outcome in counts):
             self._refused(outcomes)
 
@@ -150,10 +162,14 @@ class Measures:
             self._refusals.labels(code).inc(count)
 
 
-def _key(piece: Work, outcome: Outcome) -> tuple[str, type[Outcome]]:
+#: An enum's own hash and value are Python code, asked of every message; its identity is not.
+_KINDS: dict[object, str] = {id(kind): kind.value for kind in Kind}
+
+
+def _key(piece: Work, outcome: Outcome) -> tuple[object, type[Outcome]]:
     if isinstance(piece, Pushed):
         message = piece.received.message
-        return message.kind.value if message is not None else "unread", type(outcome)
+        return "unread" if message is None else id(message.kind), type(outcome)
     if piece.statement is None:
         return "noted" if piece.refusal is None else "unread", type(outcome)
     return "written" if piece.statement.code is None else "refused", type(outcome)
