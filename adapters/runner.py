@@ -99,6 +99,7 @@ class Runner:
         self._reconciled = False
         self._notice = notice
         client.checkpoint = client.checkpoint or spool.noted("checkpoint")
+        self._log = client.checkpoint.partition("\n")[0]
 
     # -- out
 
@@ -346,6 +347,7 @@ class Runner:
     def _note(self, **facts: str) -> None:
         """Note facts in the spool; what changes all the time, once a second at most."""
         now = self.pace.clock()
+        self._follow(facts.get("checkpoint", ""))
         changed = {}
         for name, fact in facts.items():
             at, held = self._noted.get(name, (None, ""))
@@ -354,6 +356,14 @@ class Runner:
                 self._noted[name] = (now, fact)
         if changed:
             self.spool.note(**changed)
+
+    def _follow(self, checkpoint: str) -> None:
+        """Push everything again where the bridge went on in another log: see `Spool.push_all_again`."""
+        log = checkpoint.partition("\n")[0]
+        if log and self._log and log != self._log:
+            self.spool.push_all_again(self.pace.clock())
+            self.spool.note(checkpoint=checkpoint)
+        self._log = log or self._log
 
     def _note_error(self, what: str, failure: BaseException | Text | None) -> None:
         """Note the newest failure of one kind of work; None forgets it."""

@@ -180,6 +180,21 @@ class Spool(Chains):
             )
             return done.rowcount
 
+    def push_all_again(self, now: datetime) -> int:
+        """
+        Let everything that was stored wait once more: the bridge went on in a new log.
+
+        It was put back from a backup, and what it lost need not be about an open hand-off.  What it
+        has it answers with the receipt it gave.
+        """
+        with self._transaction():
+            done = self._db.execute(
+                "UPDATE outgoing SET state = 'waiting', queued = ?, told = NULL "
+                "WHERE state = 'stored'",
+                (now.isoformat(),),
+            )
+            return done.rowcount
+
     # -- incoming
 
     def has_incoming(self, message_id: str) -> bool:

@@ -1,0 +1,432 @@
+"""
+A bridge whose database is put back from a backup, while its callers know what came after.
+
+It must not sign a second history under its log's name; it goes on in a new log that cites the old;
+the gateways bring back what was lost, and nothing takes effect twice.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from adapters.runner import Pace, Runner
+from adapters.sqlite_desk import Desk
+from certs.development import Desk as Party
+from certs.logkey import create_log_key
+from exchange._proto.v1 import exchange_service_pb2 as pb
+from exchange.acts import Kind
+from exchange.cli.log import Signatures, Vouching
+from exchange.cli.root import run
+from exchange.config import Settings, load_settings
+from exchange.errors import StoreMismatch, StoreUnusable
+from exchange.log import LeafKind, StoredProof, TrustedLogs, parse_leaf, sign_checkpoint
+from exchange.merkle import Frontier
+from exchange.note import LogKey, NoteVerifier
+from exchange.query.evidence import EvidenceRoom
+from exchange.store.audit import audit
+from exchange.store.backup import backup
+from exchange.store.engines import connect
+from exchange.store.renewal import verifiers
+from exchange.store.sightings import Judgement, Sightings
+from exchange.wire.receipt_files import read_receipt
+from tests.adapters.linked import Link, exchange_once
+from tests.attack.evidence import column, counts
+from tests.mtls.handshake import dial
+from tests.pki import CITY_110, CITY_12345, Pki
+from tests.postgres import PostgresServer
+from tests.server.running import Running, calling, matter, write_settings
+
+
+@dataclass
+class Keeping:
+    """A database, and how its operator backs it up and puts it back."""
+
+    folder: Path
+    url: str
+    server: PostgresServer | None = None
+
+    def backup(self) -> None:
+        """Back it up as it is now, served or not."""
+        if self.server is None:
+            (self.folder / "backup.db").unlink(missing_ok=True)
+            backup(self.url, self.folder / "backup.db")
+        else:
+            self._program("pg_dump", "--format=custom", f"--file={self.folder / 'backup.dump'}")
+
+    def restore(self) -> None:
+        """Put the backup in the place of what there is; nobody serves it."""
+        if self.server is None:
+            path = Path(self.url.removeprefix("sqlite:///"))
+            for end in ("", "-wal", "-shm"):
+                Path(f"{path}{end}").unlink(missing_ok=True)
+            path.write_bytes((self.folder / "backup.db").read_bytes())
+            return
+        name = self.url.rpartition("/")[2]
+        self.server.drop_database(name)
+        self.server.create_database(name)
+        self._program("pg_restore", "--exit-on-error", str(self.folder / "backup.dump"))
+
+    def _program(self, name: str, *arguments: str) -> None:
+        assert self.server is not None
+        subprocess.run(
+            [
+                str(self.server._bin / name),
+                f"--dbname={self.url.replace('+psycopg', '')}",
+                *arguments,
+            ],
+            check=True,
+            capture_output=True,
+            env={"LC_ALL": "C", "TZ": "UTC"},
+        )
+
+
+@dataclass(kw_only=True)
+class LinkWithLogs(Link):
+    """A link whose gateways trust several logs."""
+
+    logs: list[Path] = field(default_factory=list)
+
+    def config(self, party: Party) -> Path:
+        """Write the configuration; see `Link.config`."""
+        path = super().config(party)
+        mine = f'["{self.pki.development.log_verifier}"]'
+        logs = ", ".join(f'"{one}"' for one in (self.pki.development.log_verifier, *self.logs))
+        path.write_text(path.read_text("utf-8").replace(mine, f"[{logs}]"), "utf-8")
+        return path
+
+
+@dataclass
+class City:
+    """A bridge and two desks that are linked to it by the real runner."""
+
+    pki: Pki
+    folder: Path
+    keeping: Keeping
+    bridge: Running
+    link: LinkWithLogs
+    hotline: Desk
+    police: Desk
+    runners: list[Runner] = field(default_factory=list)
+    #: How far the gateways' clock is ahead.
+    passed: timedelta = timedelta()
+
+    def dial(self) -> list[Runner]:
+        """Start both gateways afresh: with the certificates and keys of their configuration."""
+        pace = Pace(clock=lambda: datetime.now(UTC) + self.passed)
+        self.runners = [
+            self.link.runner(CITY_12345, self.hotline, pace),
+            self.link.runner(CITY_110, self.police, pace),
+        ]
+        return self.runners
+
+    def settle(self) -> None:
+        """Let everything be said and heard, what has to wait for another's message too."""
+        exchange_once(*self.runners)
+        for _ in range(20):
+            if not any(runner.spool.status().waiting for runner in self.runners):
+                return
+            self.passed += timedelta(seconds=5)
+            exchange_once(*self.runners)
+        raise AssertionError([runner.spool.status() for runner in self.runners])
+
+    def say(self, number: int) -> None:
+        """Let the hotline hand a matter over."""
+        opened = self.hotline.open_ticket(f"示例 {number}", "示例内容。", matter="NM.P.01.02")
+        self.hotline.offer(opened.ticket_id, CITY_110.organisation, "属公安职责。")
+
+    def begin_anew(self, name: str = "bridge.example/log/2") -> None:
+        """Do what the operator is told to do."""
+        made = create_log_key(self.folder / "second", name)
+        config = str(self.folder / "exchange.toml")
+        environment = {"EXCHANGE_DATABASE": self.keeping.url, "EXCHANGE_LANG": "en"}
+        with pytest.MonkeyPatch.context() as patch:
+            for key, value in environment.items():
+                patch.setenv(key, value)
+            key = str(made[0])
+            assert run(["log", "begin-anew", "--key", key, "--config", config], environment) == 0
+        self.link.logs.append(made[1])
+        settings = replace(self.bridge.settings, origin=name, log_key=made[0])
+        self.restart(settings)
+
+    def restart(self, settings: Settings) -> None:
+        """Serve with *settings*, on the port that the gateways know."""
+        again = Running(settings)
+        again.start(port=self.bridge.port)
+        self.bridge = self.link.bridge = again
+
+    def verifiers(self) -> list[NoteVerifier]:
+        """Return the keys of the logs, the newest first."""
+        paths = [*reversed(self.link.logs), self.pki.development.log_verifier]
+        return [NoteVerifier.parse(path.read_text("ascii").strip()) for path in paths]
+
+    def findings(self) -> list[str]:
+        """Return what the audit finds, with the newest log's key alone."""
+        current = self.verifiers()[0]
+        registered = {desk.organisation: desk.network for desk in (CITY_110, CITY_12345)}
+        vouching = Vouching(networks=self.pki.trust(), registered=registered)
+        engines, room = connect(self.keeping.url), EvidenceRoom.open(self.keeping.url)
+        try:
+            logs = verifiers(engines, current)
+            assert self.verifiers() == logs
+            reader = Signatures(room, current, vouching, logs)
+            return [text.en for text in audit(engines, current, reader)]
+        finally:
+            room.close()
+            engines.close()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def city(request: pytest.FixtureRequest, pki: Pki, tmp_path: Path) -> Iterator[City]:
+    """Yield a city, once on each engine."""
+    folder = tmp_path / "bridge"
+    folder.mkdir()
+    if request.param == "sqlite":
+        keeping = Keeping(folder, f"sqlite:///{folder / 'bridge.db'}")
+    else:
+        server: PostgresServer = request.getfixturevalue("postgres_server")
+        url = server.create_database(f"restore_{uuid.uuid4().hex}")
+        keeping = Keeping(folder, url, server)
+    settings = load_settings(write_settings(pki, folder), {"EXCHANGE_DATABASE": keeping.url})
+    with ExitStack() as stack:
+        bridge = Running(settings)
+        bridge.start()
+        desks = tmp_path / "desks"
+        desks.mkdir()
+        link = stack.enter_context(LinkWithLogs(pki=pki, bridge=bridge, folder=desks))
+        made = City(pki, folder, keeping, bridge, link, link.desk(CITY_12345), link.desk(CITY_110))
+        made.dial()
+        try:
+            yield made
+        finally:
+            made.bridge.stop()
+    if keeping.server is not None:
+        keeping.server.drop_database(keeping.url.rpartition("/")[2])
+
+
+def told(desk: Desk) -> list[Any]:
+    """Return what a desk's own database holds of what came and what was said."""
+    return [
+        tuple(row.values())
+        for row in desk.db.rows(
+            "SELECT message_id, kind, author, answer FROM event ORDER BY message_id"
+        )
+    ]
+
+
+def lose(city: City) -> None:
+    """Let tickets cross, back up, let more happen of every kind, and put the backup back."""
+    for number in range(3):
+        city.say(number)
+    city.settle()
+    city.keeping.backup()
+    taken, noted = [row["handoff_id"] for row in city.police.db.rows(
+        "SELECT handoff_id FROM handoff ORDER BY handoff_id LIMIT 2"
+    )]  # fmt: skip
+    city.police.say(Kind.TAKE, taken)  # a move that the backup does not know
+    city.police.say(Kind.PROGRESS, noted, "已派员。")  # a note: no head tells that it is missing
+    alone = city.hotline.open_ticket("未移交", "示例内容。", matter="NM.P.01.02")
+    city.say(4)
+    city.settle()
+    city.hotline.close_ticket(alone.ticket_id, "自行办结。")  # a ticket without any hand-off
+    city.settle()
+    city.bridge.stop()
+    city.keeping.restore()
+
+
+def test_a_bridge_behind_its_callers_stops_and_says_why(city: City) -> None:
+    """Nothing is written, whoever calls; the alarm names the command; a restart does not forget."""
+    lose(city)
+    held = city.runners[0].client.checkpoint
+    before = counts(city.keeping.url)
+    city.restart(city.bridge.settings)
+    city.say(5)
+    first, second = city.runners
+    first.collect()
+    for call in (first.push, second.pull, first.push, second.reconcile):
+        with pytest.raises(StoreUnusable):
+            call()
+
+    assert before | {"sighting": 1} == counts(city.keeping.url)
+    assert [held.encode()] == column(city.keeping.url, "sighting", "note")
+    (alarm,) = city.bridge.events("log-behind")
+    assert "exchange log begin-anew" in alarm["run"]
+    assert CITY_12345.organisation == alarm["organisation"]
+    with dial(city.pki, city.bridge.port, city.pki.gateway(CITY_110)) as channel:
+        health = health_pb2_grpc.HealthStub(channel)
+        answer = health.Check(health_pb2.HealthCheckRequest(), timeout=20)
+        assert health_pb2.HealthCheckResponse.NOT_SERVING == answer.status
+    city.bridge.stop()
+    with pytest.raises(StoreUnusable, match="exchange log begin-anew") as raised:
+        city.restart(city.bridge.settings)
+    assert "exchange log begin-anew" in raised.value.text.zh
+
+
+def test_begun_anew_everybody_converges_and_nothing_is_doubled(city: City) -> None:
+    """Moves, notes, tickets without a hand-off: all come back once; both logs' receipts hold."""
+    lose(city)
+    ours = told(city.hotline), told(city.police)
+    everything = {row[0] for desk in ours for row in desk}
+    lost = [m for m in everything if m not in column(city.keeping.url, "message", "id")]
+    promised = {  # what the old log said of what it lost
+        row[0]: row[1]
+        for row in city.runners[0].spool._all("SELECT message_id, receipt FROM outgoing")
+    }
+    city.begin_anew()
+    runners = city.dial()
+    for runner in runners:
+        runner.reconcile()
+    city.settle()
+
+    assert len(lost) >= 5
+    assert sorted(everything) == sorted(map(str, column(city.keeping.url, "message", "id")))
+    assert ours == (told(city.hotline), told(city.police))
+    assert [] == city.findings()
+    city.say(6)
+    city.settle()
+    assert len(ours[1]) + 2 == len(told(city.police))
+    assert [] == city.findings()
+    _old_receipts_hold(city, [promised[name] for name in lost if name in promised])
+
+
+def _old_receipts_hold(city: City, promised: list[bytes]) -> None:
+    """What the old log promised is proved by its key, though no database holds it any more."""
+    logs = TrustedLogs(city.verifiers())
+    assert promised
+    for receipt in promised:
+        proof = read_receipt(receipt)
+        assert isinstance(proof, StoredProof)
+        leaf, head = proof.verify(LeafKind.MESSAGE, parse_leaf(proof.leaf).digest, logs)
+        assert "bridge.example/log/1" == head.origin
+        assert leaf.digest
+
+
+def test_a_repeat_gets_the_old_logs_receipt(city: City) -> None:
+    """Byte for byte: what was accepted before the backup is in the new log where it was in the old."""
+    with calling(city.pki, city.bridge.port, CITY_12345) as caller:
+        sealed = caller.sealer.seal(matter())
+        first = [one.SerializeToString() for one in caller.push(sealed)]
+    city.bridge.stop()
+    city.begin_anew()
+    with calling(city.pki, city.bridge.port, CITY_12345) as caller:
+        again = [one.SerializeToString() for one in caller.push(sealed)]
+        newer = caller.push(caller.sealer.seal(matter()))
+
+    assert first == again
+    assert [3, 4] == [one.stored.leaf_index for one in newer]
+    assert all(one.stored.checkpoint.startswith("bridge.example/log/2\n") for one in newer)
+    assert [] == city.findings()
+
+
+def test_a_checkpoint_of_the_old_log_alarms_nobody_afterwards(city: City) -> None:
+    """A gateway that was not told yet shows the old log's newest checkpoint: that log has ended."""
+    lose(city)
+    held = city.runners[0].client.checkpoint
+    city.begin_anew()
+    with calling(city.pki, city.bridge.port, CITY_12345) as caller:
+        caller.exchange.PullMessages(pb.PullMessagesRequest(checkpoint=held), timeout=30)
+
+    assert [] == city.bridge.events("log-behind")
+
+
+def test_a_fork_that_has_overtaken_is_found_too(city: City) -> None:
+    """Callers with little came first and the log grew beyond what another holds: the roots differ."""
+    lose(city)
+    held = city.runners[0].client.checkpoint.encode()
+    verifier = city.verifiers()[0]
+    city.restart(city.bridge.settings)
+    with calling(city.pki, city.bridge.port, CITY_12345) as caller:
+        for _ in range(20):
+            caller.push(caller.sealer.seal(matter()))
+    sightings = Sightings.open(city.keeping.url, verifier)
+
+    assert Judgement.BEYOND is sightings.judge(held)
+    with calling(city.pki, city.bridge.port, CITY_12345) as caller:
+        answer = caller.exchange.PullMessages(pb.PullMessagesRequest(), timeout=30)
+    assert Judgement.OWN is sightings.judge(answer.checkpoint.encode())
+    sightings.close()
+
+
+@pytest.mark.parametrize("shown", ["", "x", "bridge.example/log/1\n999\nAAAA\n\n— x y\n", "forged"])
+def test_what_our_key_did_not_sign_stops_nothing(city: City, shown: str) -> None:
+    """Nobody can stop a bridge by showing what its log never signed."""
+    if shown == "forged":
+        other = LogKey.from_seed("bridge.example/log/1", bytes(32))
+        grown = Frontier().append([bytes(32)] * 99).frontier
+        shown = sign_checkpoint(grown, other).decode()
+    with calling(city.pki, city.bridge.port, CITY_12345) as caller:
+        request = pb.PullMessagesRequest(checkpoint=shown)
+        caller.exchange.PullMessages(request, timeout=30)
+        outcomes = caller.push(caller.sealer.seal(matter()))
+
+    assert {"stored"} == {one.WhichOneof("outcome") for one in outcomes}
+
+
+def test_the_old_key_cannot_serve_the_new_log_nor_its_name_be_taken(
+    city: City, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A log has one name and one key for ever; a bridge that serves cannot be begun anew."""
+    city.say(1)
+    city.settle()
+    config, old = str(city.folder / "exchange.toml"), str(city.bridge.settings.log_key)
+    command = ["log", "begin-anew", "--config", config, "--key"]
+    environment = {"EXCHANGE_LANG": "en"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EXCHANGE_DATABASE", city.keeping.url)
+        made = create_log_key(city.folder / "other", "bridge.example/log/2")
+        assert run([*command, str(made[0])], environment) == 1
+        assert "is already served" in capsys.readouterr().err
+        city.bridge.stop()
+        assert run([*command, old], environment) == 2
+        assert "bridge.example/log/1 is taken" in capsys.readouterr().err
+    city.begin_anew()
+    before = city.bridge.settings
+    city.bridge.stop()
+    with pytest.raises(StoreMismatch, match=r"bridge\.example/log/2, the key is that of"):
+        city.restart(replace(before, origin="bridge.example/log/1", log_key=Path(old)))
+    assert [] == city.findings()
+
+
+@pytest.mark.slow
+def test_a_backup_under_load_is_of_one_moment(city: City) -> None:
+    """Taken again and again while desks push: each is whole, verifies, and is put back."""
+    stop = threading.Event()
+    pushed: list[str] = []
+
+    def load() -> None:
+        with suppress(grpc.RpcError), calling(city.pki, city.bridge.port, CITY_12345) as caller:
+            while not stop.is_set():
+                sealed = caller.sealer.seal([m for _ in range(8) for m in matter()])
+                caller.push(sealed)
+                pushed.extend(one.message_id for one in sealed)
+
+    pusher = threading.Thread(target=load)
+    pusher.start()
+    try:
+        for _ in range(3):
+            seen = len(pushed)
+            while len(pushed) < seen + 32:
+                assert pusher.is_alive()
+            city.keeping.backup()
+    finally:
+        stop.set()
+        pusher.join()
+    known = set(pushed)
+    city.bridge.stop()
+    city.keeping.restore()
+
+    kept = set(map(str, column(city.keeping.url, "message", "id")))
+    assert kept <= known
+    assert len(kept) >= 96
+    assert [] == city.findings()
