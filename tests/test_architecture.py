@@ -56,6 +56,7 @@ DOORS: dict[str, set[str]] = {
         "exchange.envelope", "exchange.note", "exchange.log", "exchange.trust",
         "exchange.certificates", "exchange.identity", "certs",
     },
+    "opentelemetry": {"exchange.server.spans"},
     "prometheus_client": {"exchange.server"},
     "stdnum": {"exchange.divisions", "exchange.organisations"},
     "click": {"exchange.cli", "certs.cli", "certs.speech", "exchange.demo.command"},

@@ -243,7 +243,7 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in
         messages: list[str] = facts.get("messages", [])
         if messages and not facts["trace"]:
             facts["trace"] = trace_of(messages[0])
-        self._measures.called(facts["method"], code.name, seconds, facts["trace"])
+        self._measures.called(facts["method"], code.name, seconds, facts["trace"], messages)
         facts = {key: value for key, value in (facts | more).items() if value or key == "bytes"}
         self._journal.info("call", code=code.name, ms=round(seconds * 1000, 2), **facts)
 

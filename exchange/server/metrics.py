@@ -64,6 +64,8 @@ from exchange.errors import ExchangeError
 from exchange.identity import METHODS
 from exchange.query.figures import Figures, FiguresRoom
 from exchange.server.address import cannot_listen
+from exchange.server.contacts import CALLS
+from exchange.server.spans import Spans
 from exchange.submission import Outcome, Pushed, Recorded, Refused, Stored, Work
 
 #: Seconds for which figures read once are given again.
@@ -82,7 +84,8 @@ _METHODS = {path: path.rpartition("/")[2] for path in METHODS}
 class Measures:
     """What this process counts; one registry of its own, so that several may live side by side."""
 
-    def __init__(self) -> None:
+    def __init__(self, spans: Spans | None = None) -> None:
+        self.spans = spans
         self.registry = registry = CollectorRegistry()
         self._messages = prometheus_client.Counter(
             "exchange_messages", "Messages by what became of them.", ["kind", "outcome"],
@@ -128,8 +131,17 @@ class Measures:
         self._pulls.set_function(pulls)
         self._leases.set_function(leases)
 
-    def called(self, path: str, status: str, seconds: float, trace: str = "") -> None:
-        """Count one call; *trace* is what its exemplar names if it was slow."""
+    def called(
+        self,
+        path: str,
+        status: str,
+        seconds: float,
+        trace: str = "",
+        messages: Sequence[str] = (),
+    ) -> None:
+        """Count one call and its *messages*; *trace* is what its exemplar names if it was slow."""
+        if self.spans is not None and messages:
+            self.spans.add(CALLS.get(path, path), messages, seconds, status=status)
         counted = self._by_call.get((path, status))
         if counted is None:
             method = _METHODS.get(path, "other")
@@ -142,6 +154,8 @@ class Measures:
 
     def drained(self, work: Sequence[Work], outcomes: Sequence[Outcome], seconds: float) -> None:
         """Count one transaction and what became of its messages."""
+        if self.spans is not None:
+            self.spans.add("drain", _ids(work), seconds, messages=len(work))
         self._committed.inc()
         self._size.observe(len(work))
         self._duration.observe(seconds)
@@ -160,6 +174,15 @@ class Measures:
         codes = Counter(one.refusal.code.name for one in outcomes if isinstance(one, Refused))
         for code, count in codes.items():
             self._refusals.labels(code).inc(count)
+
+
+def _ids(work: Sequence[Work]) -> Iterator[str]:
+    for piece in work:
+        if isinstance(piece, Pushed):
+            if piece.received.message is not None:
+                yield piece.received.message.id
+        elif piece.statement is not None:
+            yield piece.statement.message_id
 
 
 #: An enum's own hash and value are Python code, asked of every message; its identity is not.

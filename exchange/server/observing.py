@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from datetime import datetime
 
@@ -13,6 +14,7 @@ from exchange.server.address import metrics_place
 from exchange.server.contacts import ContactKeeper
 from exchange.server.journal import Journal
 from exchange.server.metrics import Measures, MetricsServer, Standing
+from exchange.server.spans import Spans, open_spans
 from exchange.store.contacts import ContactBook
 
 
@@ -24,8 +26,9 @@ class Observing:
         *,
         contacts: ContactKeeper | None = None,
         serve: Callable[[Measures], MetricsServer] | None = None,
+        spans: Spans | None = None,
     ) -> None:
-        self.measures = Measures()
+        self.measures = Measures(spans)
         self.contacts = contacts
         self._serve = serve
         self._served: MetricsServer | None = None
@@ -35,8 +38,9 @@ class Observing:
         """Return what *settings* ask for; raises `ConfigurationError` for a wrong address."""
         book = ContactBook(settings.database)
         contacts = ContactKeeper(book.write, journal=journal)
+        spans = open_spans(os.environ)
         if not settings.metrics:
-            return cls(contacts=contacts)
+            return cls(contacts=contacts, spans=spans)
         place = metrics_place(settings.metrics, settings.metrics_reach)
 
         def serve(measures: Measures) -> MetricsServer:
@@ -49,7 +53,7 @@ class Observing:
             journal.info("metrics", port=served.port)
             return served
 
-        return cls(contacts=contacts, serve=serve)
+        return cls(contacts=contacts, serve=serve, spans=spans)
 
     def start(self) -> None:
         """Begin, on the running event loop; raises `ConfigurationError` for a taken address."""
@@ -62,8 +66,11 @@ class Observing:
         """Keep what was heard, and end."""
         if self.contacts is not None:
             await self.contacts.close()
+        loop = asyncio.get_running_loop()
         if self._served is not None:
-            await asyncio.get_running_loop().run_in_executor(None, self._served.close)
+            await loop.run_in_executor(None, self._served.close)
+        if self.measures.spans is not None:
+            await loop.run_in_executor(None, self.measures.spans.close)
 
 
 def _certificates(settings: Settings) -> dict[str, datetime]:
