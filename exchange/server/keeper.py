@@ -58,6 +58,9 @@ class Keeper(Protocol):
     ) -> Reconciled:
         """Compare a copy of hand-offs, as `Ledger.reconcile`."""
 
+    def process_id(self) -> int | None:
+        """Return the process that it is, None where it is this one."""
+
     async def close(self) -> None:
         """Let it end what it is at, and end."""
 
@@ -83,6 +86,10 @@ class ThreadKeeper:
         ask = self.ledger.reconcile
         found: Reconciled = await self._run(ask, organisation, heads, now, since)
         return found
+
+    def process_id(self) -> int | None:
+        """Return None: it is a thread of this process."""
+        return None
 
     async def close(self) -> None:
         """Close the database; its thread has ended."""
@@ -132,6 +139,10 @@ class ProcessKeeper:
         line = self._line or await self._started()
         found: Reconciled = await line.ask(("reconcile", (organisation, heads, now, since)))
         return found
+
+    def process_id(self) -> int | None:
+        """Return the process that it is, None before it was started."""
+        return None if self._process is None else self._process.pid
 
     async def close(self) -> None:
         """Let it end what it is at, and end."""

@@ -23,6 +23,7 @@ exchange_queued_messages                                    not yet in a drain
 exchange_waiting_pulls                                      pulls that wait for something to come
 exchange_leases                                             lanes handed out, not yet acknowledged
 process_*                                                   CPU, memory, files of the serving process
+exchange_keeper_process_*                                   likewise of the process that writes
 =====================================  ===================  ===========================================
 
 Read from the database when asked for, at most once in `FRESH` seconds:
@@ -125,11 +126,15 @@ class Measures:
         queued: Callable[[], int],
         pulls: Callable[[], int],
         leases: Callable[[], int],
+        keeper: Callable[[], int | None],
     ) -> None:
         """Ask these whenever the metrics are read, on another thread."""
         self._queued.set_function(queued)
         self._pulls.set_function(pulls)
         self._leases.set_function(leases)
+        if keeper() is not None:
+            # It may be started anew, and so be another process; there is none with the number 0.
+            ProcessCollector("exchange_keeper", pid=lambda: keeper() or 0, registry=self.registry)
 
     def called(
         self,

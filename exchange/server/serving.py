@@ -138,7 +138,10 @@ class Server:
             measures=self._observing.measures,
         )
         self._observing.measures.watch(
-            queued=self._writer.__len__, pulls=self._bells.__len__, leases=mailboxes.leased
+            queued=self._writer.__len__,
+            pulls=self._bells.__len__,
+            leases=mailboxes.leased,
+            keeper=keeper.process_id,
         )
         services = (
             exchange_handlers(

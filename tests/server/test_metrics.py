@@ -90,6 +90,8 @@ def test_what_a_bridge_did_and_how_it_stands(pki: Pki, tmp_path: Path) -> None:
     assert value(found, "exchange_space_free_bytes") > 0
     assert value(found, "exchange_certificate_days", certificate="bridge") > 14
     assert value(found, "process_resident_memory_bytes") > 0
+    written_by = "exchange_keeper_process_resident_memory_bytes"
+    assert (written_by in found) == (bridge.settings.keeper == "process")
 
 
 def test_an_exemplar_names_the_message_s_trace(
