@@ -30,6 +30,10 @@ test-sqlalchemy20: $(VENV)-sqlalchemy20/.installed ## The store's tests once mor
 bench: $(VENV)/.installed ## Tickets per second beside the bare limit of this machine
 	@$(BIN)/python -m tests.bench $(ARGS)
 
+.PHONY: chaos
+chaos: $(VENV)/.installed ## Real processes killed, frozen, cut off and starved; ARGS='--minutes 60', --only FAULT
+	@$(BIN)/python -m tests.chaos $(ARGS)
+
 .PHONY: check
 check: $(VENV)/.installed ## Style, types, contract, generated code, architecture
 	$(BIN)/ruff check .

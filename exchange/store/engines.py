@@ -73,6 +73,16 @@ class RowsRefused(StoreUnavailable):
     """The database takes these rows not, whenever they come; fewer of them may pass."""
 
 
+# A server that vanished without a word (its machine lost power, a firewall forgot the connection) is
+# missed within half a minute; the operating system's usual two hours would stop the bridge as long.
+_POSTGRESQL_MISSED = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engines:
     """The two engines of one database."""
@@ -239,7 +249,11 @@ def _postgresql(url: URL, options: str) -> Engines:
             max_overflow=0,
             pool_timeout=LOCK_SECONDS,
             pool_pre_ping=ping,
-            connect_args={"connect_timeout": LOCK_SECONDS, "options": options},
+            connect_args={
+                "connect_timeout": LOCK_SECONDS,
+                "options": options,
+                **_POSTGRESQL_MISSED,
+            },
         )
 
         @event.listens_for(made, "connect")

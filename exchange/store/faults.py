@@ -85,6 +85,8 @@ _SQLITE = {
 }
 # The general code; what is missing stands in the words alone.
 _SQLITE_MISSING = ("no such table", "no such column", "no such view")
+# The driver's own: a text's bytes are none, so they are not what was written.
+_SQLITE_GARBLED = "Could not decode to UTF-8"
 
 #: PostgreSQL's SQLSTATEs (its manual, appendix A).
 _POSTGRESQL = {
@@ -106,6 +108,8 @@ def fault_of(cause: BaseException) -> Fault:
     if isinstance(cause, sqlite3.Error):
         if str(cause).startswith(_SQLITE_MISSING):
             return Fault.INCOMPLETE
+        if str(cause).startswith(_SQLITE_GARBLED):
+            return Fault.DAMAGED
         code = getattr(cause, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
         return _SQLITE.get(code, Fault.AWAY)
     if isinstance(cause, psycopg.Error):

@@ -29,6 +29,7 @@ class Told:
     )
 
     def __call__(self, what: str, why: Text | None) -> None:
+        """Hear of one kind of work."""
         if why is not None and what in self.failed:
             self.failed[what].set()
 
@@ -52,9 +53,7 @@ def test_both_loops_outlive_a_spool_that_cannot_even_note_its_failure(link: Link
         with spool._lock:
             spool._db.execute("PRAGMA query_only = OFF")
         query = "SELECT 1 FROM event WHERE kind = 'offer' AND answer = 'written'"
-        assert hotline.wait_until(
-            lambda: hotline.db.row(query) is not None, timedelta(seconds=30)
-        )
+        assert hotline.wait_until(lambda: hotline.db.row(query) is not None, timedelta(seconds=30))
         assert [row["kind"] for row in police.events(ticket)] == ["open_ticket", "offer"]
     finally:
         for one in (runner, other):

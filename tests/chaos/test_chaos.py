@@ -1,0 +1,59 @@
+"""Each kind of fault once on a town under a little load; `make chaos` goes on for longer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.faults import FAULTS
+from tests.chaos.run import run
+from tests.postgres import PostgresUnavailable
+
+#: A fixed selection: each way of breaking something, and none that only waits for long.
+SHORT = {
+    "sqlite": (
+        "bridge-killed",
+        "bridge-frozen",
+        "desk-killed",
+        "link-torn",
+        "link-reset",
+        "link-namespace",
+        "disk-full",
+        "disk-limited",
+    ),
+    "postgresql": (
+        "database-fast",
+        "database-immediate",
+        "database-process",
+        "database-link-torn",
+        "database-link-delayed",
+        "gateway-expired",
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)]
+)
+def test_a_town_outlives_each_fault_once(
+    kind: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Nothing lost, doubled or out of order, somebody answers, everything verifies."""
+    folder = tmp_path_factory.mktemp("chaos")
+    for path in (folder, *folder.parents):  # PostgreSQL's user looks into it
+        if path.owner() == folder.owner() and path.name.startswith("pytest"):
+            path.chmod(path.stat().st_mode | 0o011)
+    said: list[str] = []
+    faults = [fault for fault in FAULTS if fault.name in SHORT[kind]]
+    try:
+        found = run(
+            kind, folder, faults, seed="20261122", seconds=None, rate=2.0, say=said.append, pages=2
+        )
+    except PostgresUnavailable as unavailable:
+        pytest.skip(str(unavailable))
+    story = "\n".join(said)
+    assert not found.broken, f"{found.broken}\n{story}"
+    tried = [outcome for outcome in found.outcomes.values() if not outcome.skipped]
+    assert all(outcome.injected and not outcome.never for outcome in tried), story
