@@ -154,7 +154,9 @@ class Bench:
     def _bridge(self, *, spans: bool = False) -> Iterator[tuple[parties.Process, int]]:
         with self._database() as url:
             port = free_port()
-            settings: Path = self.place.settings("bridge", url, port)
+            # Spans are of one process.
+            keeper = "thread" if spans else "process"
+            settings: Path = self.place.settings("bridge", url, port, keeper=keeper)
             with parties.running(parties.bridge, settings, spans) as bridge:
                 yield bridge, port
 

@@ -40,6 +40,7 @@ origin = "{origin}"
 log_key = "{log_key}"
 register = "{register}"
 journal = "warning"
+keeper = "{keeper}"
 
 [tls]
 certificate = "{certificate}"
@@ -77,7 +78,7 @@ class Place:
         """The key of the bridge's log."""
         return self.pki.development.log_key
 
-    def settings(self, name: str, database: str, port: int) -> Path:
+    def settings(self, name: str, database: str, port: int, *, keeper: str = "process") -> Path:
         """Write the settings of a bridge over *database*, whose tables are made; return the file."""
         migrate(database)
         development = self.pki.development
@@ -86,6 +87,7 @@ class Place:
             _SETTINGS.format(
                 port=port,
                 database=database,
+                keeper=keeper,
                 origin=LOG_NAME,
                 log_key=self.log_key,
                 register=self.register,

@@ -120,7 +120,8 @@ def _stages(figure: Figures) -> list[str]:
     rest = whole["process"] - sum(cpu for cpu, _ in inside.values())
     ordered = sorted(inside.items(), key=lambda stage: -stage[1][0])
     return [
-        "where the time goes, end to end, µs a ticket (a round of its own: the spans cost some too)",
+        "where the time goes, end to end, µs a ticket (a round of its own, the keeper a thread of the",
+        "bridge: spans are of one process, and cost some too)",
         "{elapsed:9.0f}  elapsed; CPU: bridge {process:.0f}, pushing desk {sender:.0f}, receiving desk "
         "{receiver:.0f}".format(**whole),
         "      CPU  elapsed  in the bridge",

@@ -18,7 +18,7 @@ from typing import Any
 
 from sqlalchemy import Engine, event
 
-from exchange.bridge import Bridge, acknowledge, decide
+from exchange.bridge import Ledger, Mailboxes, acknowledge, decide
 from exchange.envelope import Verifier
 from exchange.server import exchange_service, guard
 from exchange.store import drivers, writer
@@ -97,7 +97,8 @@ class Spans:
         self._methods(Verifier, verify="signature")
         self._methods(decide.Working, load="look up: rows to types", decide="decide")
         self._methods(acknowledge.Acknowledging, load="look up: rows to types", decide="decide")
-        self._methods(Bridge, drain="drain: the rest", pull="pull: leases")
+        self._methods(Ledger, drain="drain: the rest")
+        self._methods(Mailboxes, pull="pull: leases")
         self._methods(writer.Writer, record="record: rows and mail")
         keeping.advance = self.around("log: tree, checkpoint, proofs", keeping.advance)
         for driver in (drivers.Sqlite, drivers.Postgresql):
