@@ -26,9 +26,9 @@ POLICE, HOTLINE = CITY_110.organisation, CITY_12345.organisation
 
 
 @contextmanager
-def watched(pki: Pki, folder: Path) -> Iterator[Running]:
+def watched(pki: Pki, folder: Path, keeper: str = "thread") -> Iterator[Running]:
     """Serve with metrics on a free port."""
-    settings = load_settings(write_settings(pki, folder))
+    settings = load_settings(write_settings(pki, folder, keeper=keeper))
     found = Running(replace(settings, metrics="127.0.0.1:0"))
     found.start()
     try:
@@ -90,8 +90,16 @@ def test_what_a_bridge_did_and_how_it_stands(pki: Pki, tmp_path: Path) -> None:
     assert value(found, "exchange_space_free_bytes") > 0
     assert value(found, "exchange_certificate_days", certificate="bridge") > 14
     assert value(found, "process_resident_memory_bytes") > 0
-    written_by = "exchange_keeper_process_resident_memory_bytes"
-    assert (written_by in found) == (bridge.settings.keeper == "process")
+    assert "exchange_keeper_process_resident_memory_bytes" not in found
+
+
+def test_the_process_that_writes_is_measured_too(pki: Pki, tmp_path: Path) -> None:
+    """Its CPU time and memory stand beside the serving process's."""
+    with watched(pki, tmp_path, "process") as bridge:
+        found = scrape(bridge)
+
+    assert value(found, "exchange_keeper_process_resident_memory_bytes") > 0
+    assert value(found, "exchange_keeper_process_cpu_seconds_total") > 0
 
 
 def test_an_exemplar_names_the_message_s_trace(

@@ -35,6 +35,17 @@ def test_an_empty_database_has_empty_figures(room: FiguresRoom, store: Store) ->
     assert (room.answering(NOW), room.unassigned()) == ([], [])
 
 
+def test_the_disk_is_the_database_s(room: FiguresRoom, migrated_url: str) -> None:
+    """SQLite's folder; PostgreSQL's where it is on this machine and tells; else none is made up."""
+    file = migrated_url.removeprefix("sqlite:///")
+    folder = room.folder()
+
+    if file != migrated_url:
+        assert folder == Path(file).resolve().parent
+    else:
+        assert folder is None or (folder / "PG_VERSION").exists()
+
+
 def test_what_waits_since_when_and_how_far_behind(
     room: FiguresRoom, store: Store, story: Story
 ) -> None:
