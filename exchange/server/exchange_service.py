@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 from exchange._proto.v1 import exchange_service_pb2 as pb
 from exchange._proto.v1 import message_pb2 as message_pb
-from exchange._proto.v1 import receipt_pb2 as receipt_pb
 from exchange.bridge import PAGE_TICKETS, Finding, Head, Mailboxes, Since
 from exchange.errors import PredecessorUnknown, Refusal, RefusalCode, refuse
 from exchange.server.answers import NAMED, fitting
@@ -37,11 +36,11 @@ from exchange.submission import (
 from exchange.wire.calls import envelope_key_id, unpack_signature
 from exchange.wire.headers import read_envelope, time_from_proto, time_to_proto
 from exchange.wire.receipts import (
+    fill_stored,
     read_refused,
     read_written,
     refused_receipt,
     retry_outcome,
-    stored_receipt,
     written_receipt,
 )
 
@@ -122,9 +121,10 @@ class ExchangeService:
             outcomes = await self._writer.submit(work)
             if urgent_tickets(work):
                 await self._bells.served(_RECEIVER_FIRST)
-            return pb.PushMessagesResponse(
-                outcomes=await _in_slices(_push_outcome, outcomes, ANSWERED)
-            )
+            response = pb.PushMessagesResponse()
+            add = response.outcomes.add  # made where it stands: a copy costs as much again
+            await _in_slices(lambda outcome: _push_outcome(add(), outcome), outcomes, ANSWERED)
+            return response
 
     # -- acknowledge
 
@@ -159,9 +159,12 @@ class ExchangeService:
             outcomes = await self._writer.submit(work)
             # Its lanes are free again: another of its pulls may be waiting for the next in one.
             self._bells.ring((organisation,))
-            return pb.AcknowledgeMessagesResponse(
-                outcomes=await _in_slices(_acknowledge_outcome, outcomes, ANSWERED)
+            response = pb.AcknowledgeMessagesResponse()
+            add = response.outcomes.add
+            await _in_slices(
+                lambda outcome: _acknowledge_outcome(add(), outcome), outcomes, ANSWERED
             )
+            return response
 
     # -- pull
 
@@ -173,11 +176,13 @@ class ExchangeService:
             call.messages.extend(one.message_id for one in delivered)
             key_ids = [key_id for key_id in map(_signer_of, delivered) if key_id]
             chains = await self._known_chains(key_ids)
-            return pb.PullMessagesResponse(
-                deliveries=await _in_slices(_delivery, delivered, ANSWERED),
+            response = pb.PullMessagesResponse(
                 certificates=[message_pb.CertificateChain(certificates=chain) for chain in chains],
                 checkpoint=self._mailboxes.checkpoint.decode(),
             )
+            add = response.deliveries.add
+            await _in_slices(lambda one: _delivery(add(), one), delivered, ANSWERED)
+            return response
 
     async def _wait(
         self, request: pb.PullMessagesRequest, call: Call, listener: Listener
@@ -307,27 +312,28 @@ def _retry(retry: Retry) -> pb.Retry:
     return retry_outcome(error, delay)
 
 
-def _push_outcome(outcome: Outcome) -> pb.PushOutcome:
+def _push_outcome(made: pb.PushOutcome, outcome: Outcome) -> None:
     match outcome:
         case Stored():
-            return pb.PushOutcome(stored=stored_receipt(outcome.message_id, outcome.proof))
+            fill_stored(made.stored, outcome.message_id, outcome.proof)
         case Refused():
-            return pb.PushOutcome(refused=refused_receipt(outcome.statement, outcome.signature))
+            made.refused.CopyFrom(refused_receipt(outcome.statement, outcome.signature))
         case Retry():
-            return pb.PushOutcome(retry=_retry(outcome))
+            made.retry.CopyFrom(_retry(outcome))
         case Recorded():
             raise TypeError(outcome)
 
 
-def _acknowledge_outcome(outcome: Outcome) -> pb.AcknowledgeOutcome:
+def _acknowledge_outcome(made: pb.AcknowledgeOutcome, outcome: Outcome) -> None:
     match outcome:
         case Recorded():
-            return pb.AcknowledgeOutcome(recorded=pb.Recorded(leaf_index=outcome.leaf_index))
+            made.recorded.SetInParent()
+            if outcome.leaf_index is not None:
+                made.recorded.leaf_index = outcome.leaf_index
         case Refused():
-            refused = refused_receipt(outcome.statement, outcome.signature)
-            return pb.AcknowledgeOutcome(refused=refused)
+            made.refused.CopyFrom(refused_receipt(outcome.statement, outcome.signature))
         case Retry():
-            return pb.AcknowledgeOutcome(retry=_retry(outcome))
+            made.retry.CopyFrom(_retry(outcome))
         case Stored():
             raise TypeError(outcome)
 
@@ -351,28 +357,21 @@ def _signer_of(delivered: Delivered) -> bytes:
     return envelope_key_id(delivered.envelope)
 
 
-def _delivery(delivered: Delivered) -> pb.Delivery:
-    made = pb.Delivery(
-        lane=delivered.lane,
-        position=delivered.position,
-        attempt=delivered.attempt,
-        lease_expire_time=time_to_proto(delivered.lease_expires),
-    )
+def _delivery(made: pb.Delivery, delivered: Delivered) -> None:
+    made.lane = delivered.lane
+    made.position = delivered.position
+    made.attempt = delivered.attempt
+    made.lease_expire_time.CopyFrom(time_to_proto(delivered.lease_expires))
     if delivered.written is not None:
         statement, signature = delivered.written
-        receipt = receipt_pb.Receipt(
-            written=written_receipt(statement, unpack_signature(signature))
-        )
-        made.receipt.CopyFrom(receipt)
+        written = written_receipt(statement, unpack_signature(signature))
+        made.receipt.written.CopyFrom(written)
     elif delivered.refused is not None:
         statement, signature = delivered.refused
-        receipt = receipt_pb.Receipt(
-            refused=refused_receipt(statement, unpack_signature(signature))
-        )
-        made.receipt.CopyFrom(receipt)
+        refused = refused_receipt(statement, unpack_signature(signature))
+        made.receipt.refused.CopyFrom(refused)
     else:
         made.envelope = delivered.envelope
-    return made
 
 
 def _head(head: pb.HandoffHead) -> Head:

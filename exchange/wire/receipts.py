@@ -114,15 +114,20 @@ def refused_receipt(statement: bytes, signature: Signature) -> pb.RefusedReceipt
 
 def stored_receipt(message_id: str, proof: StoredProof) -> pb.StoredReceipt:
     """Return the bridge's stored receipt of a message."""
+    receipt = pb.StoredReceipt()
+    fill_stored(receipt, message_id, proof)
+    return receipt
+
+
+def fill_stored(receipt: pb.StoredReceipt, message_id: str, proof: StoredProof) -> None:
+    """Make an empty *receipt* the bridge's stored receipt of a message, where it stands."""
     leaf = parse_leaf(proof.leaf)
-    return pb.StoredReceipt(
-        message_id=message_id,
-        message_digest=leaf.digest,
-        accept_time=time_to_proto(leaf.time),
-        leaf_index=proof.index,
-        path=proof.path,
-        checkpoint=proof.note.decode(),
-    )
+    receipt.message_id = message_id
+    receipt.message_digest = leaf.digest
+    receipt.accept_time.CopyFrom(time_to_proto(leaf.time))
+    receipt.leaf_index = proof.index
+    receipt.path.extend(proof.path)
+    receipt.checkpoint = proof.note.decode()
 
 
 def retry_outcome(error: ExchangeError, delay: float) -> service_pb.Retry:
