@@ -1,0 +1,1 @@
+"""Running the exchange: units, a compose file, and what machines it needs."""
