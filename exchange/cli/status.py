@@ -29,17 +29,21 @@ _CALL = Text(en="The bridge does not answer our calls", zh="网桥未应答")
 @command(
     "status",
     en="Show how a bridge stands (with its own configuration: what waits for whom and since when, "
-    "urgent first;\nwhat stopped and why; lag; last contact; disk; certificates; log), or a gateway (with "
-    "its own: its certificates,\nthe way to the bridge, what it answers for).\n"
-    "Exit: 0 fine. 1 something is due: an urgent delivery waits over 1 min, another over 15 min; a lane "
-    "is stopped;\nwho called before is silent for 10 min; under 1 GiB of disk or 14 days of a certificate; "
-    "a shown step overdue.\n2 broken: no bridge runs or answers, a certificate has ended, under 64 MiB of "
-    "disk, database or file unreadable.",
+    "urgent first; what stopped and why; lag; last contact; disk; certificates; log), or a gateway "
+    "(with its own: its certificates, the way to the bridge, what it answers for). The setting "
+    "'metrics' gives the same figures to Prometheus.\n"
+    "Exit 0: fine.\n"
+    "Exit 1, something is due: an urgent delivery waits over 1 min, another over 15 min; a lane is "
+    "stopped; who called before is silent for 10 min; under 1 GiB of disk or 14 days of a "
+    "certificate; a shown step overdue.\n"
+    "Exit 2, broken: no bridge runs or answers, a certificate has ended, under 64 MiB of disk, "
+    "database or file unreadable.",
     zh="显示网桥（用网桥配置）或网关（用网关配置）的现状：各机构待领取与等待时间（紧急在前）、停滞通道及原因、"
-    "延迟、最近联系、磁盘、证书、日志。\n"
-    "退出码：0 正常。1 有待处理：紧急投递等待超过 1 分钟，其他超过 15 分钟；有停滞通道；曾联系的机构 10 分钟无联系；"
+    "延迟、最近联系、磁盘、证书、日志。配置项 metrics 将同样的数据提供给 Prometheus。\n"
+    "退出码 0：正常。\n"
+    "退出码 1，有待处理：紧急投递等待超过 1 分钟，其他超过 15 分钟；有停滞通道；曾联系的机构 10 分钟无联系；"
     "磁盘不足 1 GiB；证书不足 14 天；所列事项逾期。\n"
-    "2 故障：网桥未运行或无应答，证书已过期，磁盘不足 64 MiB，数据库或文件无法读取。",
+    "退出码 2，故障：网桥未运行或无应答，证书已过期，磁盘不足 64 MiB，数据库或文件无法读取。",
 )
 @option(
     "--answers", "with_answers", is_flag=True,
