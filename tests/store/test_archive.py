@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -361,6 +363,34 @@ def test_a_full_disk_leaves_everything_where_it_is(
 
     assert [] == list(site.folder.iterdir())
     assert 0 == archived_entries(site.engines)
+
+
+def test_a_bridge_goes_on_meanwhile(site: Site) -> None:
+    """Tickets are handed over and closed without a failure while old ones leave, page by page."""
+    for _ in range(60):
+        site.finished(delivered=False)
+    site.deliver()
+    site.world.now += LONG + timedelta(days=1)
+    before, done = site.before, threading.Event()
+    new: list[Matter] = []
+
+    def go_on() -> None:
+        while not done.is_set() or not new:
+            new.append(site.finished())
+
+    with ThreadPoolExecutor(1) as bridge:
+        going = bridge.submit(go_on)
+        try:
+            now = site.world.now
+            moved = list(move(site.engines, site.folder, before=before, clock=lambda: now))
+        finally:
+            done.set()
+        going.result()
+
+    assert [60] == [one.left for one in moved]
+    for matter in new:
+        assert b"" not in site.contents(matter.ticket_id)
+    assert [] == site.findings()
 
 
 def test_an_archive_is_read_line_by_line(site: Site) -> None:
