@@ -34,6 +34,10 @@ bench: $(VENV)/.installed ## Tickets per second beside the bare limit of this ma
 chaos: $(VENV)/.installed ## Real processes killed, frozen, cut off and starved; ARGS='--minutes 60', --only FAULT
 	@$(BIN)/python -m tests.chaos $(ARGS)
 
+.PHONY: simulate
+simulate: $(VENV)/.installed ## Thousands of seeded runs in which everything breaks; ARGS='--seeds 0-9999 --jobs 2'
+	@$(BIN)/python -m tests.simulation $(ARGS)
+
 .PHONY: check
 check: $(VENV)/.installed ## Style, types, contract, generated code, architecture
 	$(BIN)/ruff check .

@@ -1,0 +1,273 @@
+"""
+One run: a seed decides what happens next, what becomes of every call, and what breaks.
+
+First everything may happen (`Run.live`), then links are whole again and messages stop (`Run.settle`),
+then the invariants are asked.  The same seed gives the same run, line by line of its trace.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+
+from exchange.ticket import State
+from tests.simulation import invariants
+from tests.simulation.deeds import Deeds
+from tests.simulation.dice import Dice
+from tests.simulation.disk import Disk
+from tests.simulation.ledger import Broken, Ledger
+from tests.simulation.places import Seat
+from tests.simulation.world import program
+
+#: Rounds after which messages must have stopped once every link is whole.
+_ROUNDS = 60
+
+#: Runs that lead to where others begin, and the seeds of these.
+_STAGES, _STAGE_SEEDS = 16, 10_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a run came to; *broken* is the invariant that does not hold, if any."""
+
+    seed: int
+    trace: list[str]
+    counts: Counter[str]
+    broken: str = ""
+    why: str = ""
+
+    def brief(self) -> Outcome:
+        """Return it without the trace where nothing is broken: there are many."""
+        return self if self.broken else replace(self, trace=[])
+
+    @property
+    def digest(self) -> str:
+        """Return a hash of everything that happened."""
+        return hashlib.sha256("\n".join(self.trace).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """Where a run may begin: files, promises and time of one that went before without a fault."""
+
+    files: dict[str, dict[str, bytes]]
+    ledger: Ledger
+    seconds: float
+    opened: dict[str, int]
+    states: str
+
+
+class Run(Deeds):
+    """One seed's world and what happened in it."""
+
+    def __init__(
+        self, seed: int, *, steps: int = 40, faults: float = 1.0, stage: Stage | None = None
+    ) -> None:
+        super().__init__(seed)
+        self.steps, self.faults = steps, faults
+        self._seen: tuple[object, ...] = ()
+        if stage is not None:
+            self._begin_at(stage)
+
+    def _begin_at(self, stage: Stage) -> None:
+        for name, disk in self._files().items():
+            disk.put_back(stage.files[name])
+        self.ledger = stage.ledger.copy(self.counts)
+        self.seconds = stage.seconds
+        for seat in self.seats:
+            seat.people.opened = stage.opened[seat.organisation]
+        self.tell(f"begins with {stage.states}")
+
+    def _files(self) -> dict[str, Disk]:
+        found = {"bridge": self.bridge.disk}
+        for seat in self.seats:
+            found |= {f"{name} {seat.organisation}": disk for name, disk in seat.disks.items()}
+        return found
+
+    def stage(self) -> Stage:
+        """Live and settle without asking; return what others may begin with."""
+        random.seed(self.seed)
+        with program(self.disks):
+            self._start_all()
+            self.live()
+            self.settle()
+            rows = self.bridge.rows("SELECT state FROM handoff ORDER BY offered, id")
+            states = ", ".join(State(row[0]).name for row in rows) or "nothing"
+            self._end()
+        return Stage(
+            files={name: disk.contents() for name, disk in self._files().items()},
+            ledger=self.ledger,
+            seconds=self.seconds,
+            opened={seat.organisation: seat.people.opened for seat in self.seats},
+            states=states,
+        )
+
+    # -- the whole of it
+
+    def go(self) -> Outcome:
+        """Live, settle, and ask; a broken invariant is the outcome's."""
+        random.seed(self.seed)  # tenacity's jitter
+        broken = why = ""
+        with program(self.disks):
+            try:
+                self._start_all()
+                self.live()
+                self.settle()
+                for name in invariants.at_end(self):
+                    self.counts[f"held: {name}"] += 1
+                self._sum_up()
+            except Broken as failure:
+                broken, why = failure.invariant, str(failure)
+                self.tell(f"BROKEN {failure}")
+            except Exception as error:  # noqa: BLE001 - whatever escapes is told with its seed
+                broken, why = "no_surprise", "".join(traceback.format_exception(error))
+                self.tell(f"BROKEN {type(error).__name__}: {error}")
+            finally:
+                self._end()
+        return Outcome(seed=self.seed, trace=self.trace, counts=self.counts, broken=broken, why=why)
+
+    def _start_all(self) -> None:
+        self.start_bridge()
+        for seat in self.seats:
+            self.start_desk(seat)
+
+    def _sum_up(self) -> None:
+        for root, size in self.bridge.rows("SELECT root, size FROM log"):
+            self.tell(f"log {size} {bytes(root).hex()}")
+            self.counts["log entries"] += size
+        for state, number in self.bridge.rows("SELECT state, count(*) FROM handoff GROUP BY state"):
+            self.counts[f"state {state}"] += number
+        for kind, number in self.bridge.rows("SELECT kind, count(*) FROM trail GROUP BY kind"):
+            self.counts[f"kind {kind}"] += number
+
+    def _end(self) -> None:
+        if self.bridge.process is not None:
+            self.bridge.process.kill(power_cut=False)
+        for seat in self.seats:
+            if seat.process is not None:
+                seat.process.kill(power_cut=False)
+            seat.desk.close()
+            seat.spool.close()
+        self.bridge.watched.close()
+
+    # -- what happens
+
+    def live(self) -> None:
+        """Let anything happen, for as many steps as the run has."""
+        for _ in range(self.steps):
+            self.seconds += self.dice.between(0.01, 4)
+            self._something()
+            self._look()
+
+    def _meanwhile(self) -> None:
+        self.depth += 1
+        try:
+            self._something()
+        finally:
+            self.depth -= 1
+
+    def _look(self) -> None:
+        """Ask what must hold at every moment, if anything changed."""
+        now = (
+            self.bridge.watched.version(),
+            *(seat.desk.version() for seat in self.seats),
+        )
+        if now != self._seen:
+            self._seen = now
+            waiting = {
+                row[0]
+                for seat in self.seats
+                if self.nonsense
+                for row in seat.desk.rows("SELECT message_id FROM event WHERE answer = 'waiting'")
+            }
+            self.nonsense = {one: on for one, on in self.nonsense.items() if one in waiting}
+            invariants.somebody_answers(self)
+
+    def _something(self) -> None:
+        dice, bad = self.dice, self.faults
+        seat = dice.pick(self.seats)
+        busy = [one for one in self.seats if self._has_something_to_say(one)]
+        sayer = dice.pick(busy) if busy and dice.chance(0.8) else seat
+        hearing = self.bridge.rows("SELECT DISTINCT recipient FROM mailbox ORDER BY recipient")
+        hearer = self.seat_of(dice.pick(hearing)[0]) if hearing and dice.chance(0.8) else seat
+        choices: list[tuple[float, Callable[[Seat], None]]] = [
+            (26, self.person_acts),
+            (22, lambda _: self.turn_out(sayer)),
+            (22, lambda _: self.turn_in(hearer)),
+            (3, lambda _: self._turn_bridge()),
+            (6 if self.late else 0, lambda _: self._deliver_late()),
+            (6 * bad, lambda s: self.harm_desk_disk(dice.pick((s, sayer, hearer)))),
+            (4 * bad, lambda _: self.harm_bridge_disk(dice.pick((sayer, hearer)))),
+            (1.2 * bad, lambda s: self.kill_desk(s, power_cut=dice.chance(0.4))),
+            (1.2 * bad, lambda _: self.kill_bridge(power_cut=dice.chance(0.4))),
+            (0.5 * bad, lambda _: self.stop_bridge()),
+            (2.0 * bad, self.clock_jumps),
+            (0.8 * bad, self.link_breaks),
+            (0.5 * bad, self.goes_silent),
+            (1.5 * bad, self.take_backup),
+            (1.0 * bad, self.restore_backup),
+            (0.8, self.operator_reconciles),
+        ]
+        if self.bridge.process is None:
+            choices.append((15, lambda _: self.start_bridge()))
+        if seat.process is None:
+            choices.append((30, self._start_if_dead))
+        dice.weighted(choices)(seat)
+
+    # -- the end
+
+    def settle(self) -> None:
+        """Mend everything, and let messages stop."""
+        self.tell("everything is mended")
+        self.calm = True
+        for disk in (self.bridge.disk, *(d for seat in self.seats for d in seat.disks.values())):
+            disk.ill = None
+        quiet = 0
+        seen: tuple[object, ...] = ()
+        for turn in range(_ROUNDS):
+            if self.bridge.process is None:
+                self.start_bridge()
+            while self.late:
+                self.seconds = max(self.seconds, self.late[0].due)
+                self._deliver_late()
+                while self._bridge_step():
+                    pass
+            for seat in self.seats:
+                if seat.process is None:
+                    self.start_desk(seat)
+                self.turn_out(seat)
+                self.turn_in(seat)
+            self._look()
+            self.seconds += 31 if turn % 3 == 1 else 1
+            now = tuple(seat.desk.version() for seat in self.seats), self.bridge.watched.version()
+            quiet = quiet + 1 if now == seen and not self._owed() else 0
+            seen = now
+            if quiet:
+                break
+        self.unsure.clear()
+        self.tell("messages have stopped")
+
+    def _owed(self) -> bool:
+        return any(
+            seat.spool.rows("SELECT 1 FROM outgoing WHERE state = 'waiting' LIMIT 1")
+            or seat.spool.rows("SELECT 1 FROM incoming WHERE acknowledged = 0 LIMIT 1")
+            for seat in self.seats
+        ) or bool(self.bridge.rows("SELECT 1 FROM mailbox LIMIT 1"))
+
+
+@cache
+def stages() -> tuple[Stage, ...]:
+    """Return the stages that runs begin at; the first is the very beginning."""
+    return tuple(Run(_STAGE_SEEDS + n, steps=30 + n, faults=0).stage() for n in range(_STAGES))
+
+
+def run(seed: int, *, steps: int = 40, faults: float = 1.0) -> Outcome:
+    """Return what the run of *seed* came to."""
+    dice = Dice(seed, "stage")
+    stage = dice.pick(stages()) if dice.chance(0.75) else None
+    return Run(seed, steps=steps, faults=faults, stage=stage).go()

@@ -1,0 +1,30 @@
+"""Bugs planted on purpose are caught: else the invariants would hold for any program."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.simulation.catching import catch
+from tests.simulation.mutations import MUTATIONS, Mutation, planted
+
+
+def test_there_are_at_least_twenty_bugs_each_with_a_name_of_its_own() -> None:
+    """As the list of what is to be proved asks for."""
+    assert len(MUTATIONS) >= 20
+    assert len({mutation.name for mutation in MUTATIONS}) == len(MUTATIONS)
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
+def test_every_bug_still_has_its_place(mutation: Mutation) -> None:
+    """Where the program was changed, its bug is planted anew rather than forgotten."""
+    with planted(mutation):
+        pass
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
+def test_a_planted_bug_is_caught_by_an_invariant_that_names_it(mutation: Mutation) -> None:
+    """Within some hundred seeds, and by one of those that promise the contrary."""
+    found = catch(mutation)
+
+    assert found.caught, f"{found.broken or 'nothing'} broke, seed {found.seed}: {found.why}"
