@@ -11,7 +11,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.chaos.processes import signal_one, tree
+import psycopg
+
+from tests.chaos.processes import lives, signal_one, tree
 from tests.chaos.proxy import FaultProxy, Link
 from tests.postgres import PostgresServer, PostgresUnavailable
 
@@ -144,7 +146,7 @@ class PostgresBehindProxy:
             first = (self.data / "postmaster.pid").read_text().split()[0]
         except (OSError, IndexError):
             return []
-        return tree(int(first)) if Path(f"/proc/{first}").exists() else []
+        return tree(int(first)) if lives(int(first)) else []
 
     def signal_all(self, number: signal.Signals) -> None:
         """Send every one of its processes a signal."""
@@ -153,16 +155,24 @@ class PostgresBehindProxy:
 
     def runs(self) -> bool:
         """Return whether it takes connections."""
-        return self.server._control("status")
+        url = self.direct.replace("postgresql+psycopg", "postgresql")
+        try:
+            psycopg.connect(url, connect_timeout=2).close()
+        except psycopg.Error:
+            return False
+        return True
 
     def heal(self) -> None:
         """Let it go on, or start it; a killed one may need several tries while the old one ends."""
         self.signal_all(signal.SIGCONT)
-        for _ in range(20):
+        for _ in range(40):
             if self.runs():
                 return
-            with contextlib.suppress(PostgresUnavailable):
-                self.server.start()
+            if not self.pids():
+                # Nobody may have fetched the killed one yet: its number is no reason to wait.
+                (self.data / "postmaster.pid").unlink(missing_ok=True)
+                with contextlib.suppress(PostgresUnavailable):
+                    self.server.start()
             time.sleep(0.3)
 
     def close(self) -> None:

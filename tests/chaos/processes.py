@@ -38,6 +38,15 @@ def tree(pid: int) -> list[int]:
     return found
 
 
+def lives(pid: int) -> bool:
+    """Return whether *pid* runs: one that ended and was not fetched yet does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in {"Z", "X"}
+
+
 def command_of(pid: int) -> str:
     """Return the command line of *pid*; empty where it is gone."""
     try:
@@ -152,9 +161,7 @@ class Service:
             time.sleep(0.1)
             with self._lock:
                 child = self._child
-                if child is None:
-                    continue
-                if not self._wanted:
+                if child is None or not self._wanted:
                     continue
                 if child.poll() is None:
                     self._below = tree(child.pid)[1:] or self._below
@@ -162,8 +169,11 @@ class Service:
                 self._end_rest()
             time.sleep(PAUSE)
             with self._lock:
-                if self._wanted and self._child is child:
-                    self._spawn()
+                self._spawn_after(child)
+
+    def _spawn_after(self, child: subprocess.Popen[str]) -> None:
+        if self._wanted and self._child is child:
+            self._spawn()
 
     def _end_rest(self) -> None:
         """Wait until nothing of the ended process's tree lives; end what stays, and note it."""
