@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import update
@@ -230,15 +231,22 @@ def test_stopped_anywhere_it_loses_nothing_and_goes_on(site: Site, step: str, af
     assert not list(site.folder.glob(".*.part"))
 
 
-def test_what_happens_meanwhile_keeps_its_ticket_here(site: Site) -> None:
-    """A note that comes between writing the archive and leaving: the ticket does not leave."""
+@pytest.mark.parametrize("set_back", [False, True])
+def test_what_happens_meanwhile_keeps_its_ticket_here(site: Site, set_back: bool) -> None:
+    """A note between writing the archive and leaving, by a clock that was set back, too: it stays."""
     matter = site.finished()
+    began = site.world.now
     site.world.now += LONG + timedelta(days=1)
     entered = archive._Archive.enter
 
-    def enter(self: object, *arguments: object) -> None:
-        entered(self, *arguments)  # type: ignore[arg-type]
+    def enter(self: archive._Archive, *arguments: Any) -> None:
+        entered(self, *arguments)
+        late = site.world.now
+        site.world.now = began if set_back else late
         site.visit(matter)
+        if set_back:
+            site.deliver()
+        site.world.now = late
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(archive._Archive, "enter", enter)
