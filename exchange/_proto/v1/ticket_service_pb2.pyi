@@ -528,7 +528,9 @@ class TrailEntry(_message.Message):
 
     @_builtins.property
     def receipt(self) -> _receipt_pb2.Receipt:
-        """The receipt of this entry: `stored` for a message, `written` for a written receipt."""
+        """The receipt of this entry: `stored` for a message, `written` for a written receipt; absent for
+        a written receipt whose contents were archived.
+        """
 
     @_builtins.property
     def logged(self) -> _receipt_pb2.StoredReceipt:
