@@ -83,6 +83,7 @@ def _changed(mutation: Mutation, source: str) -> str:
 
 
 _LOST = ("stored_is_kept", "the same receipt again", "everything_verifies")
+_REPEATED = ("the same receipt again", "repeats_get_the_same")
 _STUCK = ("nothing_waits",)
 
 MUTATIONS = (
@@ -109,7 +110,13 @@ MUTATIONS = (
         place="adapters.spool_file:SpoolFile._open",
         old="synchronous=FULL",
         new="synchronous=NORMAL",
-        caught=(*_STUCK, "everything_arrived", "both_agree", "reconciling_finds_nothing"),
+        caught=(
+            *_STUCK,
+            "everything_arrived",
+            "both_agree",
+            "reconciling_finds_nothing",
+            "nothing_twice",
+        ),
     ),
     Mutation(
         says="the desk's record before fsync",
@@ -126,7 +133,7 @@ MUTATIONS = (
             "        except ExchangeError:\n            number = 'none'\n"
             "        except Indigestible as indigestible:"
         ),
-        caught=("written_is_written", "everything_arrived", *_STUCK),
+        caught=("written_is_written", "everything_arrived", "both_agree", *_STUCK),
     ),
     Mutation(
         says="the same message gets another receipt each time",
@@ -155,7 +162,7 @@ MUTATIONS = (
         place="exchange.bridge.decide:Working._repeated",
         old="known = self.known.get(message.id)",
         new="known = None",
-        caught=("the same receipt again", "nothing_twice", "no_surprise", "both_agree", *_STUCK),
+        caught=(*_REPEATED, "nothing_twice", "no_surprise", "both_agree", *_STUCK),
     ),
     Mutation(
         says="the desk writes what it has once more",

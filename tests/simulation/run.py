@@ -73,6 +73,10 @@ class Run(Deeds):
         self._seen: tuple[object, ...] = ()
         if stage is not None:
             self._begin_at(stage)
+        for seat in self.seats:
+            if self.dice.chance(0.5 * faults):  # last night's
+                copies = {name: disk.contents() for name, disk in seat.disks.items()}
+                seat.backup = (self.true_time(), copies)
 
     def _begin_at(self, stage: Stage) -> None:
         for name, disk in self._files().items():
@@ -210,7 +214,7 @@ class Run(Deeds):
             (0.8 * bad, self.link_breaks),
             (0.5 * bad, self.goes_silent),
             (1.5 * bad, self.take_backup),
-            (1.0 * bad, self.restore_backup),
+            (1.2 * bad, self.restore_backup),
             (0.8, self.operator_reconciles),
         ]
         if self.bridge.process is None:
@@ -244,7 +248,8 @@ class Run(Deeds):
                 self.turn_in(seat)
             self._look()
             self.seconds += 31 if turn % 3 == 1 else 1
-            now = tuple(seat.desk.version() for seat in self.seats), self.bridge.watched.version()
+            log = self.bridge.rows("SELECT size, position FROM log")
+            now = tuple(seat.desk.version() for seat in self.seats), tuple(log)
             quiet = quiet + 1 if now == seen and not self._owed() else 0
             seen = now
             if quiet:
