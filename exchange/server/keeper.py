@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import re
 import signal
@@ -38,6 +39,11 @@ from exchange.text import Text
 _LENGTH = 8
 #: Seconds for which a keeper waits for the one of a bridge that was killed to end its last drain.
 _PATIENCE = 30.0
+# The same code as here, whatever folder the bridge was started in.
+_BEGIN = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[2]); "
+    "from exchange.server.keeper import main; main(int(sys.argv[1]))"
+)
 _HOLDER = re.compile(r"PID (\d+) @ (.+)")
 
 _ENDED = Text(
@@ -174,9 +180,15 @@ class ProcessKeeper:
             self._process.wait()
         ours, theirs = socket.socketpair()
         with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", __name__, str(theirs.fileno())], pass_fds=[theirs.fileno()]
-            )
+            command = [
+                sys.executable,
+                "-P",
+                "-c",
+                _BEGIN,
+                str(theirs.fileno()),
+                json.dumps(sys.path),
+            ]
+            self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()])
         return ours
 
     def _lost(self) -> None:
@@ -326,7 +338,3 @@ def _exactly(line: socket.socket, size: int) -> bytes:
 def _send(line: socket.socket, thing: object) -> None:
     data = pack(thing)
     line.sendall(len(data).to_bytes(_LENGTH) + data)
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]))

@@ -135,6 +135,24 @@ def test_it_ends_when_its_bridge_was_killed(pki: Pki, tmp_path: Path) -> None:
     asyncio.run(again())
 
 
+def test_it_runs_the_same_code_wherever_the_bridge_was_started(
+    pki: Pki, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another package of our name in the working folder is not taken for ours."""
+    settings = load_settings(write_settings(pki, tmp_path, keeper="process"))
+    create(settings.database)
+    for folder in ("exchange", "exchange/server"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "__init__.py").write_text("", encoding="utf-8")
+    (tmp_path / "exchange" / "server" / "keeper.py").write_text("raise SystemExit(3)\n")
+    monkeypatch.chdir(tmp_path)
+
+    async def begin() -> None:
+        await (await ProcessKeeper.begin(settings)).close()
+
+    asyncio.run(begin())
+
+
 def test_a_second_one_is_told_whose_the_database_is(pki: Pki, tmp_path: Path) -> None:
     """By the process that the operator started, not by the one beside it."""
     settings = load_settings(write_settings(pki, tmp_path, keeper="process"))
