@@ -45,6 +45,7 @@ class Deeds(Network):
             self._entered(seat, one)
             if seat.people.nonsense:
                 self.nonsense[one.message_id] = one.handoff_id
+                self.strange.add(one.handoff_id)
 
     def _entered(self, seat: Seat, said: Said) -> None:
         rows = seat.desk.rows(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from adapters.spool_records import COLUMNS, sealed
 from exchange.acts import TICKET_KINDS, Kind
 from exchange.cli.log import Signatures, Vouching
+from exchange.client import Agreement
 from exchange.query.evidence import EvidenceRoom
 from exchange.states import STATES
 from exchange.store.audit import audit
@@ -257,10 +258,19 @@ def everything_arrived(run: Places) -> None:
 def reconciling_finds_nothing(run: Places) -> None:
     """Both sides agree: what they compare with the bridge by themselves does not differ."""
     for seat in run.seats:
-        if seat.process is not None and not seat.restored:
-            differing = seat.process.runner.reconcile()
-            if differing:
-                raise Broken("reconciling_finds_nothing", f"{differing} at {seat.name}")
+        if seat.process is None or seat.restored or not seat.process.runner.reconcile():
+            continue
+        heads = seat.process.spool.heads()
+        differing = [
+            finding.handoff_id
+            for finding in seat.process.client.reconcile(heads).findings
+            if finding.agreement is not Agreement.SAME
+            and finding.handoff_id not in run.strange
+            and (known := seat.process.spool.handoff(finding.handoff_id)) is not None
+            and not (known.peer == seat.organisation and finding.agreement is Agreement.UNKNOWN)
+        ]
+        if differing:
+            raise Broken("reconciling_finds_nothing", f"{differing} at {seat.name}")
 
 
 def everything_verifies(run: Places) -> None:

@@ -125,6 +125,8 @@ class Places:
         #: Hand-offs by a message that no table allows, until the bridge has refused it: a desk keeps no
         #: rules, so its copy shows what was said there.
         self.nonsense: dict[str, str] = {}
+        #: Hand-offs on which such a thing was ever said: a spool takes its head back too far.
+        self.strange: set[str] = set()
         self._by_organisation = {seat.organisation: seat for seat in self.seats}
         self._seen: tuple[object, ...] = ()
 
