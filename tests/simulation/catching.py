@@ -8,7 +8,7 @@ from tests.simulation.mutations import Mutation, planted
 from tests.simulation.run import run, stages
 
 #: Seeds within which every bug must be caught.
-MOST_SEEDS = 300
+MOST_SEEDS = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
