@@ -35,7 +35,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     seed = given.seed if given.seed is not None else Random().randrange(10**6)
     faults = [fault for fault in FAULTS if given.only in {"", fault.name}]
     folder = Path(tempfile.mkdtemp(prefix="exchange-chaos-"))
-    folder.chmod(0o755)  # PostgreSQL's user looks into it
     print(f"seed {seed}; everything lies in {folder}", flush=True)
     holds = True
     for kind in kinds:

@@ -99,13 +99,17 @@ class PostgresBehindProxy:
 
     kind = "postgresql"
 
-    def __init__(self, folder: Path, proxy: FaultProxy) -> None:
+    def __init__(self, proxy: FaultProxy) -> None:
         self.server = PostgresServer(max_connections="40", shared_buffers="32MB")
         self.disk: SmallDisk | None = None
         self.no_disk = ""
-        self.server.start()
-        self._require_checksums()
-        self._wal_on_small_disk(folder)
+        try:
+            self.server.start()
+            self._require_checksums()
+            self._wal_on_small_disk()
+        except BaseException:
+            self.close()
+            raise
         self.link: Link | None = proxy.link("database", ("127.0.0.1", self.server.port))
         self.direct = self.server.create_database("chaos")
         self.url = self.direct.replace(f":{self.server.port}/", f":{self.link.port}/")
@@ -123,11 +127,12 @@ class PostgresBehindProxy:
             self.server._run("pg_checksums", "--enable")
         self.server.start()
 
-    def _wal_on_small_disk(self, folder: Path) -> None:
-        disk = SmallDisk(folder)
+    def _wal_on_small_disk(self) -> None:
+        disk = SmallDisk(self.server._home)  # whoever runs it may go there
         if not disk.mount():
             self.no_disk = disk.why
             return
+        self.disk = disk
         self.server.stop()
         wal, moved = self.data / "pg_wal", disk.folder / "pg_wal"
         shutil.copytree(wal, moved)
@@ -137,7 +142,6 @@ class PostgresBehindProxy:
             for path in (moved, *moved.rglob("*")):
                 os.chown(path, self.server._user.pw_uid, self.server._user.pw_gid)
         moved.chmod(0o700)
-        self.disk = disk
         self.server.start()
 
     def pids(self) -> list[int]:
@@ -179,9 +183,9 @@ class PostgresBehindProxy:
         """Stop it and remove its files."""
         self.signal_all(signal.SIGCONT)
         self.server.kill()
-        self.server.remove()
         if self.disk is not None:
             self.disk.unmount()
+        self.server.remove()
 
 
 @contextlib.contextmanager
@@ -189,7 +193,7 @@ def database(
     kind: str, folder: Path, proxy: FaultProxy
 ) -> Iterator[SqliteFile | PostgresBehindProxy]:
     """Give a new, empty database of *kind*; raises `PostgresUnavailable` where there is none."""
-    found = SqliteFile(folder) if kind == "sqlite" else PostgresBehindProxy(folder, proxy)
+    found = SqliteFile(folder) if kind == "sqlite" else PostgresBehindProxy(proxy)
     try:
         yield found
     finally:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from tests.chaos.town import Town
 
 #: Receipts of one desk that are proved one by one; of more, so many at random.
-MOST_PROVED = 1500
+MOST_PROVED = 200
 #: Findings of one kind that are told.
 _TOLD = 5
 

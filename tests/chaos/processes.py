@@ -177,6 +177,9 @@ class Service:
 
     def _end_rest(self) -> None:
         """Wait until nothing of the ended process's tree lives; end what stays, and note it."""
+        if self._child is not None and self._child.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._child.stdin.close()
         until = time.monotonic() + LEFT_OVER
         rest = [pid for pid in self._below if command_of(pid)]
         while rest and time.monotonic() < until:

@@ -12,7 +12,7 @@ import pytest
 
 from exchange.errors import StoreUnusable
 from exchange.store import Store, migrate
-from exchange.store.audit import check_log
+from exchange.store.audit import audit, check_log
 from exchange.store.engines import connect
 from tests.store.stories import KEY, NOW, Story, StoryReader
 
@@ -39,6 +39,42 @@ def test_a_vanished_server_is_missed_within_half_a_minute(postgres_url: str) -> 
                     )
                     assert idle + every * count <= 30
                     assert 0 < unanswered <= 30_000
+    finally:
+        engines.close()
+
+
+def test_an_index_that_lost_a_row_is_found(tmp_path: Path, story: Story) -> None:
+    """Who asks by it would be told that there is no such message: the audit names the index."""
+    path = tmp_path / "exchange.db"
+    url = f"sqlite:///{path}"
+    migrate(url)
+    store = Store.open(url, KEY)
+    opened = story.open_ticket()
+    with store.writing() as writer:
+        writer.record([opened], now=NOW)
+    store.close()
+    assert not audited(url)
+    name = opened.message.id.encode()
+    content = path.read_bytes()
+    with closing(sqlite3.connect(path)) as database:
+        (root,) = database.execute(
+            "SELECT rootpage FROM sqlite_master WHERE name = 'sqlite_autoindex_message_1'"
+        ).fetchone()
+    page = (root - 1) * 4096
+    at = content.index(name, page, page + 4096)
+    changed = bytes([content[at] ^ 1])
+    path.write_bytes(content[:at] + changed + content[at + 1 :])
+    found = audited(url)
+    assert found
+    assert all(str(path) in one for one in found)
+    assert any("sqlite_autoindex_message_1" in one for one in found)
+
+
+def audited(url: str) -> list[str]:
+    """Return what the audit finds."""
+    engines = connect(url)
+    try:
+        return [text.en for text in audit(engines, KEY.verifier, StoryReader())]
     finally:
         engines.close()
 
