@@ -53,7 +53,7 @@ def test_an_index_that_lost_a_row_is_found(tmp_path: Path, story: Story) -> None
     with store.writing() as writer:
         writer.record([opened], now=NOW)
     store.close()
-    assert not audited(url)
+    assert not [one for one in audited(url) if str(path) in one]
     name = opened.message.id.encode()
     content = path.read_bytes()
     with closing(sqlite3.connect(path)) as database:
@@ -64,10 +64,8 @@ def test_an_index_that_lost_a_row_is_found(tmp_path: Path, story: Story) -> None
     at = content.index(name, page, page + 4096)
     changed = bytes([content[at] ^ 1])
     path.write_bytes(content[:at] + changed + content[at + 1 :])
-    found = audited(url)
-    assert found
-    assert all(str(path) in one for one in found)
-    assert any("sqlite_autoindex_message_1" in one for one in found)
+    named = [one for one in audited(url) if str(path) in one]
+    assert any("sqlite_autoindex_message_1" in one for one in named)
 
 
 def audited(url: str) -> list[str]:
