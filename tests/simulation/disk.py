@@ -91,6 +91,8 @@ class Disk:
                 return  # what unwinds ends the transaction, as the kill did
             raise Killed(str(self.path))
         self.statements += 1
+        if statement.startswith("BEGIN"):
+            connection.immediate = "IMMEDIATE" in statement
         kind = kind_of(statement)
         if kind.synchronous:
             connection.durable = kind.synchronous in _DURABLE
@@ -141,6 +143,10 @@ class Disk:
         error.sqlite_errorcode = code
         error.sqlite_errorname = "SQLITE_FULL" if code == sqlite3.SQLITE_FULL else "SQLITE_IOERR"
         raise error
+
+    def is_locked(self) -> bool:
+        """Return whether somebody is writing: no other may begin to, and none would wait here."""
+        return any(one.immediate and one.in_transaction for one in self.connections)
 
     # -- the files as such
 
@@ -195,6 +201,8 @@ class Connection(sqlite3.Connection):
     disk: Disk
     #: Without a PRAGMA it is FULL.
     durable = True
+    #: Whether its newest transaction took the lock for writing.
+    immediate = False
 
     def cursor(self, factory: Any = Cursor) -> Any:
         """Return a cursor that is looked at."""
@@ -207,6 +215,11 @@ class Connection(sqlite3.Connection):
     def executemany(self, sql: str, parameters: Any) -> Any:
         """Run a statement over many rows."""
         return self.cursor().executemany(sql, parameters)
+
+    def close(self) -> None:
+        """Close it; a closed one holds no lock."""
+        self.immediate = False
+        super().close()
 
     def commit(self) -> None:
         """Commit, as SQLAlchemy asks for it."""

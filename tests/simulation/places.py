@@ -285,7 +285,8 @@ class Places:
     def _preempt(self) -> None:
         """Let another of the bridge's threads go on in the middle of one's statement."""
         process = self.bridge.process
-        if process is None or self.bridge.disk.dead or process.preempted:
+        disk = self.bridge.disk
+        if process is None or disk.dead or process.preempted or disk.is_locked():
             return
         if self.bridge.dice.chance(0.05):
             process.preempted = True
