@@ -101,11 +101,13 @@ class Writer:
         self._closing = False
         self._works = True
         self._under_way: set[asyncio.Task[None]] = set()
+        #: Messages that were sent ahead of their turn, and wait for it there.
+        self._ahead = 0
         self._task: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
         """Return how many messages wait for a drain."""
-        return len(self._urgent) + len(self._bulk)
+        return len(self._urgent) + len(self._bulk) + self._ahead
 
     def start(self) -> None:
         """Begin to drain, on the running event loop."""
@@ -122,7 +124,7 @@ class Writer:
             raise BridgeUnavailable(STOPPING)
         if not work:
             return []
-        if len(self._urgent) + len(self._bulk) + len(work) > self._most_queued:
+        if len(self) + len(work) > self._most_queued:
             raise LimitExceeded(
                 _FULL.fill(limit=self._most_queued), limit="queue", retry_after="0.5"
             )
@@ -162,7 +164,9 @@ class Writer:
     async def _run(self) -> None:
         while True:
             if self._may_begin():
-                commit = asyncio.create_task(self._commit(self._take()))
+                pieces = self._take()
+                self._ahead = len(pieces) if self._under_way else 0
+                commit = asyncio.create_task(self._commit(pieces))
                 self._under_way.add(commit)
                 commit.add_done_callback(self._ended)
             elif self._closing and not self._under_way:
@@ -180,6 +184,7 @@ class Writer:
 
     def _ended(self, commit: asyncio.Task[None]) -> None:
         self._under_way.discard(commit)
+        self._ahead = 0
         self._arrived.set()
 
     async def _idle(self) -> None:
