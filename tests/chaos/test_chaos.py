@@ -46,9 +46,10 @@ def test_a_town_outlives_each_fault_once(
     def say(line: str) -> None:
         said.append(f"{time.monotonic() - begun:6.1f} s  {line}")
 
+    # Damaged pages are `make chaos`'s: which page is hit depends on what the load has written.
     faults = [fault for fault in FAULTS if fault.name in SHORT[kind]]
     try:
-        found = run(kind, folder, faults, seed="20261122", seconds=None, rate=2.0, say=say, pages=1)
+        found = run(kind, folder, faults, seed="20261122", seconds=None, rate=2.0, say=say, pages=0)
     except PostgresUnavailable as unavailable:
         pytest.skip(str(unavailable))
     story = "\n".join(said)
