@@ -203,9 +203,11 @@ class Runner:
             if item.refusal is None:
                 raise item.failure
             return self._decline(item, item.refusal)
+        self.spool.arriving(item, now())
         try:
             number = self.adapter.deliver(item)
         except Indigestible as indigestible:
+            self.spool.not_arrived(item)
             return self._decline(item, indigestible.refusal)
         self.spool.note(**{_STOPPED + item.lane: ""})
         new = not self.spool.has_incoming(item.message_id)

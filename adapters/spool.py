@@ -202,6 +202,22 @@ class Spool(Chains):
         query = "SELECT 1 FROM incoming WHERE message_id = ? AND refusal IS NULL"
         return self._one(query, message_id) is not None
 
+    def arriving(self, item: IncomingMessage, now: datetime) -> None:
+        """
+        Learn what *item* makes of its hand-off, before the platform writes it, and may answer it.
+
+        An answer that were kept first would name the message before it, and be refused.
+        """
+        with self._transaction():
+            if not self.has_incoming(item.message_id):
+                self._know(item.message, item.message.author, item.digest, now)
+
+    def not_arrived(self, item: IncomingMessage) -> None:
+        """Take back what `arriving` learnt: the platform cannot digest *item*."""
+        with self._transaction():
+            if not self.has_incoming(item.message_id):
+                self._step_back(item.message, item.message.previous)
+
     def handed_over(self, item: IncomingMessage, local_number: str, now: datetime) -> Written:
         """Record that the platform has written *item*; return the statement to acknowledge with."""
         message = item.message

@@ -77,8 +77,8 @@ class KnownHandoffs(SpoolFile):
             (now.isoformat(), ticket_id),
         )
 
-    def _step_back(self, undone: SealedMessage, head: bytes) -> None:
-        """Undo what `put` concluded from a message that will never be."""
+    def _step_back(self, undone: SealedMessage | Message, head: bytes) -> None:
+        """Undo what was concluded from a message that will never be."""
         opened = []
         if undone.kind in _OPENS_DUTY:
             opened.append(own_duty_id(undone.handoff_id, undone.digest))

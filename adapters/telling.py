@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import TextIO
 
@@ -71,8 +72,9 @@ class Voice:
         words = " ".join(text.say(self.language).split())
         with self._lock:
             stamp = self._clock().astimezone().strftime("%H:%M:%S")
-            self._stream.write(f"{stamp} {words}\n")
-            self._stream.flush()
+            with suppress(OSError):  # a log on a full disk loses lines, never the post
+                self._stream.write(f"{stamp} {words}\n")
+                self._stream.flush()
 
 
 class Telling:
