@@ -47,6 +47,8 @@ _PLACES = {
 }
 _WAYS = ("one byte", "garbled", "zeroed")
 _STARTING = 30.0
+#: Trails that are asked for.
+_ASKED = 150
 _PAGE = {"sqlite": 4096, "postgresql": 8192}
 
 Say = Callable[[str], None]
@@ -63,7 +65,7 @@ class Damage:
 def damage(town: Town, chance: Random, pages: int, outcome: Outcome, say: Say) -> list[str]:
     """Damage *pages* pages, one at a time; return what was not found, or was handed out."""
     broken = []
-    there = _Stored(town)
+    there = _Stored(town, chance)
     for number in range(pages):
         place = list(_PLACES)[(number + chance.randrange(len(_PLACES))) % len(_PLACES)]
         with _damaged(town, chance, place, chance.choice(_WAYS)) as done:
@@ -84,11 +86,12 @@ def damage(town: Town, chance: Random, pages: int, outcome: Outcome, say: Say) -
 class _Stored:
     """What is truly there: every envelope, and every entry of every trail."""
 
-    def __init__(self, town: Town) -> None:
+    def __init__(self, town: Town, chance: Random) -> None:
         url = town.database.direct
         self.envelopes = {bytes(r["envelope"]) for r in rows(url, "message", "envelope")}
         trail = rows(url, "trail", "leaf_index", "ticket_id", "message_id", "digest", "author")
-        self.tickets = list(dict.fromkeys(row["ticket_id"] for row in trail))
+        tickets = list(dict.fromkeys(row["ticket_id"] for row in trail))
+        self.tickets = chance.sample(tickets, min(len(tickets), _ASKED))
         self.entries = {
             (r["leaf_index"], r["message_id"], bytes(r["digest"]), r["author"]) for r in trail
         }

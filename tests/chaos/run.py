@@ -74,5 +74,6 @@ def run(
         found.counts, found.broken = books.counts, [*found.broken, *books.broken]
         if pages:
             outcome = found.outcomes[PAGES] = Outcome()
-            found.broken += damage(place, chance, pages, outcome, say)
+            dice = Random(f"{seed}-pages")  # whatever else was drawn
+            found.broken += damage(place, dice, pages, outcome, say)
     return found
