@@ -24,7 +24,7 @@ class Mailboxes:
         self, outbox: Outbox, *, checkpoint: bytes = b"", leases: Leases | None = None
     ) -> None:
         self._outbox = outbox
-        self._leases = leases or Leases()
+        self._leases = Leases() if leases is None else leases
         self._leasing = threading.Lock()
         #: The newest signed checkpoint of the log.
         self.checkpoint = checkpoint
