@@ -16,7 +16,7 @@ from tests.chaos.town import Town
 #: Seconds after which the monkey no longer waits for a recovery, and says so.
 LONGEST = 90.0
 #: How often two faults come at once.
-_PAIRS = 0.3
+_PAIRS = 0.5
 
 
 @dataclass(slots=True)

@@ -66,8 +66,9 @@ def damage(town: Town, chance: Random, pages: int, outcome: Outcome, say: Say) -
     """Damage *pages* pages, one at a time; return what was not found, or was handed out."""
     broken = []
     there = _Stored(town, chance)
+    first = chance.randrange(len(_PLACES))
     for number in range(pages):
-        place = list(_PLACES)[(number + chance.randrange(len(_PLACES))) % len(_PLACES)]
+        place = list(_PLACES)[(first + number) % len(_PLACES)]
         with _damaged(town, chance, place, chance.choice(_WAYS)) as done:
             found = _found(town, done.url)
             handed, refused = _served(town, done.url, there)

@@ -28,7 +28,9 @@ def _row(name: str, outcome: Outcome) -> tuple[str, str, str, str]:
     if not outcome.injected:
         return name, "0", "", "its turn did not come"
     times = outcome.recovered
-    told = f"{median(times):.1f} s, {max(times):.1f} s" if times else "never"
+    told = f"{median(times):.1f} s, {max(times):.1f} s" if times else "–"
+    if outcome.never and not times:
+        told = "never"
     if outcome.never and times:
         told += f"; {outcome.never} × never"
     order = sorted(outcome.seen, key=lambda reason: -outcome.seen[reason])
