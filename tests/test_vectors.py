@@ -17,7 +17,7 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 from exchange import profile
 from exchange._proto.v1 import message_pb2, receipt_pb2
 from exchange.acts import Group, Kind
-from exchange.bridge import Bridge, Policy
+from exchange.bridge import Policy
 from exchange.catalog import catalog
 from exchange.divisions import divisions
 from exchange.envelope import (
@@ -45,6 +45,7 @@ from exchange.wire.content import decode_group, encode_group
 from exchange.wire.headers import read_envelope, signature_from_proto
 from exchange.wire.receipts import read_refused, read_written, refusal_of, refused_statement
 from exchange.workdays import calendar
+from tests.bridge.whole import Bridge
 
 VECTORS = Path(__file__).resolve().parent.parent / "proto" / "vectors"
 

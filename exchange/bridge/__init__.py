@@ -2,11 +2,10 @@
 The bridge's own work: load, decide, record.
 
 `Ledger.drain` takes whatever queued, in one transaction; `Mailboxes.pull` hands out what waits;
-`Ledger.reconcile` compares two copies; a `Bridge` is both in one process.  Everything is synchronous
-and knows no clock: *now* is an argument.
+`Ledger.reconcile` compares two copies.  Everything is synchronous and knows no clock: *now* is an
+argument.
 """
 
-from exchange.bridge.bridge import Bridge
 from exchange.bridge.ledger import Drained, Ledger
 from exchange.bridge.mailboxes import Mailboxes
 from exchange.bridge.policy import Policy
@@ -22,7 +21,6 @@ from exchange.bridge.reconcile import (
 __all__ = [
     "PAGE_TICKETS",
     "Agreement",
-    "Bridge",
     "Drained",
     "Finding",
     "Head",

@@ -28,11 +28,11 @@ from exchange.query.records import (
     TrailEntry,
     Workload,
 )
+from exchange.query.room import Room
 from exchange.store import StoredReceipt
 from exchange.store.drivers import driver_of
-from exchange.store.engines import Engines, connect, reading
+from exchange.store.engines import Engines, reading
 from exchange.store.rows import HANDOFF, WRITTEN, standing_of, ticket_of, unpack_chain
-from exchange.store.schema import check_version
 from exchange.store.tree import StoredTree
 from exchange.tables import moment_of, stamp
 from exchange.text import Text
@@ -56,27 +56,12 @@ _UPDATED = HANDOFF.index("updated")
 _DIGITS = 18
 
 
-class Query:
+class Query(Room):
     """Reads one database; safe to use from several threads."""
 
     def __init__(self, engines: Engines) -> None:
-        self._engines = engines
+        super().__init__(engines)
         self._driver = driver_of(engines.reader.dialect.name)
-
-    @classmethod
-    def open(cls, url: str) -> Query:
-        """Open the database at *url* for reading; raises as `Store.open` does, but needs no key."""
-        engines = connect(url)
-        try:
-            check_version(engines)
-        except BaseException:
-            engines.close()
-            raise
-        return cls(engines)
-
-    def close(self) -> None:
-        """Close every connection."""
-        self._engines.close()
 
     def ticket(self, ticket_id: str, caller: str | None) -> TicketView:
         """Return one ticket; raises `NotFound` when it is not there for *caller*."""

@@ -14,11 +14,11 @@ from sqlalchemy import select
 from exchange import tables
 from exchange.errors import NotFound
 from exchange.log import StoredProof
+from exchange.query.room import Room
 from exchange.store import StoredReceipt
 from exchange.store.drivers import driver_of
-from exchange.store.engines import Engines, connect, reading
+from exchange.store.engines import reading
 from exchange.store.rows import unpack_chain
-from exchange.store.schema import check_version
 from exchange.store.tree import StoredTree
 from exchange.text import Text
 
@@ -45,26 +45,8 @@ class Evidence:
     refused: tuple[tuple[bytes, bytes], ...]
 
 
-class EvidenceRoom:
+class EvidenceRoom(Room):
     """Reads one database's evidence; raises as `exchange.query.Query` does."""
-
-    def __init__(self, engines: Engines) -> None:
-        self._engines = engines
-
-    @classmethod
-    def open(cls, url: str) -> EvidenceRoom:
-        """Open the database at *url* for reading."""
-        engines = connect(url)
-        try:
-            check_version(engines)
-        except BaseException:
-            engines.close()
-            raise
-        return cls(engines)
-
-    def close(self) -> None:
-        """Close every connection."""
-        self._engines.close()
 
     def of_ticket(self, ticket_id: str) -> list[Evidence]:
         """

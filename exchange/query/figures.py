@@ -20,10 +20,10 @@ from sqlalchemy import Connection, Row, exists, func, select, text
 
 from exchange import tables
 from exchange.acts import Urgency
-from exchange.store.engines import POSTGRESQL, Engines, connect, reading
+from exchange.query.room import Room
+from exchange.store.engines import POSTGRESQL, reading
 from exchange.store.records import Content
 from exchange.store.rows import WRITTEN
-from exchange.store.schema import check_version
 from exchange.ticket import State
 
 #: Rows by the position of what waits first.
@@ -125,26 +125,8 @@ class Figures:
     log: LogHead
 
 
-class FiguresRoom:
+class FiguresRoom(Room):
     """Reads one database's figures; raises as `exchange.query.Query` does."""
-
-    def __init__(self, engines: Engines) -> None:
-        self._engines = engines
-
-    @classmethod
-    def open(cls, url: str) -> FiguresRoom:
-        """Open the database at *url* for reading."""
-        engines = connect(url)
-        try:
-            check_version(engines)
-        except BaseException:
-            engines.close()
-            raise
-        return cls(engines)
-
-    def close(self) -> None:
-        """Close every connection."""
-        self._engines.close()
 
     def figures(self) -> Figures:
         """Return how the database stands."""

@@ -20,11 +20,11 @@ import psycopg
 from sqlalchemy import Table, make_url
 
 from exchange import tables
-from exchange.bridge import Bridge
 from exchange.store import migrate
 from exchange.store.drivers import Sqlite, _postgresql_types
 from exchange.store.engines import _SQLITE_PRAGMAS, SQLITE
 from exchange.store.rows import Row, names
+from tests.bridge.whole import Bridge
 
 _CONTENT, _SOURCE = 4, 5
 

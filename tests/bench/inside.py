@@ -10,7 +10,7 @@ from pathlib import Path
 
 from certs.development import Desk
 from exchange import workdays
-from exchange.bridge import Bridge, Policy
+from exchange.bridge import Policy
 from exchange.client import SealedMessage, read_certificates
 from exchange.divisions import divisions
 from exchange.envelope import WRITTEN_TYPE, sign
@@ -31,6 +31,7 @@ from exchange.wire.receipts import (
 from tests.bench.bare import Batch, recording
 from tests.bench.place import RECEIVER, SENDER, Place
 from tests.bench.tickets import PROFILE, batches
+from tests.bridge.whole import Bridge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from exchange import profile
 from exchange.acts import Kind
-from exchange.bridge import Bridge, Drained, Policy
+from exchange.bridge import Drained, Policy
 from exchange.catalog import catalog
 from exchange.client.messages import OutgoingMessage, SealedMessage, Sealer
 from exchange.divisions import divisions
@@ -44,6 +44,7 @@ from exchange.wire.receipts import (
     written_statement,
 )
 from exchange.workdays import calendar
+from tests.bridge.whole import Bridge
 
 HOTLINE = "113205070141497766"
 POLICE = "320507000000"

@@ -284,3 +284,38 @@ def test_two_connections_of_one_desk_share_one_mailbox(
     with calling(pki, bridge.port, CITY_110) as second:
         assert police.pull()
         assert second.pull() == []
+
+
+def test_an_urgent_message_reaches_its_receiver_before_its_senders_receipt(
+    hotline: Caller, police: Caller, bridge: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the woken pull is under way the push is not answered; how long at most is bounded."""
+    monkeypatch.setattr("exchange.server.exchange_service._RECEIVER_FIRST", 60.0)
+    assert bridge.server is not None
+    service = bridge.server._mailboxes
+    pull, looks, opened = service.pull, threading.Semaphore(0), threading.Event()
+
+    def held(*asked: Any) -> list[Delivered]:
+        delivered = pull(*asked)
+        looks.release()
+        if delivered:
+            assert opened.wait(30)
+        return delivered
+
+    service.pull = held  # type: ignore[method-assign, assignment]
+    waiting = police.exchange.PullMessages.future(A_MINUTE)
+    assert looks.acquire(timeout=30)
+    listening(bridge, 1)
+    pushing = hotline.exchange.PushMessages.future(
+        pb.PushMessagesRequest(
+            envelopes=[m.envelope for m in hotline.sealer.seal(matter(urgency=Urgency.URGENT))],
+            certificates=hotline.certificates,
+        ),
+        timeout=60,
+    )
+    assert looks.acquire(timeout=30)  # the push is durable: the woken pull has found it
+    with pytest.raises(grpc.FutureTimeoutError):
+        pushing.result(timeout=1)
+    opened.set()
+    assert len(waiting.result().deliveries) == 2
+    assert len(pushing.result().outcomes) == 2

@@ -1,0 +1,30 @@
+"""What every reader of a database is: opened by URL, checked for its version, closed."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from exchange.store.engines import Engines, connect
+from exchange.store.schema import check_version
+
+
+class Room:
+    """Reads one database; safe to use from several threads."""
+
+    def __init__(self, engines: Engines) -> None:
+        self._engines = engines
+
+    @classmethod
+    def open(cls, url: str) -> Self:
+        """Open the database at *url* for reading; raises as `Store.open` does, but needs no key."""
+        engines = connect(url)
+        try:
+            check_version(engines)
+        except BaseException:
+            engines.close()
+            raise
+        return cls(engines)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engines.close()
