@@ -39,7 +39,10 @@ from tests.pki import CITY_110, CITY_12345, COUNTY_12345, Pki
 from tests.postgres import PostgresServer
 from tests.server.running import Running, running, write_settings
 
-NOW = datetime.now(UTC)
+
+def now() -> datetime:
+    """Return the time, which the certificates and the bridge's clock are held against."""
+    return datetime.now(UTC)
 
 
 def _ill(findings: list[Finding]) -> dict[str, Finding]:
@@ -53,8 +56,8 @@ def _ill(findings: list[Finding]) -> dict[str, Finding]:
     return ill
 
 
-def _gateway(path: Path, now: datetime = NOW) -> dict[str, Finding]:
-    return _ill(list(examine_gateway(read_gateway(path), now)))
+def _gateway(path: Path, at: datetime | None = None) -> dict[str, Finding]:
+    return _ill(list(examine_gateway(read_gateway(path), at or now())))
 
 
 def _reach(pki: Pki, address: str, **changes: Any) -> dict[str, Finding]:
@@ -62,7 +65,7 @@ def _reach(pki: Pki, address: str, **changes: Any) -> dict[str, Finding]:
     credentials = network.Credentials(
         chain=good.certificate, key=good.key, roots=pki.development.bridge_trust
     )
-    return _ill(list(network.reach(address, replace(credentials, **changes), NOW)))
+    return _ill(list(network.reach(address, replace(credentials, **changes), now())))
 
 
 # -- a gateway
@@ -130,7 +133,7 @@ def test_a_name_that_is_not_the_bridges_is_told_apart(pki: Pki) -> None:
     """A bridge dialled by a name that its certificate does not have."""
     with mirror(pki) as port, socket.create_connection(("127.0.0.1", port)) as connection:
         credentials = network.Credentials(chain=None, key=None, roots=pki.development.bridge_trust)
-        shaken = network._shake_hands(connection, "other.example", credentials, NOW)
+        shaken = network._shake_hands(connection, "other.example", credentials, now())
         ill = _ill(list(shaken))
     assert list(ill) == ["tls-name"]
 
@@ -191,10 +194,10 @@ def test_a_key_that_others_may_read_or_that_does_not_fit(town: Town, tmp_path: P
 def test_a_clock_that_is_wrong_is_seen_in_the_certificates(town: Town) -> None:
     """Years behind, certificates are not valid yet; near their end, they warn; after it, expired."""
     path = town.hotline
-    behind = _gateway(path, NOW - timedelta(days=4000))
+    behind = _gateway(path, now() - timedelta(days=4000))
     assert "clock" in behind
     chain = {Text(en="c", zh="证书"): town.pki.gateway(CITY_12345).certificate}
-    (end,) = {str(one.what).split("until ")[1] for one in files.validity(chain, NOW)}
+    (end,) = {str(one.what).split("until ")[1] for one in files.validity(chain, now())}
     ends = datetime.strptime(end, "%Y-%m-%d %H:%M %z")
     (soon,) = files.validity(chain, ends - timedelta(days=3))
     assert soon.status is Status.WARN
@@ -229,7 +232,7 @@ def test_a_probe_that_hangs_is_ended() -> None:
 
 def _settings(pki: Pki, folder: Path) -> dict[str, Finding]:
     settings = load_settings(write_settings(pki, folder))
-    return _ill(list(examine_bridge(settings, NOW)))
+    return _ill(list(examine_bridge(settings, now())))
 
 
 def test_a_bridge_before_and_after_migrating(pki: Pki, tmp_path: Path) -> None:
@@ -259,7 +262,7 @@ def test_a_bridge_that_runs_is_well(pki: Pki, tmp_path: Path) -> None:
         address = f"127.0.0.1:{bridge.port}"
         config = tmp_path / "exchange.toml"
         settings = load_settings(config, {"EXCHANGE_LISTEN": address})
-        found = list(examine_bridge(settings, NOW))
+        found = list(examine_bridge(settings, now()))
         assert _ill(found) == {}
         (port,) = [one for one in found if one.probe == "port"]
         assert f"The bridge is running here: {address} (PID {os.getpid()}" in str(port.what)
@@ -267,16 +270,16 @@ def test_a_bridge_that_runs_is_well(pki: Pki, tmp_path: Path) -> None:
         assert "writable" in {one.probe for one in found}
         with mirror(pki, pki.gateway(CITY_110)) as taken:
             taken_by = replace(settings, listen=f"127.0.0.1:{taken}")
-            ill = _ill(list(examine_bridge(taken_by, NOW)))
+            ill = _ill(list(examine_bridge(taken_by, now())))
             assert "does not present the bridge's certificate" in str(ill["port"].cause)
         # The same bridge with another database is not the one that is configured here.
         other = f"sqlite:///{tmp_path / 'other.db'}"
         migrate(other)
-        ill = _ill(list(examine_bridge(replace(settings, database=other), NOW)))
+        ill = _ill(list(examine_bridge(replace(settings, database=other), now())))
         assert "does not use this database" in str(ill["port"].cause)
     with mirror(pki) as taken:
         settings = load_settings(config, {"EXCHANGE_LISTEN": f"127.0.0.1:{taken}"})
-        ill = _ill(list(examine_bridge(settings, NOW)))
+        ill = _ill(list(examine_bridge(settings, now())))
         assert "does not use this database" in str(ill["port"].cause)
     with socket.create_server(("127.0.0.1", 0)) as server:
         settings = load_settings(
@@ -284,7 +287,7 @@ def test_a_bridge_that_runs_is_well(pki: Pki, tmp_path: Path) -> None:
         )
         thread = threading.Thread(target=_hang_up, args=(server,))
         thread.start()
-        ill = _ill(list(examine_bridge(settings, NOW)))
+        ill = _ill(list(examine_bridge(settings, now())))
         thread.join()
         assert "Another program" in str(ill["port"].cause)
 
