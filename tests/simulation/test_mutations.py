@@ -7,9 +7,8 @@ import pytest
 from tests.simulation.catching import catch
 from tests.simulation.mutations import MUTATIONS, Mutation, planted
 
-
 #: They take a hundred seeds and more, up to a minute: `make simulate ARGS=--mutations` plants them, too.
-RARE = {"a closing is told to nobody", "what comes once more sets the spool's head back"}
+RARE = {"a-closing-is-told-to-nobody", "what-comes-once-more-sets-the-spool's-head-back"}
 
 
 def test_there_are_at_least_twenty_bugs_each_with_a_name_of_its_own() -> None:
