@@ -6,6 +6,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := pip install --quiet --disable-pip-version-check
 CHECKED := exchange adapters certs tests
+# Much of a test is waiting for processes, so two more run than there are cores; the long ones begin.
+JOBS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 2)')
+AT_ONCE = --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -19,24 +22,40 @@ demo: $(VENV)/.installed ## A city at work: two networks, one bridge, real matte
 	@$(BIN)/exchange demo $(ARGS)
 
 .PHONY: test
-test: $(VENV)/.installed ## All tests; ARGS= goes to pytest, e.g. make test ARGS='tests/unit -x'
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.installed ## All tests, several files at once; with ARGS='tests/unit -x' what pytest makes of it
+	@$(BIN)/python -m pytest $(or $(ARGS),$(AT_ONCE))
 
 .PHONY: test-sqlalchemy20
-test-sqlalchemy20: $(VENV)-sqlalchemy20/.installed ## The store's tests once more, on SQLAlchemy 2.0
-	@$(VENV)-sqlalchemy20/bin/python -m pytest tests/store $(ARGS)
+test-sqlalchemy20: $(VENV)-sqlalchemy20/.installed ## The store's tests on SQLAlchemy 2.0, with the dialects that are only compiled
+	@$(VENV)-sqlalchemy20/bin/python -m pytest tests/store $(or $(ARGS),$(AT_ONCE))
 
 .PHONY: bench
-bench: $(VENV)/.installed ## Tickets per second beside the bare limit of this machine
+bench: $(VENV)/.installed ## Speed beside the bare limit and beside other ways; ARGS=--quick, --install for the others
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+.PHONY: overload
+overload: $(VENV)/.installed ## Twice as much as a bridge can take, from callers who do not listen; ARGS='--minutes 10'
+	@$(BIN)/python -m tests.load.overload $(ARGS)
+
+.PHONY: soak
+soak: $(VENV)/.installed ## Tickets through their whole life while old ones are archived; ARGS='--tickets 1000000'
+	@$(BIN)/python -m tests.load.soak $(ARGS)
 
 .PHONY: chaos
 chaos: $(VENV)/.installed ## Real processes killed, frozen, cut off and starved; ARGS='--minutes 60', --only FAULT
 	@$(BIN)/python -m tests.chaos $(ARGS)
 
 .PHONY: simulate
-simulate: $(VENV)/.installed ## Thousands of seeded runs in which everything breaks; ARGS='--seeds 0-9999 --jobs 2'
+simulate: $(VENV)/.installed ## Thousands of seeded runs in which everything breaks; ARGS='--seeds 0-9999 --jobs 2', --relay
 	@$(BIN)/python -m tests.simulation $(ARGS)
+
+.PHONY: judge
+judge: $(VENV)/.installed $(VENV)-judge/.installed ## Outside judges: pkilint, sslyze, openssl, gnutls, and abuse of a live bridge (ARGS=abuse alone)
+	@$(BIN)/python -m tests.judge $(ARGS)
+
+.PHONY: systems
+systems: $(VENV)/.installed ## Roundup and django-helpdesk, installed for this and linked by their mappings
+	@EXCHANGE_SYSTEMS=install $(BIN)/python -m pytest tests/systems $(ARGS)
 
 .PHONY: check
 check: $(VENV)/.installed ## Style, types, contract, generated code, architecture
@@ -73,7 +92,9 @@ constraints: ## Renew the pinned requirements with the newest releases
 	@$(PYTHON) -m venv --clear .venv-lock
 	@.venv-lock/bin/python -m pip install --quiet uv
 	@$(LOCK) --extra dev pyproject.toml --output-file constraints.txt
-	@echo 'sqlalchemy<2.1' | $(LOCK) - --output-file constraints-sqlalchemy20.txt
+	@printf '%s\n' 'sqlalchemy<2.1' sqlalchemy-cockroachdb opengauss-sqlalchemy | $(LOCK) - --output-file constraints-sqlalchemy20.txt
+	@$(LOCK) tests/bench/peers/requirements.in --output-file tests/bench/peers/requirements.txt
+	@$(LOCK) tests/systems/requirements.in --output-file tests/systems/requirements.txt
 	@rm -rf .venv-lock
 	@git diff --stat -- 'constraints*.txt'
 
@@ -99,6 +120,12 @@ clean: ## Remove environments and caches
 $(VENV)-sqlalchemy20/.installed: %/.installed: %/.requirements pyproject.toml constraints-sqlalchemy20.txt
 	@$*/bin/python -m $(PIP) --require-hashes -r constraints-sqlalchemy20.txt
 	@$*/bin/python -m $(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)-judge/.installed: tests/judge/requirements.txt
+	@$(call python_is_new_enough)
+	@$(PYTHON) -m venv --clear $(VENV)-judge
+	@$(VENV)-judge/bin/python -m $(PIP) -r tests/judge/requirements.txt
 	@touch $@
 
 .PRECIOUS: %/.requirements

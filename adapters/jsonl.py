@@ -7,9 +7,13 @@ In the folder::
                        file under another name and renames it into place when it is whole
     outbox/sent/       files whose every line is in the spool or rejected; a second one of the
                        same name gets a number
+    outbox/attachments/  the files that lines name under ``files``, put there before the line; leave them
+                       until the line's file is in sent/
     outbox/rejected/   lines that could not be taken, each with its reason
                        (any other file there is named once and left alone)
     inbox/*.json       what has come, one message a file; move it to inbox/done/ when it is read
+    inbox/attachments/ the files that came, each under its SHA-256 digest, and beside it one
+                       DIGEST.MESSAGE.json for each message that cites it, or says why it does not come
     receipts/*.json    what became of each message: stored, refused, dropped, written; and what
                        ``exchange receipt verify`` proves of each answer of the other side's
     spool.db salt.key  the adapter's own; back up salt.key
@@ -23,26 +27,27 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shlex
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from adapters.plain import (
-    decision_object,
-    message_object,
-    receipt_object,
-)
+from adapters.dues import Ring
+from adapters.durable import copy_file, sync_folder, unused, write_object
+from adapters.holdings import Holdings
+from adapters.moment import moment
+from adapters.plain import decision_object, file_object, message_object, receipt_object
 from adapters.platform import Outgoing
-from adapters.reminder import Reminder
+from adapters.reminder import add_reminding, reminding
 from adapters.runner import Runner, stop_on_signals
 from adapters.settings import open_sealer, read_gateway
 from adapters.spool import Spool
+from adapters.spool_files import FileNews
 from adapters.spool_records import Decision
-from adapters.telling import Telling, Voice, spoken_language
+from adapters.telling import Voice, spoken_language, telling
 from exchange.client import (
     ExchangeClient,
     IncomingMessage,
@@ -64,6 +69,10 @@ _FOREIGN = Text(
 _ASIDE = Text(
     en="SET ASIDE, not sent: outbox/{place}: {why} The line is in outbox/rejected/.",
     zh="已搁置，未发送：outbox/{place}：{why}该行见 outbox/rejected/。",
+)
+_A_PATH = Text(
+    en="'files' names '{path}'; it must be the bare name of a file in outbox/attachments/.",
+    zh="files 中的“{path}”应为 outbox/attachments/ 内的文件名，不含路径。",
 )
 _STARTS = Text(
     en="{organisation} runs against the bridge {target}: out {outbox}/*.jsonl, in {inbox}, receipts "
@@ -95,8 +104,11 @@ class JsonLines:
         self.outbox, self.inbox = folder / "outbox", folder / "inbox"
         self.sent, self.rejected = self.outbox / "sent", self.outbox / "rejected"
         self.done, self.receipts = self.inbox / "done", folder / "receipts"
-        for path in (self.sent, self.rejected, self.done, self.receipts):
+        self.leaving, self.came = self.outbox / "attachments", self.inbox / "attachments"
+        folders = (self.sent, self.rejected, self.done, self.receipts, self.leaving, self.came)
+        for path in folders:
             path.mkdir(parents=True, exist_ok=True)
+        self._own = {self.sent, self.rejected, self.leaving}
         self._remind = remind
         self._notice = notice
         self._named: set[Path] = set()
@@ -116,7 +128,7 @@ class JsonLines:
         for path in sorted(self.outbox.iterdir()):
             if path.suffix == ".jsonl" and path.is_file():
                 self._read(path)
-            elif not path.name.startswith(".") and path not in {self.sent, self.rejected}:
+            elif not path.name.startswith(".") and path not in self._own:
                 self._leave(path)
         return [message for message, *_ in self._lines.values()]
 
@@ -128,7 +140,7 @@ class JsonLines:
             if not raw.strip():
                 continue
             try:
-                message = read_line(raw)
+                message = self._with_files(read_line(raw))
             except InvalidRequest as unfit:
                 self._reject(path, number, raw.decode(errors="backslashreplace"), unfit.text)
             else:
@@ -142,6 +154,14 @@ class JsonLines:
             self._reject(path, len(whole) + 1, text, _HALF)
         self._open[path] = count
         self._finish(path, 0)
+
+    def _with_files(self, message: OutgoingMessage) -> OutgoingMessage:
+        """Return *message* with its files where they lie; raises `InvalidRequest` for a path."""
+        for path in message.files.values():
+            if path.name != str(path):
+                raise InvalidRequest(_A_PATH.fill(path=path), field="files")
+        found = {name: self.leaving / path for name, path in message.files.items()}
+        return replace(message, files=found)
 
     def _leave(self, path: Path) -> None:
         """Leave what is no file of lines where it is; say so once."""
@@ -164,8 +184,8 @@ class JsonLines:
     def _finish(self, path: Path, count: int) -> None:
         self._open[path] -= count
         if self._open[path] == 0:
-            path.rename(_unused(self.sent / path.name))
-            _sync_folder(self.sent)
+            path.rename(unused(self.sent / path.name))
+            sync_folder(self.sent)
 
     def _reject(self, path: Path, number: int, text: str, why: Text) -> None:
         told = (path, number, text)
@@ -184,13 +204,13 @@ class JsonLines:
             file.write(json.dumps(reason, ensure_ascii=False) + "\n")
             file.flush()
             os.fsync(file.fileno())
-        _sync_folder(self.rejected)
+        sync_folder(self.rejected)
         self._told.add(told)
 
     def decided(self, decision: Decision) -> None:
         """Write the bridge's answer under the message's id."""
         answer = decision_object(decision)
-        _write(self.receipts / f"{decision.message_id}.{answer['answer']}.json", answer)
+        write_object(self.receipts / f"{decision.message_id}.{answer['answer']}.json", answer)
 
     # -- in
 
@@ -205,22 +225,34 @@ class JsonLines:
             if number is None:
                 number = f"{item.position:012d}"
                 name = f"{number}-{item.message.kind.value}-{item.message_id}.json"
-                _write(self.inbox / name, message_object(item))
+                write_object(self.inbox / name, message_object(item))
                 self._written[item.message_id] = number
             return number
 
     def _written_before(self) -> dict[str, str]:
-        """Return the numbers of the messages in the inbox, read or not, by id."""
-        names = [path.stem for path in (*self.inbox.glob("*.json"), *self.done.glob("*.json"))]
-        return {name[-36:]: name.partition("-")[0] for name in names}
+        return dict(held(self.inbox.parent).written)
 
     def answered(self, receipt: IncomingReceipt) -> None:
         """Write the other side's answer under the message's id, and the file that proves it."""
         answer = receipt_object(receipt)
-        _write(self.receipts / f"{receipt.message_id}.receiver-{answer['answer']}.json", answer)
+        write_object(
+            self.receipts / f"{receipt.message_id}.receiver-{answer['answer']}.json", answer
+        )
         proof = receipt_file(receipt.message_id, receipt.receipt, receipt.chain)
         name = f"{receipt.message_id}.{receipt.organisation}.receipt.json"
-        _write(self.receipts / name, json.loads(proof))
+        write_object(self.receipts / name, json.loads(proof))
+
+    def file_came(self, news: FileNews) -> None:
+        """Write the file under its digest, then who cites it; or why it does not come."""
+        if news.refusal is None:
+            copy_file(news.path, self.came / news.sha256.hex())
+        write_object(self.came / f"{news.sha256.hex()}.{news.message_id}.json", file_object(news))
+
+    def file_left(self, news: FileNews) -> None:
+        """Write the bridge's answer to a file beside the answer to its message."""
+        answer = file_object(news)
+        name = f"{news.message_id}.{news.sha256.hex()[:16]}.attachment-{answer['answer']}.json"
+        write_object(self.receipts / name, answer)
 
     def on_arrival(self, item: IncomingMessage) -> None:
         """Remind, if a reminder was given."""
@@ -228,47 +260,12 @@ class JsonLines:
             self._remind(item)
 
 
-def _unused(path: Path) -> Path:
-    """Return *path*, or the first of ``name-2.jsonl``, ``name-3.jsonl``, … that is not there."""
-    free, number = path, 1
-    while free.exists():
-        number += 1
-        free = path.with_name(f"{path.stem}-{number}{path.suffix}")
-    return free
-
-
-def _write(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a file that is whole, durable and under its name when this returns, or not there."""
-    part = path.with_name(f".{path.name}.part")
-    with part.open("w", encoding="utf-8") as file:
-        json.dump(content, file, ensure_ascii=False, indent=1)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    part.rename(path)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make renames in *folder* durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _moment(given: str) -> datetime:
-    """Return the time that *given* is; raises `argparse.ArgumentTypeError` that says the form."""
-    try:
-        moment = datetime.fromisoformat(given)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise argparse.ArgumentTypeError(
-            f"'{given}': write a time with its time zone, such as 2026-11-22T02:00:00+08:00 须为带时区的时间"
-        )
-    return moment
+def held(folder: Path) -> Holdings:
+    """Return what the folder holds: the messages in its inbox, read or not, with their numbers."""
+    inbox = folder / "inbox"
+    names = [path.stem for path in (*inbox.glob("*.json"), *(inbox / "done").glob("*.json"))]
+    numbers = {name[-36:]: name.partition("-")[0] for name in names}
+    return Holdings(adapter="jsonl", written=numbers)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -288,10 +285,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 if given.command == "replay":
                     _print({"redelivered": client.reconcile(since=given.since).redelivered})
                     return 0
-                reminder = Reminder(sys.stderr, command=given.remind, language=language)
+                reminder = reminding(given, sys.stderr, language)
                 voice = Voice(sys.stderr, language, _utc_now)
                 platform = JsonLines(given.folder, remind=reminder, notice=voice)
-                _run(platform, spool, client, voice, files.target)
+                _run(platform, spool, client, voice, files.target, ring=reminder.due)
     except ExchangeError as error:
         sys.stderr.write(f"{error.text.say(language)}\n")
         return 1
@@ -299,11 +296,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(
-    platform: JsonLines, spool: Spool, client: ExchangeClient, voice: Voice, target: str
+    platform: JsonLines,
+    spool: Spool,
+    client: ExchangeClient,
+    voice: Voice,
+    target: str,
+    *,
+    ring: Ring,
 ) -> None:
     """Run until a signal, saying on standard error what happens."""
-    telling = Telling(platform, voice)
-    runner = Runner(telling, spool, client, notice=telling.notice)
+    told = telling(platform, voice)
+    runner = Runner(told, spool, client, notice=told.notice, ring=ring)
     stop_on_signals(runner)
     voice(
         _STARTS.fill(
@@ -315,7 +318,7 @@ def _run(
         )
     )
     runner.run()
-    telling.summary(spool.status().waiting)
+    told.summary(spool.status().waiting)
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -334,16 +337,10 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--config", type=Path, required=True, help="the gateway's configuration 网关配置"
     )
-    parser.add_argument(
-        "--remind",
-        type=shlex.split,
-        default=[],
-        metavar="'COMMAND ARGUMENTS'",
-        help="one string: a command run for each message that came 收到消息时执行的命令（一个字符串）",
-    )
+    add_reminding(parser)
     parser.add_argument(
         "--since",
-        type=_moment,
+        type=moment,
         metavar="TIME",
         help="replay: what came from then on comes again (2026-11-22T02:00:00+08:00) 起始时间（须带时区）",
     )
@@ -362,6 +359,7 @@ def _status(spool: Spool) -> dict[str, Any]:
         "refused": status.refused,
         "quarantined": status.quarantined,
         "unacknowledged": status.unacknowledged,
+        **dict(zip(("files_leaving", "files_coming"), spool.waiting_files(), strict=True)),
         **status.notes,
     }
 

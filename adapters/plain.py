@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
+from adapters.spool_files import FileNews
 from adapters.spool_records import Decision
 from exchange.client import IncomingMessage, IncomingReceipt
 from exchange.errors import Refusal
@@ -27,6 +28,7 @@ def message_object(item: IncomingMessage) -> dict[str, Any]:
         "digest": base64.b64encode(message.digest).decode(),
         "act": item.act,
         "groups": item.groups,
+        **({"withheld": item.withheld} if item.withheld else {}),
         "envelope": base64.b64encode(message.envelope).decode(),
     }
 
@@ -62,6 +64,24 @@ def receipt_object(receipt: IncomingReceipt) -> dict[str, Any]:
     }
     if receipt.refusal is not None:
         found["refusal"] = refusal_object(receipt.refusal)
+    if receipt.set_aside:
+        found["set_aside"] = receipt.set_aside
+    return found
+
+
+def file_object(news: FileNews) -> dict[str, Any]:
+    """Return what became of one file as the object that a file beside it holds."""
+    found: dict[str, Any] = {
+        "message_id": news.message_id,
+        "answer": "whole" if news.refusal is None else "refused",
+        "sha256": news.sha256.hex(),
+        "size": news.size,
+    }
+    if news.attachment_id:
+        found["attachment_id"] = news.attachment_id
+    if news.refusal is not None:
+        text = news.refusal.text
+        found["refusal"] = {"code": news.refusal.name, "en": text.en, "zh": text.zh}
     return found
 
 

@@ -1,9 +1,9 @@
 """
 The runner: links one platform to one bridge, for as long as it runs.
 
-Two loops.  *Out*: take what the platform wants sent into the spool, push the spool, tell the platform
+Two loops, and a third where the platform has files.  *Out*: take what the platform wants sent into the spool, push the spool, tell the platform
 what became of it.  *In*: wait for what comes, have the platform write it, and only then acknowledge
-it as written.  A failure of the link, the bridge or the platform stops neither for good: it is
+it as written.  *Files*: send and fetch attachments beside them (`adapters.attaching`).  A failure of the link, the bridge or the platform stops neither for good: it is
 noted for `Spool.status` and tried again, later and later, with jitter.
 """
 
@@ -12,9 +12,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from types import FrameType
 
 from tenacity import (
@@ -27,8 +25,16 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from adapters.copies import attach
+from adapters.dues import Dues, Ring
+from adapters.notes import Notes, Notice
+from adapters.pace import Pace
 from adapters.platform import Adapter, Indigestible, Outgoing, complete
+from adapters.posting import Posting
 from adapters.spool import Spool
+from adapters.spool_lanes import STOPPED
+from adapters.timers import Timers
+from adapters.withholding import number_used, withhold
 from exchange.client import (
     Acknowledgement,
     Agreement,
@@ -42,35 +48,10 @@ from exchange.client import (
     SealedMessage,
     Written,
 )
-from exchange.errors import ExchangeError, InvalidRequest, Refusal, StoreUnavailable
+from exchange.errors import InvalidRequest
 from exchange.text import Text
 
-#: Begins the name of a note about a lane that stands still because a message was declined.
-_STOPPED = "stopped "
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """How often the runner looks, and how patient it is; *clock* gives aware UTC times."""
-
-    #: The platform is asked for outgoing messages at least this often; `Runner.wake` is quicker.
-    look: timedelta = timedelta(seconds=1)
-    #: A pull waits this long at the bridge for something to come.
-    wait: timedelta = timedelta(seconds=25)
-    first_pause: timedelta = timedelta(milliseconds=250)
-    longest_pause: timedelta = timedelta(seconds=30)
-    #: What the platform has listened to is forgotten from the spool after this long.
-    keep: timedelta = timedelta(days=30)
-    clock: Callable[[], datetime] = _utc_now
-
-
-#: Told the kind of work (``push``, ``pull``, ``acknowledge``, ``platform``, ``reminder``) and why it
-#: fails; None where it succeeds again, or for the first time.
-Notice = Callable[[str, Text | None], None]
+__all__ = ["Pace", "Runner", "stop_on_signals"]
 
 
 class Runner:
@@ -87,19 +68,32 @@ class Runner:
         client: ExchangeClient,
         pace: Pace | None = None,
         notice: Notice | None = None,
+        *,
+        ring: Ring | None = None,
     ) -> None:
-        """Link *adapter*; *notice* is told of each kind of work that begins to fail or to succeed."""
+        """
+        Link *adapter*; *notice* is told of each kind of work that begins to fail or to succeed.
+
+        *ring* reminds a person of what this organisation owes by a deadline; without it the bridge is
+        not asked.
+        """
         self.adapter = adapter
         self.spool = spool
         self.client = client
         self.pace = pace or Pace()
         self._wake = threading.Event()
         self._stop = threading.Event()
-        self._noted: dict[str, tuple[datetime, str]] = {}
         self._reconciled = False
-        self._notice = notice
+        self._dues = None if ring is None else Dues(client, ring, self.pace.clock)
+        self.timers = Timers(client, spool, self.pace.clock)
+        self._notes = Notes(spool, self.pace.clock, notice)
+        self._note_error = self._notes.note_error
+        #: Attachments: sent behind their messages, and fetched.
+        self.posting = Posting(
+            adapter, spool, client, self.pace, note_error=self._note_error, wake=self.wake
+        )
         client.checkpoint = client.checkpoint or spool.noted("checkpoint")
-        self._log = client.checkpoint.partition("\n")[0]
+        self._logs = {client.checkpoint.partition("\n")[0], *spool.noted("logs").split()} - {""}
 
     # -- out
 
@@ -111,7 +105,8 @@ class Runner:
         for message in outgoing:
             if isinstance(message, SealedMessage):
                 self._keep(waiting)
-                self.spool.put([message], self.pace.clock())
+                for other in self.spool.put([message], self.pace.clock()):
+                    self.adapter.decided(number_used(other))
                 self.adapter.kept([message])
                 continue
             if message.handoff_id in lanes:  # it may build on what waits to be sealed
@@ -128,10 +123,13 @@ class Runner:
         done: list[Outgoing] = []
         for message in waiting:
             try:
-                if self.spool.holds(message.id_for(self.client.organisation)):
+                message_id = message.id_for(self.client.organisation)
+                if self.spool.holds(message_id):
                     done.append(message)
                     continue
                 ready = complete(message, self.spool)
+                if ready.files:
+                    ready = attach(ready, self.adapter, self.spool, self.client, self.pace.chunk)
                 self.client.sealer.draft(ready)
             except InvalidRequest as unfit:
                 self.adapter.unfit(message, unfit.text)
@@ -144,14 +142,16 @@ class Runner:
 
     def push(self) -> int:
         """Push what may be pushed now; return how many messages were answered."""
-        answered = 0
-        while batch := self.spool.batch(self.pace.clock()):
-            results = self.client.push_sealed(batch)
+        answered, trusted = 0, True
+        while trusted and (batch := self.spool.batch(self.pace.clock())):
+            pushed = self.client.push_sealed(batch)
+            results, trusted = withhold(self.client.sealer, self.spool, batch, pushed)
             self.spool.settle(batch, results, self.pace.clock())
             answered += len(batch)
             failures = [result.failure for result in results if result.failure]
             self._note(pushed=self.pace.clock().isoformat(), checkpoint=self.client.checkpoint)
             self._note_error("push", failures[0] if failures else None)
+            self.posting.wake()  # the files of what is stored may follow
         return answered
 
     def tell(self) -> int:
@@ -187,6 +187,8 @@ class Runner:
             if isinstance(statement, Declined):
                 stopped.add(item.lane)
         self._acknowledge(statements)
+        if statements:
+            self.posting.wake()
         if items:  # while nothing comes, the platform's newest failure is still the newest
             self._note_error("platform", failure)
         return len(items)
@@ -202,30 +204,40 @@ class Runner:
         if isinstance(item, IncomingFault):
             if item.refusal is None:
                 raise item.failure
-            return self._decline(item, item.refusal)
+            return self.spool.put_aside(item, item.refusal, now())
         self.spool.arriving(item, now())
         try:
             number = self.adapter.deliver(item)
         except Indigestible as indigestible:
             self.spool.not_arrived(item)
-            return self._decline(item, indigestible.refusal)
-        self.spool.note(**{_STOPPED + item.lane: ""})
+            return self.spool.put_aside(item, indigestible.refusal, now())
+        self.spool.moves(item.lane)
         new = not self.spool.has_incoming(item.message_id)
         statement = self.spool.handed_over(item, number, now())
         if new:
             self._remind(item)
         return statement
 
-    def _decline(self, item: IncomingMessage | IncomingFault, refusal: Refusal) -> Acknowledgement:
-        # Before it is said: reconciling must find the lane by name, also one that never began.
-        self.spool.note(**{_STOPPED + item.lane: f"{refusal.code.name} {item.message_id}"})
-        return self.spool.declined(item.message_id, item.digest, refusal, self.pace.clock())
-
     def _remind(self, item: IncomingMessage) -> None:
         try:
             self.adapter.on_arrival(item)
         except Exception as error:  # noqa: BLE001 - a broken bell must not stop the post
             self._note_error("reminder", error)
+        else:
+            self._note_error("reminder", None)
+
+    def remind(self) -> int:
+        """Remind of what is due from us, now and then; return how often it rang."""
+        if self._dues is None:
+            return 0
+        try:
+            rung = self._dues.look()
+        except Exception as error:  # noqa: BLE001 - a broken bell must not stop the post
+            self._note_error("reminder", error)
+            return 0
+        if rung:
+            self._note_error("reminder", None)
+        return rung
 
     def acknowledge(self) -> int:
         """Say again what was written or declined and no bridge has recorded; return how many."""
@@ -237,13 +249,13 @@ class Runner:
         if not statements:
             return
         results = self.client.acknowledge(statements)
-        settled = []
+        refusals = [result.refusal for result in results if result.refusal is not None]
+        settled: list[Written | Declined] = []
+        self._note_error("acknowledge", refusals[0].text if refusals else None)
         for statement, result in zip(statements, results, strict=True):
-            if result.refusal is not None:
-                self._note_error("acknowledge", result.refusal.text)
             if result.failure is None and isinstance(statement, Written | Declined):
-                settled.append(statement.message_id)
-        self.spool.acknowledged(settled)
+                settled.append(statement)
+        self.spool.settled(settled)
 
     def reconcile(self) -> int:
         """
@@ -254,7 +266,7 @@ class Runner:
         """
         differing = 0
         notes = self.spool.status().notes
-        stopped = [name.removeprefix(_STOPPED) for name in notes if name.startswith(_STOPPED)]
+        stopped = [name.removeprefix(STOPPED) for name in notes if name.startswith(STOPPED)]
         heads = dict.fromkeys(stopped, b"") | self.spool.heads()
         for finding in self.client.reconcile(heads).findings:
             if finding.agreement is Agreement.SAME:
@@ -271,6 +283,10 @@ class Runner:
                 self.spool.push_again(finding.handoff_id, self.pace.clock())
         return differing
 
+    def note_error(self, what: str, failure: Text | None) -> None:
+        """Note the newest failure of an adapter's own work; None forgets it."""
+        self._note_error(what, failure)
+
     # -- the loops
 
     def wake(self) -> None:
@@ -281,30 +297,44 @@ class Runner:
         """Let `run` return as soon as what is under way is done; nothing is lost by it."""
         self._stop.set()
         self._wake.set()
+        self.posting.stop()
         self.client.interrupt()
 
     def run(self) -> None:
         """Reconcile once, and run until `stop`."""
         incoming = threading.Thread(target=self._loop, args=(self._in, "pull"), name="incoming")
         incoming.start()
+        files = threading.Thread(
+            target=self._loop, args=(self.posting.step, "attachments"), name="files"
+        )
+        if self.posting.post is not None:
+            files.start()
         try:
             self._loop(self._out, "push")
         finally:
             self.stop()
             incoming.join()
+            if self.posting.post is not None:
+                files.join()
 
     def _out(self) -> None:
         failures: list[Exception] = []
         # What was written before the start is said first, so that it is not sent once more.
-        for step in (self.collect, self.push, self.tell, self.acknowledge, self._reconcile_once):
+        for step in (
+            self.collect, self.push, self.tell, self.acknowledge, self._reconcile_once, self.remind,
+            self.timers.look,
+        ):  # fmt: skip
             try:
                 step()
             except Exception as error:  # noqa: BLE001 - raised below, after the other steps' turn
                 failures.append(error)
         if failures:
             raise failures[0]
+        self._note_error("renewal", self.client.trouble)
         now = self.pace.clock()
         self.spool.prune(now - self.pace.keep)
+        self.spool.prune_originals(now)
+        self.spool.prune_files(now - self.pace.keep)
         due = self.spool.next_due(now)
         if due is None:  # nothing waits for a failure to pass
             self._note_error("push", None)
@@ -318,7 +348,7 @@ class Runner:
             self._reconciled = True
 
     def _in(self) -> None:
-        linked = self._noted.get("pull_error", (None, "?"))[1] == ""
+        linked = self._notes.works("pull")
         # A link that is new, or was lost, is not waited on to be found in order.
         self.pull(self.pace.wait if linked else timedelta(0))
         self._wake.set()  # what came may let the platform say something
@@ -327,8 +357,7 @@ class Runner:
         """Repeat *turn* until stopped; pause after a failure, longer after each."""
 
         def note(state: RetryCallState) -> None:
-            failure = state.outcome.exception() if state.outcome else None
-            self._note_error(name, failure)
+            self._note_error(name, state.outcome.exception() if state.outcome else None)
 
         retrying = Retrying(
             retry=retry_if_exception_type(Exception),
@@ -347,47 +376,17 @@ class Runner:
                 return
 
     def _note(self, **facts: str) -> None:
-        """Note facts in the spool; what changes all the time, once a second at most."""
-        now = self.pace.clock()
+        """Note facts in the spool."""
         self._follow(facts.get("checkpoint", ""))
-        changed = {}
-        for name, fact in facts.items():
-            at, held = self._noted.get(name, (None, ""))
-            if fact != held and (at is None or now - at >= timedelta(seconds=1)):
-                changed[name] = fact
-                self._noted[name] = (now, fact)
-        if changed:
-            self.spool.note(**changed)
+        self._notes.note(**facts)
 
     def _follow(self, checkpoint: str) -> None:
-        """Push everything again where the bridge went on in another log: see `Spool.push_all_again`."""
-        log = checkpoint.partition("\n")[0]
-        if log and self._log and log != self._log:
-            self.spool.push_all_again(self.pace.clock())
-            self.spool.note(checkpoint=checkpoint)
-        self._log = log or self._log
-
-    def _note_error(self, what: str, failure: BaseException | Text | None) -> None:
-        """Note the newest failure of one kind of work; None forgets it."""
-        name = f"{what}_error"
-        text: Text | None
-        if failure is None:
-            fact, text = "", None
-        elif isinstance(failure, Text):
-            fact, text = f"{failure.en} {failure.zh}", failure
-        elif isinstance(failure, ExchangeError):
-            text = failure.text
-            fact = f"{failure.reason}: {text.en} {text.zh}"
-        else:
-            fact = f"{type(failure).__name__}: {failure}"
-            text = Text(en=f"{fact}.", zh=f"{fact}。")
-        known = self._noted.get(name)
-        if known is None or fact != known[1]:
-            with suppress(StoreUnavailable):  # a full disk is what there is to note: it passes
-                self.spool.note(**{name: fact})
-                self._noted[name] = (self.pace.clock(), fact)
-            if self._notice is not None:
-                self._notice(what, text)
+        """Push everything again where a log answers that never did: see `Spool.push_all_again`."""
+        if (log := checkpoint.partition("\n")[0]) and log not in self._logs:
+            if self._logs:  # a restored bridge's new one, or one more bridge's: it does not say
+                self.spool.push_all_again(self.pace.clock())
+            self._logs.add(log)
+            self.spool.note(checkpoint=checkpoint, logs=" ".join(sorted(self._logs)))
 
 
 def stop_on_signals(runner: Runner) -> None:

@@ -17,7 +17,7 @@ from exchange.envelope import SigningKey, read_private_file
 from exchange.errors import ConfigurationError
 from exchange.text import Text
 
-__all__ = ["open_sealer", "read_gateway"]
+__all__ = ["open_sealer", "own_secret", "read_gateway"]
 
 
 def open_sealer(files: GatewayFiles, secret: Path) -> Sealer:
@@ -25,6 +25,17 @@ def open_sealer(files: GatewayFiles, secret: Path) -> Sealer:
     Return a sealer whose salts follow from the file *secret*, which is made at first use.
 
     Keep that file with the platform's backups: with it a lost spool repeats byte for byte.
+    """
+    salt = own_secret(secret)
+    signer = SigningKey.load(files.signer_key, files.signer_chain)
+    return Sealer(files.organisation, signer, salts=derived_salts(salt))
+
+
+def own_secret(secret: Path) -> bytes:
+    """
+    Return the 32 bytes of the file *secret*, which is made at first use, for its owner's eyes alone.
+
+    Raises `ConfigurationError` where it cannot be made, or holds something else.
     """
     try:
         secret.parent.mkdir(parents=True, exist_ok=True)
@@ -44,11 +55,10 @@ def open_sealer(files: GatewayFiles, secret: Path) -> Sealer:
             file.write(secrets.token_bytes(32))
             file.flush()
             os.fsync(file.fileno())
-    salt = read_private_file(secret)
-    if len(salt) != 32:
-        raise ConfigurationError(_SHORT.fill(path=secret, size=len(salt)))
-    signer = SigningKey.load(files.signer_key, files.signer_chain)
-    return Sealer(files.organisation, signer, salts=derived_salts(salt))
+    found = read_private_file(secret)
+    if len(found) != 32:
+        raise ConfigurationError(_SHORT.fill(path=secret, size=len(found)))
+    return found
 
 
 _UNMADE = Text(en="The secret {path} cannot be made: {why}.", zh="无法创建密钥文件 {path}：{why}。")

@@ -7,6 +7,7 @@ Rule 2: the messages of one hand-off leave in the order in which they came; thos
 as a whole leave alone.  Urgent tickets leave first.
 Rule 3: a refusal is final only where nothing before it in the same ticket is still undecided.
 Rule 4: a receipt is kept before the platform hears of it, and it hears of it until it has listened.
+Rule 5: what builds on a refused message is never pushed, and the platform hears why.
 """
 
 from __future__ import annotations
@@ -14,28 +15,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from adapters.spool_chains import Chains
+from adapters.spool_copy import Copies
 from adapters.spool_records import (
     COLUMNS,
     Decision,
     SpoolStatus,
-    refusal_json,
     refusal_of,
     sealed,
 )
 from exchange.acts import Kind, Urgency
-from exchange.client import (
-    Declined,
-    IncomingMessage,
-    IncomingReceipt,
-    PushResult,
-    SealedMessage,
-    Written,
-)
-from exchange.errors import Refusal
+from exchange.client import PushResult, SealedMessage
 
-# How long a lane waits after a failure that names no time.
+# How long a lane waits after a failure: what the bridge names, between these.  A lane that seems to
+# wait longer was held before the clock was set back, and goes on at once.
 _PAUSE = timedelta(seconds=1)
+LONGEST_PAUSE = timedelta(minutes=1)
 
 #: How much longer than receipts a hand-off that ended is remembered, and the ids of what came of a
 #: ticket: until nobody visits or evaluates it any more, and until no backup of a bridge is restored
@@ -43,7 +37,7 @@ _PAUSE = timedelta(seconds=1)
 REMEMBERED = timedelta(days=60)
 
 
-class Spool(Chains):
+class Spool(Copies):
     """
     The spool of one organisation's adapter, a single SQLite file that nobody else may read.
 
@@ -59,17 +53,26 @@ class Spool(Chains):
         row = self._one("SELECT state FROM outgoing WHERE message_id = ?", message_id)
         return row is not None and row[0] in {"waiting", "stored"}
 
-    def put(self, messages: Sequence[SealedMessage], now: datetime) -> None:
+    def put(self, messages: Sequence[SealedMessage], now: datetime) -> list[SealedMessage]:
         """
         Keep *messages*, in their order, durably.
 
-        One that is here already stays as it was first; one that was refused is tried afresh.
+        One that is here already stays as it was first; one that was refused is tried afresh.  Returns
+        those that stay out because their id is another content's here.
         """
+        others: list[SealedMessage] = []
         with self._transaction():
             self.require_room()
             for message in messages:
                 if not self.holds(message.message_id):
                     self._put(message, now)
+                elif not self._is_same(message):
+                    others.append(message)
+        return others
+
+    def _is_same(self, message: SealedMessage) -> bool:
+        query = "SELECT 1 FROM outgoing WHERE message_id = ? AND digest = ?"
+        return self._one(query, message.message_id, message.digest) is not None
 
     def _put(self, message: SealedMessage, now: datetime) -> None:
         self._db.execute("DELETE FROM outgoing WHERE message_id = ?", (message.message_id,))
@@ -105,18 +108,19 @@ class Spool(Chains):
         """Return what may be pushed now, in order: urgent tickets first, then oldest."""
         rows = self._all(
             f"SELECT {COLUMNS} FROM outgoing AS o WHERE state = 'waiting' AND NOT EXISTS ("  # noqa: S608
-            "  SELECT 1 FROM held AS h WHERE h.until > ? AND ("
+            "  SELECT 1 FROM held AS h WHERE h.until > ? AND h.until <= ? AND ("
             "    h.lane IN (o.handoff_id, o.ticket_id)"
             "    OR (o.handoff_id = '' AND h.ticket_id = o.ticket_id)))"
             " ORDER BY urgency DESC, seq LIMIT ?",
-            now.isoformat(),
+            *_held_at(now),
             limit,
         )
         return [sealed(row) for row in rows]
 
     def next_due(self, now: datetime) -> datetime | None:
         """Return when the first lane that is held may go on; None where none is held."""
-        row = self._one("SELECT min(until) FROM held WHERE until > ?", now.isoformat())
+        query = "SELECT min(until) FROM held WHERE until > ? AND until <= ?"
+        row = self._one(query, *_held_at(now))
         return datetime.fromisoformat(row[0]) if row and row[0] else None
 
     def settle(
@@ -125,21 +129,33 @@ class Spool(Chains):
         """Record what the bridge answered to *pushed*."""
         with self._transaction():
             undecided: set[str] = set()
+            # What was stored is, also where it builds on something that was refused beside it.
             for message, result in zip(pushed, results, strict=True):
-                lane = message.handoff_id or message.ticket_id
                 if result.stored is not None:
                     self._decide(message, "stored", now, receipt=result.receipt)
-                    self._db.execute("DELETE FROM held WHERE lane = ?", (lane,))
-                elif result.refusal is not None and message.ticket_id not in undecided:
+                    self._db.execute("DELETE FROM held WHERE lane = ?", (_lane(message),))
+            for message, result in zip(pushed, results, strict=True):
+                if result.stored is not None:
+                    continue
+                if result.refusal is not None and message.ticket_id not in undecided:
                     self._refuse(message, result.refusal, now, result.receipt)
                 else:
                     undecided.add(message.ticket_id)
-                    until = now + max(result.delay, _PAUSE)
+                    until = now + min(max(result.delay, _PAUSE), LONGEST_PAUSE)
                     self._db.execute(
                         "INSERT OR REPLACE INTO held (lane, ticket_id, until) VALUES (?, ?, ?)",
-                        (lane, message.ticket_id, until.isoformat()),
+                        (_lane(message), message.ticket_id, until.isoformat()),
                     )
-            self._db.execute("DELETE FROM held WHERE until <= ?", (now.isoformat(),))
+            self._db.execute("DELETE FROM held WHERE NOT (until > ? AND until <= ?)", _held_at(now))
+
+    def sign_anew(self, messages: Sequence[SealedMessage]) -> None:
+        """Keep *messages*, which wait, under the signatures they have now."""
+        with self._transaction():
+            self._db.executemany(
+                "UPDATE outgoing SET envelope = ? WHERE message_id = ? AND digest = ? "
+                "AND state = 'waiting'",
+                [(one.envelope, one.message_id, one.digest) for one in messages],
+            )
 
     def decisions(self, limit: int = 256) -> list[Decision]:
         """Return the decisions that the platform has not yet listened to, oldest first."""
@@ -178,6 +194,7 @@ class Spool(Chains):
                 "WHERE state = 'stored' AND (handoff_id = ? OR (ticket_id = ? AND handoff_id = ''))",
                 (now.isoformat(), handoff_id, row[0] if row else ""),
             )
+            self._send_files_again()
             return done.rowcount
 
     def push_all_again(self, now: datetime) -> int:
@@ -193,140 +210,8 @@ class Spool(Chains):
                 "WHERE state = 'stored'",
                 (now.isoformat(),),
             )
+            self._send_files_again()
             return done.rowcount
-
-    # -- incoming
-
-    def has_incoming(self, message_id: str) -> bool:
-        """Return whether the message was handed over before; one that was declined was not."""
-        query = "SELECT 1 FROM incoming WHERE message_id = ? AND refusal IS NULL"
-        return self._one(query, message_id) is not None
-
-    def arriving(self, item: IncomingMessage, now: datetime) -> None:
-        """
-        Learn what *item* makes of its hand-off, before the platform writes it, and may answer it.
-
-        An answer that were kept first would name the message before it, and be refused.
-        """
-        with self._transaction():
-            if not self.has_incoming(item.message_id):
-                self._know(item.message, item.message.author, item.digest, now)
-
-    def not_arrived(self, item: IncomingMessage) -> None:
-        """Take back what `arriving` learnt: the platform cannot digest *item*."""
-        with self._transaction():
-            if not self.has_incoming(item.message_id):
-                self._step_back(item.message, item.message.previous)
-
-    def handed_over(self, item: IncomingMessage, local_number: str, now: datetime) -> Written:
-        """Record that the platform has written *item*; return the statement to acknowledge with."""
-        message = item.message
-        written = Written(
-            message_id=message.id, digest=item.digest, local_number=local_number, time=now
-        )
-        with self._transaction():
-            if self._keep_incoming(written, message.ticket_id):
-                self._know(message, message.author, item.digest, now)
-        return written
-
-    def declined(self, message_id: str, digest: bytes, refusal: Refusal, now: datetime) -> Declined:
-        """Record that *message_id* is in quarantine; return the statement to acknowledge with."""
-        declined = Declined(message_id=message_id, digest=digest, refusal=refusal, time=now)
-        with self._transaction():
-            self._keep_incoming(declined, "")
-        return declined
-
-    def _keep_incoming(self, said: Written | Declined, ticket_id: str) -> bool:
-        """Keep what is said of a message that came; return whether it is new."""
-        new = not self.has_incoming(said.message_id)
-        refusal = said.refusal if isinstance(said, Declined) else None
-        number = said.local_number if isinstance(said, Written) else ""
-        self._db.execute(
-            "INSERT OR REPLACE INTO incoming "
-            "(message_id, ticket_id, digest, local_number, refusal, time, acknowledged) "
-            "VALUES (?, ?, ?, ?, ?, ?, 0)",
-            (
-                said.message_id,
-                ticket_id,
-                said.digest,
-                number,
-                refusal_json(refusal),
-                said.time.isoformat(),
-            ),
-        )
-        return new
-
-    def unacknowledged(self, limit: int = 128) -> list[Written | Declined]:
-        """Return the statements that no bridge has recorded yet, oldest first."""
-        rows = self._all(
-            "SELECT message_id, digest, local_number, refusal, time FROM incoming "
-            "WHERE acknowledged = 0 ORDER BY rowid LIMIT ?",
-            limit,
-        )
-        found: list[Written | Declined] = []
-        for message_id, digest, local_number, stored, stamp in rows:
-            time, refusal = datetime.fromisoformat(stamp), refusal_of(stored)
-            if refusal is None:
-                written = Written(
-                    message_id=message_id, digest=digest, local_number=local_number, time=time
-                )
-                found.append(written)
-            else:
-                found.append(
-                    Declined(message_id=message_id, digest=digest, refusal=refusal, time=time)
-                )
-        return found
-
-    def acknowledged(self, message_ids: Sequence[str]) -> None:
-        """Note that the bridge has these statements, or has refused them for good."""
-        with self._transaction():
-            self._db.executemany(
-                "UPDATE incoming SET acknowledged = 1 WHERE message_id = ?",
-                [(message_id,) for message_id in message_ids],
-            )
-
-    def answered(self, receipt: IncomingReceipt) -> None:
-        """Keep a receiver's receipt; each receiver's newest, for a message may have several."""
-        with self._transaction():
-            self._db.execute(
-                "INSERT OR REPLACE INTO answer (message_id, organisation, receipt, time) "
-                "VALUES (?, ?, ?, ?)",
-                (
-                    receipt.message_id,
-                    receipt.organisation,
-                    receipt.receipt,
-                    receipt.time.isoformat(),
-                ),
-            )
-            kept = receipt.message_id, receipt.organisation
-            self._db.execute(
-                "DELETE FROM answer_signer WHERE message_id = ? AND organisation = ?", kept
-            )
-            self._db.executemany(
-                "INSERT INTO answer_signer (message_id, organisation, place, certificate) "
-                "VALUES (?, ?, ?, ?)",
-                [(*kept, place, one) for place, one in enumerate(receipt.chain)],
-            )
-
-    def answers(self, message_id: str) -> dict[str, tuple[bytes, tuple[bytes, ...]]]:
-        """
-        Return the receivers' receipts for a message, by organisation.
-
-        Each is the serialised ``Receipt`` and its signer's certificates (DER, leaf first): what a
-        receipt file holds.
-        """
-        chains: dict[str, list[bytes]] = {}
-        for organisation, one in self._all(
-            "SELECT organisation, certificate FROM answer_signer WHERE message_id = ? "
-            "ORDER BY organisation, place",
-            message_id,
-        ):
-            chains.setdefault(organisation, []).append(one)
-        found = self._all(
-            "SELECT organisation, receipt FROM answer WHERE message_id = ? ORDER BY organisation",
-            message_id,
-        )
-        return {name: (receipt, tuple(chains.get(name, ()))) for name, receipt in found}
 
     # -- keeping house
 
@@ -334,9 +219,7 @@ class Spool(Chains):
         """Note facts for `status`; an empty one is forgotten."""
         with self._transaction():
             for name, fact in facts.items():
-                self._db.execute("DELETE FROM note WHERE name = ?", (name,))
-                if fact:
-                    self._db.execute("INSERT INTO note (name, fact) VALUES (?, ?)", (name, fact))
+                self._note(name, fact)
 
     def noted(self, name: str) -> str:
         """Return a fact that was noted; empty where there is none."""
@@ -388,3 +271,12 @@ class Spool(Chains):
                 (long_past,),
             )
             return done.rowcount
+
+
+def _lane(message: SealedMessage) -> str:
+    return message.handoff_id or message.ticket_id
+
+
+def _held_at(now: datetime) -> tuple[str, str]:
+    """Return after what and until what a lane's time must lie for it to be held at *now*."""
+    return now.isoformat(), (now + LONGEST_PAUSE).isoformat()

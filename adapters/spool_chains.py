@@ -13,9 +13,13 @@ from datetime import datetime
 from adapters.spool_handoffs import KnownHandoffs
 from adapters.spool_records import COLUMNS, refusal_json, refusal_of, sealed
 from exchange.acts import Kind
-from exchange.client import SealedMessage
+from exchange.client import Cited, SealedMessage, cited
 from exchange.errors import Refusal
 from exchange.ticket import own_duty_id
+
+#: The kinds that may cite something else than their predecessor (`exchange.client.cited`).
+_CITING = frozenset({Kind.OFFER, Kind.RELEASE, Kind.GRANT_EXTENSION})
+_NOTHING = Cited()
 
 
 class Chains(KnownHandoffs):
@@ -61,8 +65,23 @@ class Chains(KnownHandoffs):
                 own = own_duty_id(lost.handoff_id, lost.digest)
                 lane = lost.handoff_id if lost.kind is Kind.OFFER else own
                 more = self._waiting("handoff_id IN (?, ?) OR previous = ?", lane, own, lost.digest)
+                more += self._citing(lost, {lane, own}, more)
             yield from more
             chained += more
+
+    def _citing(
+        self, lost: SealedMessage, handoffs: set[str], known: list[SealedMessage]
+    ) -> list[SealedMessage]:
+        """Return what waits and cites *lost*, or one of *handoffs*, and is not *known* already."""
+        marks = ", ".join("?" * len(_CITING))
+        kinds = sorted(kind.value for kind in _CITING)
+        found = self._waiting(f"ticket_id = ? AND kind IN ({marks})", lost.ticket_id, *kinds)
+        return [
+            one
+            for one in found
+            if one not in known
+            and ((names := cited(one)).digest == lost.digest or names.handoff_id in handoffs)
+        ]
 
     def _lost_before(self, message: SealedMessage) -> Refusal | None:
         """Return why something that *message* builds on was refused; None where nothing was."""
@@ -72,18 +91,22 @@ class Chains(KnownHandoffs):
             message.ticket_id,
             message.message_id,
         )
+        lost = [row for row in rows if row[3] in {"refused", "dropped"}]
+        if not lost:
+            return None
         # Said anew under another id, a ticket or hand-off is begun after all.
         begun = {row[:2] for row in rows if row[3] in {"waiting", "stored"}}
-        for kind, handoff_id, digest, state, refusal in rows:
-            if state not in {"refused", "dropped"}:
-                continue
-            begins = kind == Kind.OPEN_TICKET.value or (
-                kind == Kind.OFFER.value and handoff_id == message.handoff_id
+        names = cited(message) if message.kind in _CITING else _NOTHING
+        for kind, handoff_id, digest, _, refusal in lost:
+            opens_ticket, offers = kind == Kind.OPEN_TICKET.value, kind == Kind.OFFER.value
+            begins = opens_ticket or (
+                offers and handoff_id in {message.handoff_id, names.handoff_id}
             )
+            anew = kind == message.kind.value and handoff_id == message.handoff_id
             if (
-                (begins and kind != message.kind.value and (kind, handoff_id) not in begun)
-                or digest == message.previous
-                or own_duty_id(handoff_id, digest) == message.handoff_id
+                (begins and not anew and (kind, handoff_id) not in begun)
+                or digest in {message.previous, names.digest}
+                or own_duty_id(handoff_id, digest) in {message.handoff_id, names.handoff_id}
             ):
                 return refusal_of(refusal)
         return None

@@ -96,7 +96,77 @@ SCHEMA = (
 )
 
 #: What a version 3 may lack: made at every start that does not find them.
-_INDEXES = (
+_ADDED = (
+    # What the platform could not digest, as it came; the reason stands in ``incoming``.
+    """
+    CREATE TABLE IF NOT EXISTS quarantine (
+        message_id TEXT PRIMARY KEY,
+        lane TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        author TEXT NOT NULL,
+        ticket_id TEXT NOT NULL,
+        original BLOB NOT NULL,
+        since TEXT NOT NULL,
+        times INTEGER NOT NULL
+    )
+    """,
+    # What a person set aside: why, who of this organisation, when; whether the bridge has it.
+    """
+    CREATE TABLE IF NOT EXISTS aside (
+        message_id TEXT PRIMARY KEY,
+        reason TEXT NOT NULL,
+        person TEXT NOT NULL,
+        time TEXT NOT NULL,
+        told INTEGER NOT NULL
+    )
+    """,
+    # Files of attachments (`adapters.spool_files`); ``told`` is null while nothing is settled.
+    """
+    CREATE TABLE IF NOT EXISTS leaving_file (
+        message_id TEXT NOT NULL,
+        attachment_id TEXT NOT NULL,
+        root BLOB NOT NULL,
+        sha256 BLOB NOT NULL,
+        size INTEGER NOT NULL,
+        chunk_count INTEGER NOT NULL,
+        media_type TEXT NOT NULL,
+        leaves BLOB NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('waiting', 'done', 'refused')),
+        refusal INTEGER,
+        told INTEGER,
+        PRIMARY KEY (message_id, attachment_id)
+    )
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS coming_file (
+        message_id TEXT NOT NULL,
+        root BLOB NOT NULL,
+        sha256 BLOB NOT NULL,
+        size INTEGER NOT NULL,
+        chunk_count INTEGER NOT NULL,
+        media_type TEXT NOT NULL,
+        have INTEGER NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('waiting', 'done', 'refused')),
+        refusal INTEGER,
+        told INTEGER,
+        time TEXT NOT NULL,
+        PRIMARY KEY (message_id, root, sha256)
+    )
+    """,
+    # Of files that travel encrypted, by message: what they are once they are opened.
+    """
+    CREATE TABLE IF NOT EXISTS encrypted_file (
+        message_id TEXT NOT NULL,
+        root BLOB NOT NULL,
+        sha256 BLOB NOT NULL,
+        key BLOB NOT NULL,
+        clear_sha256 BLOB NOT NULL,
+        clear_size INTEGER NOT NULL,
+        PRIMARY KEY (message_id, root, sha256)
+    )
+    """,
+    "CREATE INDEX IF NOT EXISTS leaving_waiting ON leaving_file (message_id) WHERE state = 'waiting'",
+    "CREATE INDEX IF NOT EXISTS coming_waiting ON coming_file (root) WHERE state = 'waiting'",
     "CREATE INDEX IF NOT EXISTS outgoing_of_ticket ON outgoing (ticket_id)",
     "CREATE INDEX IF NOT EXISTS outgoing_followed ON outgoing (previous) WHERE previous <> x''",
 )
@@ -200,7 +270,7 @@ class SpoolFile:
                 self._db.execute(f"PRAGMA user_version={VERSION}")
             elif version != VERSION:
                 raise StoreMismatch(_VERSION.fill(path=self.path, found=version, own=VERSION))
-            for statement in _INDEXES:
+            for statement in _ADDED:
                 self._db.execute(statement)
 
     def __enter__(self) -> Self:

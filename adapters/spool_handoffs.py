@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from adapters.spool_file import SpoolFile
+from adapters.spool_files import SpooledFiles
 from adapters.spool_records import KnownHandoff
 from exchange.acts import MOVING_KINDS, Kind
 from exchange.client import SealedMessage
@@ -18,7 +18,7 @@ _OPENS_DUTY = frozenset({Kind.OFFER, Kind.AGREE, Kind.RULE, Kind.TAKE_OVER})
 _ENDS = frozenset({Kind.AGREE, Kind.CLOSE, Kind.RELEASE})
 
 
-class KnownHandoffs(SpoolFile):
+class KnownHandoffs(SpooledFiles):
     """The hand-offs of one organisation's spool, each with its newest state-moving message."""
 
     def handoff(self, handoff_id: str) -> KnownHandoff | None:
@@ -40,7 +40,8 @@ class KnownHandoffs(SpoolFile):
     ) -> None:
         """Learn what *message* says of its hand-off, with *peer* on the other side."""
         handoff_id, ticket_id = message.handoff_id, message.ticket_id
-        if message.kind in MOVING_KINDS and not self._is_followed(message):
+        moves = message.kind in MOVING_KINDS
+        if moves and not self._is_followed(message) and not self._was_left_behind(message):
             self._learn(handoff_id, ticket_id, peer, head, now if message.kind in _ENDS else None)
         if message.kind in _OPENS_DUTY and isinstance(message, SealedMessage):
             self._learn(own_duty_id(handoff_id, head), ticket_id, self.organisation, head, None)
@@ -60,6 +61,15 @@ class KnownHandoffs(SpoolFile):
             message.handoff_id,
         )
         return isinstance(message, Message) and row is not None
+
+    def _was_left_behind(self, message: SealedMessage | Message) -> bool:
+        """Return whether *message* was set aside, and its hand-off has moved on without it since."""
+        row = self._one(
+            "SELECT h.head FROM aside AS a JOIN handoff AS h ON h.handoff_id = ? WHERE a.message_id = ?",
+            message.handoff_id,
+            message.id if isinstance(message, Message) else message.message_id,
+        )
+        return row is not None and row[0] not in (message.previous, message.digest)
 
     def _learn(
         self, handoff_id: str, ticket_id: str, peer: str, head: bytes, ended: datetime | None

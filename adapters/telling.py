@@ -13,7 +13,9 @@ from contextlib import suppress
 from datetime import datetime
 from typing import TextIO
 
+from adapters.copies import FileAdapter, GatheringAdapter
 from adapters.platform import Adapter, Outgoing
+from adapters.spool_files import FileNews
 from adapters.spool_records import Decision
 from exchange.client import IncomingMessage, IncomingReceipt, OutgoingMessage
 from exchange.text import Language, Text
@@ -38,7 +40,18 @@ _CAME = Text(
 _WRITTEN = Text(
     en="receipt: {by} wrote {id} as {number}", zh="回执：{by} 已写入 {id}，记录号 {number}"
 )
+_SET_ASIDE = Text(
+    en="SET ASIDE by {by}: {id}: {code}: {why}", zh="{by} 已搁置：{id}：{code}：{why}"
+)
 _DECLINED = Text(en="REFUSED by {by}: {id}: {code}: {why}", zh="{by} 拒收：{id}：{code}：{why}")
+_FILE_LEFT = Text(
+    en="attachment {id} of {message}: the bridge has it", zh="附件 {id}（{message}）：网桥已收齐"
+)
+_FILE_CAME = Text(en="attachment of {message} came: {id}", zh="收到附件（{message}）：{id}")
+_FILE_REFUSED = Text(
+    en="ATTACHMENT NOT CARRIED: {id} of {message}: {code}: {why}",
+    zh="附件未传送：{id}（{message}）：{code}：{why}",
+)
 _LINKED = Text(en="linked with the bridge", zh="已与网桥连通")
 _BACK = Text(en="the link is back", zh="连接已恢复")
 _LOST = Text(
@@ -75,6 +88,14 @@ class Voice:
             with suppress(OSError):  # a log on a full disk loses lines, never the post
                 self._stream.write(f"{stamp} {words}\n")
                 self._stream.flush()
+
+
+def telling(adapter: Adapter, say: Callable[[Text], None]) -> Telling:
+    """Return what stands before *adapter* and says what comes and goes, files too where it has them."""
+    if not isinstance(adapter, FileAdapter):
+        return Telling(adapter, say)
+    kind = TellingGathered if isinstance(adapter, GatheringAdapter) else TellingFiles
+    return kind(adapter, say)
 
 
 class Telling:
@@ -153,14 +174,55 @@ class Telling:
         if refusal is None:
             self._say(_WRITTEN, by=by, id=message_id, number=receipt.local_number)
         else:
-            self._say(_DECLINED, by=by, id=message_id, code=refusal.code.name, why=refusal.text)
+            said = _SET_ASIDE if receipt.set_aside else _DECLINED
+            self._say(said, by=by, id=message_id, code=refusal.code.name, why=refusal.text)
 
     def on_arrival(self, item: IncomingMessage) -> None:
         """Pass on."""
         self._adapter.on_arrival(item)
+
+    def _file(self, text: Text, news: FileNews) -> None:
+        name = news.attachment_id or news.sha256.hex()[:16]
+        if news.refusal is None:
+            self._say(text, id=name, message=news.message_id)
+        else:
+            code, why = news.refusal.name, news.refusal.text
+            self._say(_FILE_REFUSED, id=name, message=news.message_id, code=code, why=why)
 
     def _say(self, text: Text, **facts: Text | str) -> None:
         """Say *text* with its places filled in, each in its own language."""
         en = {name: fact.en if isinstance(fact, Text) else fact for name, fact in facts.items()}
         zh = {name: fact.zh if isinstance(fact, Text) else fact for name, fact in facts.items()}
         self.say(Text(en=text.en.format(**en), zh=text.zh.format(**zh)))
+
+
+class TellingFiles(Telling):
+    """The same before an adapter whose platform gives and takes files, too."""
+
+    def __init__(self, adapter: Adapter, say: Callable[[Text], None]) -> None:
+        super().__init__(adapter, say)
+        if not isinstance(adapter, FileAdapter):
+            raise TypeError(adapter)
+        self._files: FileAdapter = adapter
+
+    def file_came(self, news: FileNews) -> None:
+        """Pass on, and say it."""
+        self._files.file_came(news)
+        self._file(_FILE_CAME, news)
+
+    def file_left(self, news: FileNews) -> None:
+        """Pass on, and say it."""
+        self._files.file_left(news)
+        self._file(_FILE_LEFT, news)
+
+
+class TellingGathered(TellingFiles):
+    """The same before one whose files must be got first."""
+
+    def gather(self) -> int:
+        """Pass on."""
+        return self._adapter.gather() if isinstance(self._adapter, GatheringAdapter) else 0
+
+    def troubled(self) -> Text | None:
+        """Pass on."""
+        return self._adapter.troubled() if isinstance(self._adapter, GatheringAdapter) else None

@@ -1,24 +1,18 @@
 """
-One network's authority: a root that is kept offline, and an issuing authority below it.
+One network's issuing authority: its certificate, its key, and the certificates that it issues.
 
-The folder that `create_authority` writes::
-
-    root/root.key          mode 0600; move it to an offline medium once the folder is made
-    root/root.pem          P-384, ten years, path length 1
-    issuing/issuing.key    mode 0600; what `issue` works with
-    issuing/issuing.pem    P-256, two years, path length 0
-    trust/<network>.pem    the root's certificate, to be handed to the other side
-
-The authority's certificates name their network as ``spiffe://<network>``, so that a root cannot be
-mistaken for another network's.  They carry no URI name constraint: grpc's TLS would enforce one,
-but the verifier that decides who calls (cryptography's) refuses a chain with such a constraint.
+What it names: a gateway and a signer their organisation, a witness its number, a bridge the hosts
+it is dialled by.  The authority's own certificates name their network as ``spiffe://<network>``, so
+that a root cannot be mistaken for another network's.  They carry no URI name constraint: grpc's TLS
+would enforce one, but the verifier that decides who calls (cryptography's) refuses a chain with such
+a constraint.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -30,21 +24,15 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from certs.errors import Refused
-from certs.files import (
-    key_pem,
-    read_authority_key,
-    read_certificates,
-    require_absent,
-    write_new,
-)
-from certs.names import Name, check_network, network_uri
-from certs.profiles import BACKDATED, Profile, key_usage
+from certs.files import read_authority_key, read_certificates
+from certs.names import Name, Witness, check_network
+from certs.passphrase import NOBODY, Passphrase
+from certs.profiles import BACKDATED, WITNESSES, Profile, key_usage
+from certs.token import SUFFIX, open_key
 
-ROOT_LIFE = timedelta(days=3652)
-ISSUING_LIFE = timedelta(days=730)
-
-ISSUING = Path("issuing", "issuing.pem")
-ISSUING_KEY = Path("issuing", "issuing.key")
+#: A folder of an issuing key; what comes after the first is ``issuing-2``, ``issuing-3`` …
+GENERATION = re.compile(r"issuing(?:-([2-9]|[1-9][0-9]+))?")
+CERTIFICATE, KEY = "issuing.pem", "issuing.key"
 
 _DNS_NAME = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9-]{1,63}(?<!-))*")
 
@@ -55,29 +43,7 @@ class Authority:
 
     network: str
     certificate: x509.Certificate
-    key: ec.EllipticCurvePrivateKey
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuthorityFiles:
-    """Where an authority's files stand."""
-
-    root_key: Path
-    root: Path
-    issuing_key: Path
-    issuing: Path
-    trust: Path
-
-    @classmethod
-    def under(cls, folder: Path, network: str) -> AuthorityFiles:
-        """Return the paths of *network*'s authority under *folder*."""
-        return cls(
-            root_key=folder / "root" / "root.key",
-            root=folder / "root" / "root.pem",
-            issuing_key=folder / ISSUING_KEY,
-            issuing=folder / ISSUING,
-            trust=folder / "trust" / f"{network}.pem",
-        )
+    key: ec.EllipticCurvePrivateKey = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,37 +54,35 @@ class Hosts:
     addresses: tuple[str, ...] = ()
 
 
-def create_authority(folder: Path, network: str, now: datetime) -> AuthorityFiles:
-    """Make *network*'s root and issuing authority in *folder*; refuse if one is there already."""
-    check_network(network)
-    files = AuthorityFiles.under(folder, network)
-    require_absent(files.root_key, files.root, files.issuing_key, files.issuing, files.trust)
-
-    root_key = ec.generate_private_key(ec.SECP384R1())
-    root_name = _authority_name(network, "root")
-    root = _authority_certificate(
-        network, root_name, root_key.public_key(), issuer=root_name, signer=root_key,
-        now=now, life=ROOT_LIFE, path_length=1,
-    )  # fmt: skip
-    issuing_key = ec.generate_private_key(ec.SECP256R1())
-    issuing = _authority_certificate(
-        network, _authority_name(network, "issuing"), issuing_key.public_key(),
-        issuer=root_name, signer=root_key, now=now, life=ISSUING_LIFE, path_length=0,
-    )  # fmt: skip
-
-    write_new(files.root_key, key_pem(root_key), private=True)
-    write_new(files.issuing_key, key_pem(issuing_key), private=True)
-    write_new(files.root, root.public_bytes(Encoding.PEM))
-    write_new(files.issuing, issuing.public_bytes(Encoding.PEM))
-    write_new(files.trust, root.public_bytes(Encoding.PEM))
-    return files
+Holder = Name | Witness | Hosts
 
 
-def open_authority(folder: Path) -> Authority:
+def generations(folder: Path) -> list[Path]:
+    """Return the folders of the authority's issuing keys in *folder*, oldest first."""
+    found = [
+        (int(m[1] or 1), one)
+        for one in folder.glob("issuing*")
+        if (m := GENERATION.fullmatch(one.name))
+    ]
+    return [one for _, one in sorted(found)]
+
+
+def open_authority(folder: Path, passphrase: Passphrase = NOBODY) -> Authority:
     """Return the issuing authority in *folder*, which need not hold the root; or refuse."""
-    certificate_path, key_path = folder / ISSUING, folder / ISSUING_KEY
+    found = generations(folder)
+    return open_generation(found[-1] if found else folder / "issuing", passphrase)
+
+
+def open_generation(home: Path, passphrase: Passphrase = NOBODY) -> Authority:
+    """Return the issuing authority whose pair of files stands in *home*, or refuse."""
+    certificate_path, key_path = home / CERTIFICATE, home / KEY
     certificate = read_certificates(certificate_path)[0]
-    key = read_authority_key(key_path)
+    in_token = key_path.with_suffix(SUFFIX)
+    key: ec.EllipticCurvePrivateKey
+    if in_token.exists():
+        key_path, key = in_token, open_key(in_token, passphrase)
+    else:
+        key = read_authority_key(key_path, passphrase)
     if certificate.public_key() != key.public_key():
         raise Refused(
             en=f"{key_path} is not the key of {certificate_path}. Put back the pair that "
@@ -147,7 +111,7 @@ def issue(
     authority: Authority,
     profile: Profile,
     key: CertificatePublicKeyTypes,
-    holder: Name | Hosts,
+    holder: Holder,
     now: datetime,
     *,
     days: int | None = None,
@@ -155,10 +119,17 @@ def issue(
     """
     Return a certificate for *key* and *holder* by *profile*; *days* may only shorten its life.
 
-    *holder* is a `Name` for gateways and signers, `Hosts` for a bridge.  Raises `Refused`.
+    *holder* is a `Name` for gateways and signers, a `Witness` for witnesses, `Hosts` for a bridge.
+    Raises `Refused`.
     """
     life = timedelta(days=_checked_days(profile, days))
     until = now + life
+    if now < authority.certificate.not_valid_before_utc:
+        raise Refused(
+            en="The issuing certificate is not valid yet by this machine's clock, which is "
+            "probably behind. Set it right: timedatectl set-ntp true",
+            zh="按本机时钟，签发证书尚未生效，时钟很可能偏慢。请校准：timedatectl set-ntp true",
+        )
     if until > authority.certificate.not_valid_after_utc:
         end = authority.certificate.not_valid_after_utc.date().isoformat()
         raise Refused(
@@ -168,7 +139,7 @@ def issue(
         )
     subject, alternative = _holder(authority.network, profile, holder)
     return (
-        _builder(subject, key, authority.certificate.subject, now, until)
+        builder(subject, key, authority.certificate.subject, now, until)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(
             key_usage(digital_signature=True, content_commitment=profile.signs_statements),
@@ -176,7 +147,7 @@ def issue(
         )
         .add_extension(x509.ExtendedKeyUsage([profile.usage]), critical=False)
         .add_extension(alternative, critical=False)
-        .add_extension(_authority_key_id(authority.key.public_key()), critical=False)
+        .add_extension(authority_key_id(authority.key.public_key()), critical=False)
         .sign(authority.key, hashes.SHA256())
     )
 
@@ -199,19 +170,24 @@ def _checked_days(profile: Profile, days: int | None) -> int:
 
 
 def _holder(
-    network: str, profile: Profile, holder: Name | Hosts
+    network: str, profile: Profile, holder: Holder
 ) -> tuple[x509.Name, x509.SubjectAlternativeName]:
     """Return subject and alternative name for *holder*, or refuse one that does not fit."""
     if isinstance(holder, Hosts):
-        if profile.role is not None:
+        if profile.name != "bridge-tls":
             raise Refused(
                 en=f"A {profile.name} certificate carries no host name or address: with one it "
                 "could pose as the bridge. Give --region, --organisation and --number instead.",
                 zh=f"{profile.name} 证书不得载有主机名或地址，否则可冒充网桥。"
                 "请改用 --region、--organisation 与 --number。",
             )
-        return _authority_name(network, "bridge"), _host_names(holder)
-    if profile.role is None or holder.role != profile.role:
+        return authority_name(network, "bridge"), _host_names(holder)
+    fits = (
+        profile.name in WITNESSES
+        if isinstance(holder, Witness)
+        else holder.role == profile.role is not None
+    )
+    if not fits:
         raise Refused(
             en=f"{holder.uri} is no name for a {profile.name} certificate. Choose the profile "
             "that fits the name, or the other way round.",
@@ -225,9 +201,13 @@ def _holder(
             f"请联系 {holder.network} 的认证机构。",
         )
     # The spaces keep the common name from ever being read as a host name.
-    label = f"{holder.organisation} {holder.role} {holder.number}"
+    label = (
+        f"witness {holder.number}"
+        if isinstance(holder, Witness)
+        else f"{holder.organisation} {holder.role} {holder.number}"
+    )
     return (
-        _authority_name(network, label),
+        authority_name(network, label),
         x509.SubjectAlternativeName([x509.UniformResourceIdentifier(holder.uri)]),
     )
 
@@ -258,7 +238,8 @@ def _host_names(hosts: Hosts) -> x509.SubjectAlternativeName:
     return x509.SubjectAlternativeName(names)
 
 
-def _authority_name(network: str, label: str) -> x509.Name:
+def authority_name(network: str, label: str) -> x509.Name:
+    """Return the subject of what belongs to *network*, for people to read."""
     return x509.Name(
         [
             x509.NameAttribute(NameOID.ORGANIZATION_NAME, network[:64]),  # X.520 upper bound
@@ -267,17 +248,19 @@ def _authority_name(network: str, label: str) -> x509.Name:
     )
 
 
-def _authority_key_id(key: ec.EllipticCurvePublicKey) -> x509.AuthorityKeyIdentifier:
+def authority_key_id(key: ec.EllipticCurvePublicKey) -> x509.AuthorityKeyIdentifier:
+    """Return how what *key* signs names it."""
     return x509.AuthorityKeyIdentifier.from_issuer_public_key(key)
 
 
-def _builder(
+def builder(
     subject: x509.Name,
     key: CertificatePublicKeyTypes,
     issuer: x509.Name,
     now: datetime,
     until: datetime,
 ) -> x509.CertificateBuilder:
+    """Return what every certificate has in common, valid a little before *now*."""
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -287,26 +270,4 @@ def _builder(
         .not_valid_before(now - BACKDATED)
         .not_valid_after(until)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-    )
-
-
-def _authority_certificate(
-    network: str,
-    subject: x509.Name,
-    key: ec.EllipticCurvePublicKey,
-    *,
-    issuer: x509.Name,
-    signer: ec.EllipticCurvePrivateKey,
-    now: datetime,
-    life: timedelta,
-    path_length: int,
-) -> x509.Certificate:
-    names = [x509.UniformResourceIdentifier(network_uri(network))]
-    return (
-        _builder(subject, key, issuer, now, now + life)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
-        .add_extension(key_usage(key_cert_sign=True, crl_sign=True), critical=True)
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(_authority_key_id(signer.public_key()), critical=False)
-        .sign(signer, hashes.SHA384())
     )

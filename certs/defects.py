@@ -18,9 +18,10 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPri
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from certs.authority import Authority, create_authority, open_authority
+from certs.authority import Authority, open_authority
 from certs.development import Credential, Desk, DevelopmentSet
 from certs.files import key_pem, write_new
+from certs.founding import create_authority
 from certs.profiles import SIGNER_USAGE, key_usage
 
 _CLIENT = (ExtendedKeyUsageOID.CLIENT_AUTH,)

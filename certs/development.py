@@ -25,14 +25,16 @@ from certs.authority import (
     Authority,
     Hosts,
     chain_pem,
-    create_authority,
     issue,
     open_authority,
 )
 from certs.csr import accept_request, create_request
-from certs.files import read, require_absent, write_new
+from certs.files import read, read_certificates, require_absent, write_new
+from certs.founding import create_authority
+from certs.journal import certificate_text
 from certs.logkey import create_log_key
 from certs.names import Name, Role
+from certs.office import office
 from certs.profiles import PROFILES, ProfileName
 
 GOVERNMENT = "hotline12345.example"
@@ -125,6 +127,16 @@ def build(
             gateway=_enrol(authority, "gateway-tls", desk.name("gw"), home / "gateway", now),
             signer=_enrol(authority, "signer", desk.name("signer"), home / "signer", now),
         )
+    _record(authorities, [(BRIDGE, "bridge-tls", bridge)], now)
+    for one in made.values():
+        _record(
+            authorities,
+            [
+                (one.desk.network, "gateway-tls", one.gateway),
+                (one.desk.network, "signer", one.signer),
+            ],
+            now,
+        )
     bridge_trust = roots.pop(BRIDGE)
     return DevelopmentSet(
         folder=folder,
@@ -147,3 +159,15 @@ def _enrol(
     leaf = issue(authority, PROFILES[profile], public, holder, now)
     chain = write_new(stem.with_name(stem.name + ".pem"), chain_pem(leaf, authority))
     return Credential(key=key, certificate=chain)
+
+
+def _record(
+    authorities: Mapping[str, Path],
+    issued: Sequence[tuple[str, ProfileName, Credential]],
+    now: datetime,
+) -> None:
+    """Write into the journals what was issued, so that inventory, answer and revoke know it."""
+    for network, profile, credential in issued:
+        leaf = read_certificates(credential.certificate)[0]
+        with office(authorities[network], now=now, by="development") as at_work:
+            at_work.record("issue", {"certificate": certificate_text(leaf), "profile": profile})

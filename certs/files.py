@@ -1,25 +1,31 @@
-"""Reading and writing keys and certificates: never overwriting, keys for their owner only."""
+"""Reading and writing keys and certificates: whole or not at all, keys for their owner only."""
 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
     Encoding,
     NoEncryption,
     PrivateFormat,
     load_pem_private_key,
 )
 
+from certs import pem
 from certs.errors import Refused, said
+from certs.passphrase import NOBODY, Passphrase
 
 PRIVATE_MODE = 0o600
 PUBLIC_MODE = 0o644
+
+_ENCRYPTED = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
 
 
 def require_absent(*paths: Path) -> None:
@@ -37,29 +43,60 @@ def write_new(path: Path, data: bytes, *, private: bool = False) -> Path:
     """
     Write *data* to a file that must not exist yet, durably; a private one for its owner only.
 
-    On failure, this function raises `Refused`.
+    On failure, this function raises `Refused` and leaves nothing.
     """
     require_absent(path)
+    return replace(path, data, private=private)
+
+
+def replace(path: Path, data: bytes, *, private: bool = False) -> Path:
+    """
+    Put *data* in the place of what *path* holds, in one step and durably.
+
+    Whoever reads meanwhile, or after a crash, finds the old content or the new.  Raises `Refused`.
+    """
     mode = PRIVATE_MODE if private else PUBLIC_MODE
+    part = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        part.unlink(missing_ok=True)  # left by a process that was killed
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with os.fdopen(descriptor, "wb") as stream:
             os.fchmod(descriptor, mode)  # whatever the umask
             stream.write(data)
             stream.flush()
             os.fsync(descriptor)
+        part.rename(path)
+        sync_folder(path.parent)
     except OSError as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
         raise Refused(
-            en=f"{path} cannot be written: {said(error).en}. Check the folder and its rights.",
-            zh=f"无法写入 {path}：{said(error).zh}。请检查目录及其权限。",
+            en=f"{path} cannot be written: {said(error).en}. Check the folder, its rights and the "
+            "room on the disk.",
+            zh=f"无法写入 {path}：{said(error).zh}。请检查目录、权限与磁盘空间。",
         ) from error
     return path
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in *folder* durable (fsync of a directory)."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def read(path: Path) -> bytes:
     """Return the content of *path*, or refuse with the reason."""
     try:
+        if path.stat().st_size > pem.MOST_BYTES:
+            raise Refused(
+                en=f"{path} is larger than {pem.MOST_BYTES} bytes; this tool reads no such file. "
+                "Give the right one.",
+                zh=f"{path} 超过 {pem.MOST_BYTES} 字节，本工具不读取如此大的文件。请更换文件。",
+            )
         return path.read_bytes()
     except OSError as error:
         raise Refused(
@@ -68,30 +105,42 @@ def read(path: Path) -> bytes:
         ) from error
 
 
-def key_pem(key: PrivateKeyTypes) -> bytes:
-    """Return *key* as unencrypted PKCS#8; the file's mode protects it."""
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+def key_pem(key: PrivateKeyTypes, passphrase: bytes | None = None) -> bytes:
+    """Return *key* as PKCS #8, encrypted where a *passphrase* is given."""
+    how = NoEncryption() if passphrase is None else BestAvailableEncryption(passphrase)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, how)
 
 
-def read_authority_key(path: Path) -> ec.EllipticCurvePrivateKey:
-    """Return an authority's key; refuse one that others than its owner may read."""
+def read_private_key(path: Path, passphrase: Passphrase = NOBODY) -> PrivateKeyTypes:
+    """Return the key in *path*; refuse one that others than its owner may read."""
     data = read(path)
     mode = path.stat().st_mode & 0o777
     if mode & 0o077:
         raise Refused(
-            en=f"{path} may be read by others (mode {mode:o}); an authority's key must not. "
+            en=f"{path} may be read by others (mode {mode:o}); a private key must not. "
             f"Find out who read it, then: chmod 600 {path}",
-            zh=f"{path} 可被他人读取（权限 {mode:o}），认证机构密钥不得如此。"
+            zh=f"{path} 可被他人读取（权限 {mode:o}），私钥不得如此。"
             f"请先查明何人读取过，再执行：chmod 600 {path}",
         )
+    secret = passphrase.of(path) if data.lstrip().startswith(_ENCRYPTED) else None
     try:
-        key = load_pem_private_key(data, password=None)
+        return load_pem_private_key(data, password=secret)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        if secret is not None:
+            raise Refused(
+                en=f"{path} does not open: the passphrase is wrong, or the file is damaged. Try "
+                "again; after that, restore the file from its backup.",
+                zh=f"无法打开 {path}：口令有误或文件损坏。请重试；仍不行则从备份恢复该文件。",
+            ) from error
         raise Refused(
-            en=f"{path} is no unencrypted PEM private key ({error}). Give the file that "
-            "`certs init` wrote.",
-            zh=f"{path} 不是未加密的 PEM 私钥（{error}）。请使用 `certs init` 写出的文件。",
+            en=f"{path} is no PEM private key. Give the key file that this tool wrote.",
+            zh=f"{path} 不是 PEM 私钥。请使用本工具写出的密钥文件。",
         ) from error
+
+
+def read_authority_key(path: Path, passphrase: Passphrase = NOBODY) -> ec.EllipticCurvePrivateKey:
+    """Return an authority's key, or refuse."""
+    key = read_private_key(path, passphrase)
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise Refused(
             en=f"{path} is no elliptic-curve key. Give the file that `certs init` wrote.",
@@ -100,20 +149,19 @@ def read_authority_key(path: Path) -> ec.EllipticCurvePrivateKey:
     return key
 
 
-def read_certificates(path: Path) -> list[x509.Certificate]:
-    """Return every certificate in *path*, first to last; refuse a file with none."""
-    data = read(path)
-    try:
-        found = x509.load_pem_x509_certificates(data)
-    except ValueError as error:
+def read_signing_key(
+    path: Path, passphrase: Passphrase = NOBODY
+) -> ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey:
+    """Return a gateway's, bridge's, signer's or witness's key, or refuse."""
+    key = read_private_key(path, passphrase)
+    if not isinstance(key, ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey):
         raise Refused(
-            en=f"{path} holds no readable certificate ({error}). Give a PEM certificate file.",
-            zh=f"{path} 中没有可读的证书（{error}）。请提供 PEM 证书文件。",
-        ) from error
-    # The parser drops a block it cannot read and goes on; a dropped block must not go unnoticed.
-    if len(found) != data.count(b"-----BEGIN "):
-        raise Refused(
-            en=f"{path} holds blocks that are no certificate. Remove them, or fetch it again.",
-            zh=f"{path} 含有非证书内容块。请删除这些内容或重新获取该文件。",
+            en=f"{path} holds a kind of key that this tool never makes. Give a key of `certs csr`.",
+            zh=f"{path} 的密钥类型并非本工具所生成。请使用 `certs csr` 生成的密钥。",
         )
-    return found
+    return key
+
+
+def read_certificates(path: Path) -> list[x509.Certificate]:
+    """Return every certificate in *path*, first to last; refuse a file with none or damaged ones."""
+    return pem.certificates(str(path), read(path))

@@ -1,7 +1,8 @@
 """
 Who a certificate speaks for: one URI, ``spiffe://<network>/region/<code>/org/<code>/gw/<n>``.
 
-A gateway's URI ends in ``gw/<n>``, a message signer's in ``signer/<n>``.  The form follows SPIFFE's
+A gateway's URI ends in ``gw/<n>``, a message signer's in ``signer/<n>``; a witness belongs to no
+organisation and is ``spiffe://<network>/witness/<n>``.  The form follows SPIFFE's
 naming (SPIFFE-ID section 2); the certificates are deliberately no X509-SVIDs, because those must
 serve as both client and server.
 """
@@ -28,6 +29,10 @@ _ORGANISATION = re.compile(
 _URI = re.compile(
     rf"spiffe://(?P<network>{_NETWORK.pattern})/region/(?P<region>{_REGION.pattern})"
     rf"/org/(?P<organisation>{_ORGANISATION.pattern})/(?P<role>gw|signer)/(?P<number>[1-9][0-9]{{0,3}})"
+)
+
+_WITNESS = re.compile(
+    rf"spiffe://(?P<network>{_NETWORK.pattern})/witness/(?P<number>[1-9][0-9]{{0,3}})"
 )
 
 
@@ -90,6 +95,34 @@ def parse_name(uri: str) -> Name | None:
         role=role,
         number=int(match["number"]),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Witness:
+    """The subject of a witness's certificate: the network it watches for, and which one it is."""
+
+    network: str
+    number: int
+
+    def __post_init__(self) -> None:
+        check_network(self.network)
+        if not 1 <= self.number <= 9999:
+            raise Refused(
+                en=f"{self.number} is no serial number for a witness; use 1 to 9999. "
+                "Correct --number.",
+                zh=f"{self.number} 不能作为见证者的编号，应为 1 至 9999。请更正 --number。",
+            )
+
+    @property
+    def uri(self) -> str:
+        """Return the name as the certificate's one URI."""
+        return f"spiffe://{self.network}/witness/{self.number}"
+
+
+def parse_witness(uri: str) -> Witness | None:
+    """Return the witness that *uri* spells, or None when it spells none."""
+    match = _WITNESS.fullmatch(uri)
+    return Witness(network=match["network"], number=int(match["number"])) if match else None
 
 
 def network_uri(network: str) -> str:

@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from certs.errors import Sentence
-from certs.profiles import SIGNER_USAGE, describe_key
+from certs.names import parse_witness
+from certs.profiles import SIGNER_USAGE, WITNESS_USAGE, describe_key
 from certs.screen import shown_time
 
 _KINDS = {
@@ -19,6 +20,8 @@ _KINDS = {
     "gateway-tls": Sentence(en="gateway (dials the bridge)", zh="网关（拨入网桥）"),
     "bridge-tls": Sentence(en="bridge (is dialled)", zh="网桥（被拨入）"),
     "signer": Sentence(en="message signer", zh="消息签名者"),
+    "witness": Sentence(en="witness (co-signs a log)", zh="见证者（联署日志）"),
+    "witness-tls": Sentence(en="witness (dials the bridge)", zh="见证者（拨入网桥）"),
     "other": Sentence(en="none of this exchange", zh="非本系统证书"),
 }
 
@@ -75,7 +78,7 @@ def describe(certificate: x509.Certificate, now: datetime) -> Description:
     except UnsupportedAlgorithm:
         key = "unsupported"
     return Description(
-        kind=_kind(certificate),
+        kind=kind_of(certificate),
         names=_names(certificate),
         subject=certificate.subject.rfc4514_string(),
         issuer=_label(certificate.issuer),
@@ -88,7 +91,39 @@ def describe(certificate: x509.Certificate, now: datetime) -> Description:
     )
 
 
-def _kind(certificate: x509.Certificate) -> str:
+def list_lines(crl: x509.CertificateRevocationList, now: datetime) -> list[Sentence]:
+    """Return what a revocation list says, one fact a line."""
+    ends = crl.next_update_utc
+    until = shown_time(ends) if ends is not None else "-"
+    over = ends is not None and now >= ends
+    left = Sentence(en=" (ended)", zh="（已失效）") if over else Sentence(en="", zh="")
+    try:
+        number = str(crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number)
+    except x509.ExtensionNotFound:
+        number = "-"
+    said = [
+        Sentence(en="kind         revocation list", zh="类型    吊销列表"),
+        Sentence(en=f"issued by    {_label(crl.issuer)}", zh=f"签发者  {_label(crl.issuer)}"),
+        Sentence(en=f"number       {number}", zh=f"编号    {number}"),
+        Sentence(
+            en=f"valid        {shown_time(crl.last_update_utc)} to {until}{left.en}",
+            zh=f"有效期  {shown_time(crl.last_update_utc)} 至 {until}{left.zh}",
+        ),
+        Sentence(en=f"revoked      {len(crl)}", zh=f"吊销    {len(crl)} 份"),
+    ]
+    for one in crl:
+        since = shown_time(one.revocation_date_utc)
+        try:
+            reason = one.extensions.get_extension_for_class(x509.CRLReason).value.reason.value
+        except x509.ExtensionNotFound:
+            reason = "unspecified"
+        said.append(Sentence(en=f"  {one.serial_number:x} since {since}, {reason}",
+                             zh=f"  {one.serial_number:x} 自 {since}，{reason}"))  # fmt: skip
+    return said
+
+
+def kind_of(certificate: x509.Certificate) -> str:
+    """Return which of the kinds here *certificate* is, by its usages; a profile's by its name."""
     extensions = certificate.extensions
     try:
         if extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
@@ -96,10 +131,13 @@ def _kind(certificate: x509.Certificate) -> str:
         usages = list(extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
     except x509.ExtensionNotFound:
         return "other"
+    if usages == [ExtendedKeyUsageOID.CLIENT_AUTH] and any(map(parse_witness, _names(certificate))):
+        return "witness-tls"
     return {
         (ExtendedKeyUsageOID.CLIENT_AUTH,): "gateway-tls",
         (ExtendedKeyUsageOID.SERVER_AUTH,): "bridge-tls",
         (SIGNER_USAGE,): "signer",
+        (WITNESS_USAGE,): "witness",
     }.get(tuple(usages), "other")
 
 

@@ -135,6 +135,14 @@ class Group(IntEnum):
     EXTENSION = 25
 
 
+def group_word(group: int) -> str:
+    """Return the group's word, such as ``content``; its number where it is not known here."""
+    return _GROUP_WORDS.get(group) or str(group)
+
+
+_GROUP_WORDS = {int(group): group.name.lower() for group in Group}
+
+
 class Marker(IntEnum):
     """Whether a ticket is real."""
 
@@ -197,6 +205,23 @@ class OpenTicket:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """
+    What a hand-off shows, and to whom (知悉范围).
+
+    Its receiver is shown all groups but `withheld`; `knowers` are organisations beside the two sides,
+    each with the groups it is shown.
+    """
+
+    withheld: frozenset[int] = frozenset()
+    knowers: tuple[tuple[str, frozenset[int]], ...] = ()
+
+
+#: The receiver is shown everything, nobody else knows.
+BOTH_SIDES = Scope()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
     """The act of ``offer``; `form` is the contract's ``HandoffForm`` number."""
 
@@ -214,6 +239,7 @@ class Offer:
     result_due: datetime | None = None
     prior_disposal_message_id: str = ""
     parallel_duty: bool = False
+    scope: Scope = BOTH_SIDES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,6 +292,13 @@ class ClearDanger:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Supervise:
+    """The act of ``supervise``; `due` None leaves it to the profile."""
+
+    due: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GrantExtension:
     """The act of ``grant_extension``."""
 
@@ -298,6 +331,7 @@ Act = (
     | Progress
     | Position
     | ClearDanger
+    | Supervise
     | GrantExtension
     | Evaluate
     | Emergency

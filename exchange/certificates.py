@@ -1,11 +1,11 @@
 """
 What a leaf certificate must be to stand for a gateway or for a message signer.
 
-Three obligations, in this order: it is valid at the time in question; it carries exactly one name,
+Obligations, in this order: it is valid at the time in question; it carries exactly one name,
 a URI ``spiffe://<network>/region/<code>/org/<code>/gw/<n>`` (a signer's ends in ``signer/<n>``),
 and key, usage and key usage of its kind, nothing being read from the subject; and a root **of the
-network it names** vouches for it, while no other network's root counts.  Revocation would be a
-fourth.
+network it names** vouches for it, while no other network's root counts.  A fourth stands beside
+them: neither its authority nor the bridge's own operator has taken it back (`exchange.trust`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import VerificationError as ChainError
 
 from exchange.text import Text
-from exchange.trust import TrustStore
+from exchange.trust import TrustStore, Withdrawn, check_fresh
 
 # The purpose "signs messages of the exchange", in the arc of UUIDs (ITU-T X.667 section 7).
 SIGNER_USAGE = x509.ObjectIdentifier("2.25.98568447353177642693997237057153466335")
@@ -36,6 +36,10 @@ _NAME = re.compile(
     r"/org/(?P<organisation>[0-9]{6}[0-9A-Z]{6}"
     r"|[0-9A-HJ-NPQRTUWXY]{2}[0-9]{6}[0-9A-HJ-NPQRTUWXY]{10})"
     r"/(?P<role>gw|signer)/(?P<number>[1-9][0-9]{0,3})"
+)
+
+_WITNESS = re.compile(
+    r"spiffe://(?P<network>[a-z0-9.-]{3,253})/(?P<role>witness)/(?P<number>[1-9][0-9]{0,3})"
 )
 
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
@@ -56,6 +60,10 @@ class Rule(StrEnum):
     NETWORK_UNKNOWN = "network-unknown"
     WRONG_NETWORK = "wrong-network"
     CHAIN = "chain"
+    REVOKED = "revoked"
+    DENIED = "denied"
+    CRL_STALE = "crl-stale"
+    CRL_MISSING = "crl-missing"
 
 
 _TEXTS: dict[Rule, Text] = {
@@ -107,6 +115,25 @@ _TEXTS: dict[Rule, Text] = {
         en="No root of the named network vouches for the certificate. Send its issuers along.",
         zh="所载网络的根证书不能验证该证书。请一并发送其签发者证书。",
     ),
+    Rule.REVOKED: Text(
+        en="The certificate, or an issuer's, was revoked by its authority. Ask your authority why, and "
+        "for a new one.",
+        zh="证书或其签发者证书已被认证机构吊销。请向本网络认证机构查明原因并申请新证书。",
+    ),
+    Rule.DENIED: Text(
+        en="The operator of this bridge has shut the caller out. Speak to the operator.",
+        zh="本网桥运营方已禁止该接入方。请联系运营方。",
+    ),
+    Rule.CRL_STALE: Text(
+        en="The network's newest list of revoked certificates here is too old. Tell its authority and the "
+        "bridge's operator: a new list must be put in place.",
+        zh="本网桥上该网络的吊销列表已过期太久。请通知其认证机构与网桥运营方更新列表。",
+    ),
+    Rule.CRL_MISSING: Text(
+        en="There is no list of revoked certificates of the authority that issued this one. Tell the "
+        "network's authority and the bridge's operator.",
+        zh="缺少该证书签发机构的吊销列表。请通知该网络认证机构与网桥运营方。",
+    ),
 }
 
 
@@ -114,7 +141,7 @@ _TEXTS: dict[Rule, Text] = {
 class Purpose:
     """What one kind of leaf must be."""
 
-    role: Literal["gw", "signer"]
+    role: Literal["gw", "signer", "witness"]
     usage: x509.ObjectIdentifier
     curves: tuple[type[ec.EllipticCurve], ...]
     signs_statements: bool
@@ -126,17 +153,29 @@ GATEWAY = Purpose(
     curves=(ec.SECP256R1, ec.SECP384R1),
     signs_statements=False,
 )
+#: What a witness dials with; it belongs to no organisation, and what it co-signs with is another key.
+WITNESS = Purpose(
+    role="witness",
+    usage=ExtendedKeyUsageOID.CLIENT_AUTH,
+    curves=(ec.SECP256R1, ec.SECP384R1),
+    signs_statements=False,
+)
 SIGNER = Purpose(role="signer", usage=SIGNER_USAGE, curves=(ec.SECP256R1,), signs_statements=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """A leaf that passed, its name's parts, and the bounds of its chain's validity."""
+    """
+    A leaf that passed, its name's parts, and the bounds of its chain's validity.
+
+    *closes* is when the lists of revoked certificates that were asked are too old; None where none was.
+    """
 
     leaf: x509.Certificate
     name: Mapping[str, str]
     not_before: datetime
     not_after: datetime
+    closes: datetime | None
 
 
 class RuleBroken(Exception):
@@ -161,11 +200,17 @@ def read_pem(leaf: bytes, issuers: bytes) -> list[x509.Certificate]:
 
 def ends(pem: bytes) -> datetime:
     """Return when the first of some certificates ends; raises `RuleBroken` where there is none."""
+    return bounds(pem)[1]
+
+
+def bounds(pem: bytes) -> tuple[datetime, datetime]:
+    """Return from when to when all of some certificates hold; raises `RuleBroken` for none."""
     try:
         found = x509.load_pem_x509_certificates(pem)
     except ValueError as error:
         raise RuleBroken(Rule.UNREADABLE) from error
-    return min(certificate.not_valid_after_utc for certificate in found)
+    begins = max(certificate.not_valid_before_utc for certificate in found)
+    return begins, min(certificate.not_valid_after_utc for certificate in found)
 
 
 def read_der(chain: Sequence[bytes]) -> list[x509.Certificate]:
@@ -204,11 +249,16 @@ def verify(
             if _vouches(trust, other, presented, at):
                 raise RuleBroken(Rule.WRONG_NETWORK, network=network, issued_by=other) from error
         raise RuleBroken(Rule.CHAIN, network=network, detail=str(error)) from error
+    try:
+        closes = trust.withdrawals.check(network, name.get("organisation", ""), chain, at)
+    except Withdrawn as withdrawn:
+        raise RuleBroken(Rule(withdrawn.why), network=network) from withdrawn
     return Verified(
         leaf=leaf,
         name=name,
         not_before=max(certificate.not_valid_before_utc for certificate in chain),
         not_after=min(certificate.not_valid_after_utc for certificate in chain),
+        closes=closes,
     )
 
 
@@ -220,6 +270,16 @@ def _vouches(
     except ChainError:
         return False
     return True
+
+
+def caller_purpose(leaf: x509.Certificate) -> Purpose:
+    """Return what *leaf* must be to call: `WITNESS` where it names one, else `GATEWAY`."""
+    try:
+        names = list(_extension(leaf.extensions, x509.SubjectAlternativeName) or ())
+    except (ValueError, x509.DuplicateExtension):
+        return GATEWAY
+    named = [name for name in names if _WITNESS.fullmatch(str(name.value))]
+    return WITNESS if names and named == names else GATEWAY
 
 
 def signer_organisation(leaf: x509.Certificate) -> str:
@@ -253,6 +313,17 @@ def check_validity(not_before: datetime, not_after: datetime, at: datetime) -> N
         )
 
 
+def check_remembered(
+    not_before: datetime, not_after: datetime, closes: datetime | None, at: datetime
+) -> None:
+    """Raise `RuleBroken` where what was verified before holds at *at* no more."""
+    check_validity(not_before, not_after, at)
+    try:
+        check_fresh(closes, at)
+    except Withdrawn as withdrawn:
+        raise RuleBroken(Rule(withdrawn.why)) from withdrawn
+
+
 def _check_leaf(leaf: x509.Certificate, purpose: Purpose) -> Mapping[str, str]:
     """Return the parts of the leaf's one name, once the leaf is what *purpose* asks for."""
     extensions = leaf.extensions
@@ -265,7 +336,8 @@ def _check_leaf(leaf: x509.Certificate, purpose: Purpose) -> Mapping[str, str]:
     names = list(_extension(extensions, x509.SubjectAlternativeName) or ())
     if len(names) != 1 or not isinstance(names[0], x509.UniformResourceIdentifier):
         raise RuleBroken(Rule.NAME, names=", ".join(str(name.value) for name in names))
-    match = _NAME.fullmatch(names[0].value)
+    form = _WITNESS if purpose is WITNESS else _NAME
+    match = form.fullmatch(names[0].value)
     if match is None or match["role"] != purpose.role:
         raise RuleBroken(Rule.NAME, names=names[0].value)
     if list(_extension(extensions, x509.ExtendedKeyUsage) or ()) != [purpose.usage]:

@@ -2,7 +2,7 @@
 Coded values (代码值): ``{system, code, display, version}``, and code tables that can be loaded.
 
 No code table is wired in.  The package carries small open ones from the seeds (``exchange/data/
-codes``); a site loads its own as TOML.  A value of a system nobody loaded is carried untouched:
+codes``), whose words profiles use; a site loads its own as TOML, for what messages hold.  A value of a system nobody loaded is carried untouched:
 only a code that is missing from a table that *is* loaded is a mistake.
 """
 
@@ -20,11 +20,10 @@ from exchange.text import Text
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodedValue:
-    """One code of a table, with its name at the time of writing and the table's edition."""
+    """One code of a table, and the table's edition where one is named."""
 
     system: str
     code: str
-    display: str = ""
     version: str = ""
 
 
@@ -42,16 +41,6 @@ class CodeTable:
     closed: bool
     names: Mapping[str, Text]
 
-    def value(self, code: str) -> CodedValue:
-        """Return *code* of this table as a value, its Chinese name as display."""
-        name = self.names.get(code)
-        return CodedValue(
-            system=self.system,
-            code=code,
-            display=name.zh if name is not None else "",
-            version=self.version,
-        )
-
 
 class CodeTables:
     """The loaded code tables; of several editions of a system the last one given is current."""
@@ -63,16 +52,14 @@ class CodeTables:
             self._editions[table.system, table.version] = table
             self._current[table.system] = table
 
+    def __bool__(self) -> bool:
+        return bool(self._editions)
+
     def table(self, system: str, version: str = "") -> CodeTable | None:
         """Return the table of *system*, its current edition unless *version* is named."""
         if version:
             return self._editions.get((system, version))
         return self._current.get(system)
-
-    def name(self, value: CodedValue) -> Text | None:
-        """Return the name of *value*, or None if no loaded table has it."""
-        table = self.table(value.system, value.version)
-        return table.names.get(value.code) if table is not None else None
 
     def problem(self, value: CodedValue) -> Text | None:
         """Return why *value* is wrong, or None; systems and editions not loaded are passed."""

@@ -3,8 +3,8 @@ The bridge's configuration: one TOML file, then the environment, into one frozen
 
 Every setting says here, once, what it is for; `describe` prints that beside its value.  Paths are
 relative to the file's folder.  ``EXCHANGE_LISTEN`` overrides ``listen``, ``EXCHANGE_TLS_KEY``
-``tls.key``, ``EXCHANGE_LIMITS_WAITING_PULLS`` ``limits.waiting_pulls``; the tables ``networks`` and
-``relays`` stand in the file alone.  A misspelt key or variable is named with the nearest valid one.
+``tls.key``, ``EXCHANGE_LIMITS_WAITING_PULLS`` ``limits.waiting_pulls``; the tables ``networks``,
+``crls``, ``witnesses``, ``acts`` and ``relays`` stand in the file alone.  A misspelt key or variable is named with the nearest valid one.
 """
 
 from __future__ import annotations
@@ -21,6 +21,18 @@ from typing import Any, TypeVar, cast, get_type_hints
 from exchange.causes import cause
 from exchange.errors import ConfigurationError, DataError
 from exchange.reading import Table, nearest
+from exchange.settings import (
+    ACTS,
+    SEALING_KEYS,
+    WITNESSES,
+    AtRest,
+    Attachments,
+    Limits,
+    Revocation,
+    Tables,
+    Tls,
+)
+from exchange.settings import setting as _setting
 from exchange.text import Text
 
 #: The first thing that a newcomer meets: no configuration where one is looked for.
@@ -35,129 +47,6 @@ PREFIX = "EXCHANGE_"
 NOT_SETTINGS = frozenset({"EXCHANGE_CONFIG", "EXCHANGE_LANG"})
 
 _Section = TypeVar("_Section")
-
-
-def _setting(en: str, zh: str, default: Any = MISSING, **bounds: Any) -> Any:
-    """Return a field with what the setting is for, for numbers ``least`` and ``most``."""
-    metadata = {"text": Text(en=en, zh=zh), **bounds}
-    if isinstance(default, dict):
-        return field(default_factory=lambda: MappingProxyType(default), metadata=metadata)
-    return field(default=default, metadata=metadata)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tls:
-    """What the bridge presents."""
-
-    certificate: Path = _setting(  # noqa: RUF009
-        "PEM: the bridge's certificate, then its issuers. Its DNS names are what clients dial.",
-        "PEM：网桥证书及其签发者证书；其中的 DNS 名称即客户端连接的名称。",
-    )
-    key: Path = _setting(  # noqa: RUF009
-        "The certificate's private key, P-256, for its owner's eyes alone. RSA is refused: with it, "
-        "TLS 1.2 could not be shut out.",
-        "证书私钥（P-256），仅所有者可读。不接受 RSA：否则无法禁用 TLS 1.2。",
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What one organisation, or all together, may ask for; each with its reason."""
-
-    request_bytes: int = _setting(
-        "Bytes of one request. 512 messages of usual size are 1 to 2 MiB; more would hold the "
-        "event loop too long.",
-        "单个请求的字节数上限。512 条常规消息约 1–2 MiB，更大的请求会占用事件循环过久。",
-        4 * 1024 * 1024,
-        least=131_072,
-        most=67_108_864,
-    )
-    metadata_bytes: int = _setting(
-        "Bytes of a call's metadata. We need none; libraries add a few hundred.",
-        "单次调用元数据字节数上限。本系统不需要元数据，客户端库通常附加数百字节。",
-        4096,
-        least=1024,
-        most=8192,
-    )
-    calls_per_second: int = _setting(
-        "Calls a second of one organisation. Each costs its identity check, about 0.1 ms, whatever "
-        "it asks; a batch of 128 is one call.",
-        "单个机构每秒调用数上限。每次调用均须核验身份（约 0.1 毫秒）；128 条一批只算一次调用。",
-        1000,
-        least=1,
-        most=100_000,
-    )
-    messages_per_second: int = _setting(
-        "Messages and acknowledgements a second of one organisation: about what two cores store, so "
-        "that a runaway platform is slowed before it slows others.",
-        "单个机构每秒消息与回执数上限，约为双核机器的存储能力；失控的平台会先被限速，不致拖慢他人。",
-        30_000,
-        least=1,
-        most=1_000_000,
-    )
-    messages_in_flight: int = _setting(
-        "Messages of one organisation being stored at once: eight batches of 512 keep the writer "
-        "busy, more only wait longer.",
-        "单个机构同时待存储的消息数上限：八批 512 条足以使写入线程饱和，再多只会等待更久。",
-        4096,
-        least=512,
-        most=65_536,
-    )
-    waiting_pulls: int = _setting(
-        "Pulls of one organisation waiting at once: one a gateway, and room for reconnections.",
-        "单个机构同时等待的拉取数上限：每个网关一个，另留重连余量。",
-        16,
-        least=1,
-        most=1024,
-    )
-    lease_seconds: int = _setting(
-        "Seconds a receiver has to acknowledge before a lane is handed out again: long enough for a "
-        "platform that writes slowly, short enough that a crashed one is not waited for.",
-        "接收方确认投递的秒数上限，逾期该通道将重新投递：须容许写入较慢的平台，又不致久等已崩溃的平台。",
-        30,
-        least=1,
-        most=3600,
-    )
-    queued_messages: int = _setting(
-        "Messages of all organisations waiting to be stored: about a second's work, so that an "
-        "answer never takes longer than a caller waits.",
-        "全部机构待存储消息数上限：约一秒的工作量，使应答不超过调用方的等待时间。",
-        16_384,
-        least=512,
-        most=1_000_000,
-    )
-    calls_at_once: int = _setting(
-        "Calls of all organisations at once, waiting pulls included; each costs some memory.",
-        "全部机构同时进行的调用数上限（含等待中的拉取），每个调用都占用内存。",
-        1024,
-        least=8,
-        most=100_000,
-    )
-    connections: int = _setting(
-        "Connections at once, counted from the moment TCP accepts them: those that have not yet shown "
-        "a certificate count too (they have 10 seconds for the handshake), idle ones until 5 minutes "
-        "without a call. One more is closed at once, without a word; who has a connection keeps it. "
-        "Each costs some 100 kB before it has said who it is.",
-        "同时连接数上限，自 TCP 接受连接时起计：尚未出示证书的连接（握手限 10 秒）与空闲连接（满 5 分钟无调用后关闭）"
-        "均计入。超出的连接立即关闭，不作说明；已有连接不受影响。每个连接在表明身份之前约占 100 kB 内存。",
-        512,
-        least=2,
-        most=100_000,
-    )
-    health_watches: int = _setting(
-        "Watches of the health service at once: anybody whom TLS lets in may open one.",
-        "同时进行的健康监视数上限：凡通过 TLS 的一方均可发起。",
-        32,
-        least=1,
-        most=1024,
-    )
-    stop_seconds: int = _setting(
-        "Seconds that calls inside may take to end when the bridge stops.",
-        "网桥停止时，进行中的调用可用于完成的秒数。",
-        20,
-        least=1,
-        most=600,
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,8 +75,8 @@ class Settings:
         "本地机构名录（TOML 或 CSV）：列明参与的机构。",
     )
     profile: str = _setting(
-        "The profile that holds where an offer names none.",
-        "移交未指明方案时适用的方案。",
+        "The profile that offers of its region's tickets pin, and no other; national obliges nobody.",
+        "该方案所属地区的单移交时须使用此方案；national（全国默认）不作约束。",
         "national",
     )
     profiles: tuple[Path, ...] = _setting(
@@ -220,16 +109,35 @@ class Settings:
         "loopback",
         one_of=("loopback", "network"),
     )
+    state: Path = _setting(  # noqa: RUF009
+        "The file where the bridge says which certificates and lists are in force, for exchange status.",
+        "运行中的网桥记录生效中的证书与名单的文件，供 exchange status 读取。",
+        Path("bridge.state.json"),
+    )
     tls: Tls
     networks: Mapping[str, Path] = _setting(
         "Network name to the PEM file of its own root certificates; never one file for two.",
         "网络名称及其根证书 PEM 文件；不得两个网络共用一个文件。",
     )
     relays: Mapping[str, tuple[str, ...]] = _setting(
-        "Organisation to the organisations whose messages it may bring; nobody else's.",
-        "中继机构及其可代为转送消息的机构。",
+        "Relay's organisation to the organisations behind it: it brings what they say, fetches what "
+        "waits for them, and is believed that another bridge has judged what it brings with its way.",
+        "中继机构及其所服务的机构：代其转送消息、代取其信箱，并据其转送轨迹认定该消息已由前一网桥按规则审核。",
         {},
     )
+    further_logs: tuple[Path, ...] = _setting(
+        "Files of the public log keys (.vkey) of the bridges that relays reach: only their receipts "
+        "prove that a message was passed on.",
+        "中继所连其他网桥的日志公钥文件（.vkey）：仅凭其回执认定消息已转递。",
+        (),
+    )
+    witnesses: Mapping[str, Path] = WITNESSES
+    acts: Mapping[str, Path] = ACTS
+    sealing_keys: Path = SEALING_KEYS
+    revocation: Revocation = field(default_factory=Revocation)
+    at_rest: AtRest = field(default_factory=AtRest)
+    tables: Tables = field(default_factory=Tables)
+    attachments: Attachments = field(default_factory=Attachments)
     limits: Limits = field(default_factory=Limits)
 
 
@@ -260,7 +168,27 @@ def load_settings(path: Path, environment: Mapping[str, str] | None = None) -> S
         settings = _section(Settings, Table(values, file=str(path)), folder)
     except DataError as error:
         raise ConfigurationError(error.text, **error.facts) from error
-    return dataclasses.replace(settings, database=_rooted(settings.database, folder))
+    for table, named in (("revocation.crls", settings.revocation.crls), ("acts", settings.acts)):
+        for network in named.keys() - settings.networks.keys():
+            hint = nearest(network, settings.networks)
+            text = _NO_NETWORK.fill(
+                file=path, table=table, name=network, hint_en=hint.en, hint_zh=hint.zh
+            )
+            raise ConfigurationError(text, file=str(path))
+    deny = folder / settings.revocation.deny
+    at_rest = settings.at_rest
+    return dataclasses.replace(
+        settings,
+        database=_rooted(settings.database, folder),
+        revocation=dataclasses.replace(settings.revocation, deny=deny),
+        at_rest=dataclasses.replace(
+            at_rest,
+            key_ring=_filed(at_rest.key_ring, folder),
+            passphrase_file=_filed(at_rest.passphrase_file, folder),
+        ),
+        state=folder / settings.state,
+        sealing_keys=folder / settings.sealing_keys,
+    )
 
 
 def describe(settings: Settings) -> Iterator[tuple[str, str, Text]]:
@@ -289,6 +217,10 @@ _A_GATEWAYS = Text(
     "needs a bridge's (with 'database', 'origin', [tls] and [networks]). Name that with --config.",
     zh="{file} 是网关的配置（含 target、organisation）；本命令需要网桥的配置"
     "（含 database、origin、[tls]、[networks]）。请用 --config 指定。",
+)
+_NO_NETWORK = Text(
+    en="{file}: '{table}.{name}': 'networks' has none of that name; {hint_en}",
+    zh="{file}：“{table}.{name}”：networks 中没有该网络；{hint_zh}",
 )
 _UNKNOWN_KEY = Text(en="this key is not known; {en}", zh="未定义的键；{zh}")
 _UNKNOWN_VARIABLE = Text(
@@ -321,7 +253,7 @@ def _override(values: dict[str, Any], environment: Mapping[str, str]) -> None:
     variables = {
         PREFIX + path.replace(".", "_").upper(): (path.split("."), get_type_hints(part)[found.name])
         for path, part, found in _leaves(Settings)
-        if found.name not in ("networks", "relays")
+        if found.name not in ("networks", "crls", "witnesses", "acts", "relays")
     }
     for name, value in environment.items():
         if not name.startswith(PREFIX) or name in NOT_SETTINGS:
@@ -378,13 +310,20 @@ def _value(table: Table, name: str, kind: Any, metadata: Mapping[str, Any], fold
     if kind is str:
         known = metadata.get("one_of")
         return table.one_of(name, known) if known else table.text(name)
-    if name == "networks":
+    if name in ("networks", "crls", "witnesses", "acts"):
         inner = table.table(name)
         return MappingProxyType({key: folder / inner.text(key) for key in inner})
     if name == "relays":
         inner = table.table(name)
         return MappingProxyType({key: inner.words(key) for key in inner})
+    if name == "types":
+        return table.words(name)
     return tuple(folder / word for word in table.words(name))
+
+
+def _filed(name: str, folder: Path) -> str:
+    """Return the path of a file that need not be named; empty if it is not."""
+    return str(folder / name) if name else ""
 
 
 def _rooted(url: str, folder: Path) -> str:

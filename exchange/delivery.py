@@ -64,6 +64,11 @@ class Leases:
             del lanes[lane]
         return frozenset(lanes)
 
+    def all_run(self, recipient: str, now: datetime) -> bool:
+        """Return whether no lease of *recipient* has ended, as `begin` sees it."""
+        lanes = self._mailbox(recipient).lanes.values()
+        return all(now < lease.expires <= now + self.length for lease in lanes)
+
     def end(self, recipient: str) -> set[int]:
         """End looking into *recipient*'s mailbox; return what was settled meanwhile."""
         mailbox = self._mailbox(recipient)

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import csv
 import lzma
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from enum import IntEnum
@@ -156,14 +157,16 @@ class Divisions:
     """
     The table of divisions.
 
-    ``villages`` maps 12-digit codes to names; without one, villages are judged by their street.
+    ``villages`` maps 12-digit codes to names; a street that has none in it takes any well-formed one.
     ``local`` adds divisions a site knows of before the published table does (6 or 9 digits).
     """
 
     def __init__(
         self, *, villages: dict[str, str] | None = None, local: dict[str, str] | None = None
     ) -> None:
-        self._villages = villages
+        self._villages = villages or {}
+        #: The streets whose villages are known; in every other one villages are judged by the street.
+        self._charted = frozenset(code[:9] for code in self._villages)
         self._local = local or {}
         #: Codes that were found valid, with the year; not more than `_REMEMBERED`.
         self._valid: set[tuple[str, int]] = set()
@@ -208,7 +211,7 @@ class Divisions:
         street = code[:9]
         if street not in self._streets:
             return False
-        return len(code) == 9 or self._villages is None or code in self._villages
+        return len(code) == 9 or street not in self._charted or code in self._villages
 
     def find(self, code: str) -> Division | None:
         """Return the division *code* of any time, or None if there never was one."""
@@ -229,8 +232,8 @@ class Divisions:
                 return None
             name = self._streets[code[:9]]
             if len(code) == 12:
-                listed = self._villages is not None
-                name = self._villages[code] if self._villages is not None else name
+                listed = code in self._villages
+                name = self._villages.get(code, name)
             spans = tuple(Span(name=name, since=s.since, until=s.until) for s in spans)
         return Division(
             code=code,
@@ -365,3 +368,20 @@ def _street_table() -> dict[str, str]:
 def divisions() -> Divisions:
     """Return the package's own table, loaded once; streets on first need."""
     return Divisions()
+
+
+def load_divisions(paths: Iterable[Path]) -> Divisions:
+    """
+    Return the package's table with what a site's own files add (see `load_names`), the last file first.
+
+    Raises `DataError` naming file and line.
+    """
+    names: dict[str, str] = {}
+    for path in paths:
+        names |= load_names(path)
+    if not names:
+        return divisions()
+    return Divisions(
+        villages={code: name for code, name in names.items() if len(code) == 12},
+        local={code: name for code, name in names.items() if len(code) < 12},
+    )

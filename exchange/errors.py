@@ -2,13 +2,13 @@
 Refusals and failures: the two ways in which something is not done.
 
 A **refusal** is an answer: data, recorded, repeatable, with a code and every field at fault
-(`Refusal`).  A **failure** is an exception: nothing was decided, and the caller may be able to try
-again.  The tree of failures::
+(`Refusal`).  A **failure** is an exception: nothing was decided; perhaps try again.  Their tree::
 
     ExchangeError
      ├─ ConfigurationError      a file or setting is wrong            (never retryable)
      ├─ DataError               package or site data is wrong         (never retryable)
      ├─ NotAuthenticated        who calls is not established          (never retryable)
+     ├─ …                       it was taken back: `exchange.withdrawn`
      ├─ NotAuthorized           the caller may not do this            (never retryable)
      ├─ InvalidRequest          the call as a whole is malformed      (never retryable)
      ├─ LimitExceeded           over a limit; try again later         (retryable)
@@ -21,8 +21,7 @@ again.  The tree of failures::
      ├─ VerificationError       a signature or proof does not hold    (never retryable)
      └─ TamperingFound          stored history was changed            (never retryable)
 
-Each class fixes its ``reason`` (the ``ErrorInfo.reason`` on the wire, AIP-193) and whether a retry
-can help.  Raise sites give facts; the sentences stand here once.
+Each class fixes its ``reason`` (``ErrorInfo.reason`` on the wire, AIP-193) and whether to try again.
 """
 
 from __future__ import annotations
@@ -50,6 +49,7 @@ class RefusalCode(IntEnum):
     SIGNATURE_INVALID = 12
     AUTHOR_MISMATCH = 13
     DIFFERENT_CONTENT = 14
+    RELAY_LOOP = 15
     # -- the words it uses
     REGION_UNKNOWN = 20
     ORGANISATION_UNKNOWN = 21
@@ -132,6 +132,10 @@ REFUSAL_TEXTS: dict[RefusalCode, Text] = {
     RefusalCode.DIFFERENT_CONTENT: Text(
         en="This message id was accepted before with other content; use a new id for new content.",
         zh="该消息编号已用于其他内容并被接受，新内容请用新编号。",
+    ),
+    RefusalCode.RELAY_LOOP: Text(
+        en="The message came back to a bridge it had passed: its relays go round; mend their tables.",
+        zh="消息经中继绕回了已经过的网桥，请更正中继配置。",
     ),
     RefusalCode.REGION_UNKNOWN: Text(
         en="The administrative division code is not valid on this date.",
@@ -285,10 +289,8 @@ class Refusal:
 
 def refuse(code: RefusalCode, field: str = "", rule: str = "", text: Text | None = None) -> Refusal:
     """Return a refusal with at most one field at fault."""
-    if not field:
-        return Refusal(code=code)
     violation = Violation(field=field, rule=rule or code.name, text=text or code.text)
-    return Refusal(code=code, violations=(violation,))
+    return Refusal(code=code, violations=(violation,) if field else ())
 
 
 class ExchangeError(Exception):

@@ -37,6 +37,13 @@ class Site:
     catalogues: Mapping[str, Catalog]
     register: Register
     divisions: Divisions
+    #: The profile that offers of tickets in its region pin; empty: any that holds there.
+    profile: str = ""
+
+    def profile_of(self, region: str) -> str:
+        """Return the profile that offers of *region*'s tickets pin here; empty where any may be."""
+        own = (p for p in self.profiles.values() if p.name == self.profile)
+        return self.profile if any(p.applies_to(region) for p in own) else ""
 
 
 # Not frozen: one is made for every message, and a frozen one takes three times as long to make.

@@ -21,9 +21,11 @@ from exchange.acts import (
     Rule,
     RulingOutcome,
     TicketKind,
+    group_word,
 )
 from exchange.errors import Refusal, RefusalCode, Violation, refuse
 from exchange.facts import Facts, Form, service_of
+from exchange.knowing import withheld_from
 from exchange.organisations import Direction, Service
 from exchange.text import Text
 
@@ -70,6 +72,28 @@ def groups_at_home(facts: Facts) -> Refusal | None:
     return Refusal(code=RefusalCode.FIELD_INVALID, violations=tuple(found))
 
 
+def scope_shown(facts: Facts) -> Refusal | None:
+    """A sender that is not the origin cannot show what is withheld from it."""
+    offer, ticket, message = facts.offering, facts.context.ticket, facts.message
+    if offer is None or ticket is None or message.author == ticket.origin:
+        return None
+    withheld = withheld_from(message.author, ticket.origin, facts.context.handoffs)
+    if not withheld:
+        return None
+    found = [
+        ("header.offer.scope.withheld_groups", group)
+        for group in sorted(withheld - offer.scope.withheld)
+    ]
+    for place, (_, groups) in enumerate(offer.scope.knowers):
+        path = f"header.offer.scope.knowers[{place}].groups"
+        found += [(path, group) for group in sorted(withheld & groups)]
+    violations = tuple(
+        Violation(field=path, rule="scope.shown", text=NOT_SHOWN.fill(group=group_word(group)))
+        for path, group in found
+    )
+    return Refusal(code=RefusalCode.FIELD_INVALID, violations=violations) if found else None
+
+
 def region_valid(facts: Facts) -> Refusal | None:
     """The ticket's division is in force on the day (R49)."""
     act = facts.message.act
@@ -95,6 +119,8 @@ def organisations_valid(facts: Facts) -> Refusal | None:
         named = (("header.return.suggested_owner", act.suggested_owner),)
     else:
         named = (_AUTHOR, message.author), ("header.recipient", message.recipient)
+        if isinstance(act, Offer) and act.scope.knowers:
+            named += tuple(("header.offer.scope.knowers", code) for code, _ in act.scope.knowers)
     for path, code in named:
         fault = register.problem(code, on) if code else None
         if fault is not None:
@@ -119,7 +145,7 @@ def matter_known(facts: Facts) -> Refusal | None:
 
 
 def profile_known(facts: Facts) -> Refusal | None:
-    """The profile is installed and holds in the ticket's region."""
+    """The profile is installed, holds in the ticket's region, and is the site's own where it has one."""
     if facts.offer is None:
         return None
     name, ticket = facts.offer.profile, facts.context.ticket
@@ -128,12 +154,15 @@ def profile_known(facts: Facts) -> Refusal | None:
             return None  # another edition is: the next guard says so
         return refuse(RefusalCode.PROFILE_UNKNOWN, "header.offer.profile", "installed")
     if facts.offering is not None and ticket is not None:
-        holds = facts.profile.applies_to(ticket.region)
-        return (
-            None
-            if holds
-            else refuse(RefusalCode.PROFILE_UNKNOWN, "header.offer.profile", "region", OTHER_REGION)
-        )
+        if not facts.profile.applies_to(ticket.region):
+            return refuse(
+                RefusalCode.PROFILE_UNKNOWN, "header.offer.profile", "region", OTHER_REGION
+            )
+        own = facts.context.site.profile_of(ticket.region)
+        if own and name != own:
+            # The country's default holds everywhere: pinning it would shake off the region's rules.
+            text = OWN_PROFILE.fill(name=own)
+            return refuse(RefusalCode.PROFILE_UNKNOWN, "header.offer.profile", "own", text)
     return None
 
 
@@ -328,9 +357,18 @@ NO_POLICE_TICKET = Text(
     en="Group police is what only a police ticket has; this ticket is a work order. Leave it out.",
     zh="字段组 police 为警单专有，本单为工单，请去掉该字段组。",
 )
+NOT_SHOWN = Text(
+    en="Group {group} is withheld from you by the hand-off that you received: withhold it too, and show "
+    "it to nobody.",
+    zh="您所接收的移交未向您开放字段组 {group}：请同样列入不开放的字段组，也不得向其他机构开放。",
+)
 OTHER_REGION = Text(
     en="The profile does not hold in the ticket's region; use the region's own.",
     zh="该方案不适用于该单所属地区，请使用本地区方案。",
+)
+OWN_PROFILE = Text(
+    en="Tickets of this region are handed over by its own profile here: pin {name}.",
+    zh="本网桥对该地区的单适用本地区方案，请使用方案 {name}。",
 )
 HOTLINE_NOT_TOLD = Text(
     en="An emergency of this level is made known to 12345: offer it as a notification first (R40).",

@@ -8,10 +8,11 @@ takes one pooled list of roots.  Everything else is asked here, once for every c
 2. it is TLS 1.3;
 3. the certificate is valid *now*, however old the connection is;
 4. it carries exactly one name, a URI ``spiffe://<network>/region/<code>/org/<code>/gw/<n>``, and
-   the usage of a gateway; the common name is never looked at;
-5. a root **of the network it names** vouches for it; no other network's root counts.
+   the usage of a gateway (a witness: ``spiffe://<network>/witness/<n>``); the common name is never looked at;
+5. a root **of the network it names** vouches for it; no other network's root counts;
+6. neither its authority nor the bridge's operator has taken it, or an issuer's, back.
 
-Message signers pass (3) to (5) likewise; `exchange.certificates` holds these three.  What a caller
+Message signers pass (3) to (6) likewise; `exchange.certificates` holds these four.  What a caller
 may do stands in one table, `METHODS`, and what is not in it nobody may do.
 """
 
@@ -26,19 +27,22 @@ from weakref import WeakKeyDictionary
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from exchange.certificates import (
-    GATEWAY,
     SIGNER,
+    WITNESS,
     Rule,
     RuleBroken,
-    check_validity,
+    caller_purpose,
+    check_remembered,
     read_der,
     read_pem,
     verify,
 )
+from exchange.divisions import is_within
 from exchange.envelope import VerifyingKey
-from exchange.errors import NotAuthenticated, NotAuthorized, VerificationError
+from exchange.errors import ExchangeError, NotAuthenticated, NotAuthorized, VerificationError
 from exchange.text import Text
 from exchange.trust import TrustStore
+from exchange.withdrawn import CallerDenied, CertificateRevoked, RevocationUnknown
 
 # To be set in a server's environment before grpc is first imported (`exchange.server` does): with
 # a key that is not RSA no TLS 1.2 suite is left.  grpc's Python API has no option for the lowest version.
@@ -59,9 +63,18 @@ class CallerKind(StrEnum):
 
     ANYONE = "anyone"
     GATEWAY = "gateway"
+    WITNESS = "witness"
 
 
-# Literal, so that it can be read beside the contract; witnesses will be a kind of their own.
+#: What a caller is told whose certificate was good once: each is a failure of its own.
+WITHDRAWN: dict[Rule, type[ExchangeError]] = {
+    Rule.REVOKED: CertificateRevoked,
+    Rule.DENIED: CallerDenied,
+    Rule.CRL_STALE: RevocationUnknown,
+    Rule.CRL_MISSING: RevocationUnknown,
+}
+
+# Literal, so that it can be read beside the contract.
 METHODS: dict[str, CallerKind] = {
     "/hotline.exchange.v1.ExchangeService/PushMessages": CallerKind.GATEWAY,
     "/hotline.exchange.v1.ExchangeService/PullMessages": CallerKind.GATEWAY,
@@ -74,6 +87,15 @@ METHODS: dict[str, CallerKind] = {
     "/hotline.exchange.v1.DirectoryService/ListRegions": CallerKind.GATEWAY,
     "/hotline.exchange.v1.DirectoryService/ListMatters": CallerKind.GATEWAY,
     "/hotline.exchange.v1.DirectoryService/GetProfile": CallerKind.GATEWAY,
+    "/hotline.exchange.v1.DirectoryService/ListActs": CallerKind.GATEWAY,
+    "/hotline.exchange.v1.DirectoryService/ListSealingKeys": CallerKind.GATEWAY,
+    "/hotline.exchange.v1.AttachmentService/CheckAttachments": CallerKind.GATEWAY,
+    "/hotline.exchange.v1.AttachmentService/PutChunks": CallerKind.GATEWAY,
+    "/hotline.exchange.v1.AttachmentService/GetChunks": CallerKind.GATEWAY,
+    "/hotline.exchange.v1.WitnessService/GetCheckpoint": CallerKind.WITNESS,
+    "/hotline.exchange.v1.WitnessService/GetConsistencyProof": CallerKind.WITNESS,
+    "/hotline.exchange.v1.WitnessService/SubmitCosignature": CallerKind.WITNESS,
+    "/hotline.exchange.v1.WitnessService/GetCosignedProofs": CallerKind.GATEWAY,
     "/grpc.health.v1.Health/Check": CallerKind.ANYONE,
     "/grpc.health.v1.Health/Watch": CallerKind.ANYONE,
 }
@@ -82,10 +104,11 @@ METHODS: dict[str, CallerKind] = {
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
     """
-    Who calls: the gateway number *gateway* of *organisation*.
+    Who calls: the gateway number *gateway* of *organisation*, or the witness of that number of *network*,
+    which has neither region nor organisation.
 
     *fingerprint* is the SHA-256 of the leaf's DER.  *not_before* and *not_after* bound the whole
-    chain's validity.
+    chain's validity; after *closes*, if any, a newer list of revoked certificates must have come.
     """
 
     network: str
@@ -95,11 +118,18 @@ class Caller:
     fingerprint: bytes
     not_before: datetime
     not_after: datetime
+    closes: datetime | None = None
+    kind: CallerKind = CallerKind.GATEWAY
 
     @property
     def party(self) -> Party:
-        """Return what the register knows it by."""
+        """Return what the register knows it by; a network's witnesses have no organisation."""
         return self.network, self.organisation
+
+    @property
+    def account(self) -> str:
+        """Return on whose account its calls are."""
+        return self.organisation or f"witness {self.gateway} {self.network}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +148,7 @@ class Signer:
     fingerprint: bytes
     not_before: datetime
     not_after: datetime
+    closes: datetime | None = None
 
     @property
     def party(self) -> Party:
@@ -138,7 +169,8 @@ def identify(auth_context: AuthContext, trust: TrustStore, now: datetime) -> Cal
     """
     Return who calls, from what grpc says about the connection.
 
-    Raises `NotAuthenticated` with the `Rule` that refused in its ``rule`` fact.
+    Raises `NotAuthenticated`, or what `WITHDRAWN` says, with the `Rule` that refused in its ``rule``
+    fact.
     """
     try:
         # (1), (2): "not what it must be", so that a key grpc stops reporting refuses too.
@@ -150,19 +182,24 @@ def identify(auth_context: AuthContext, trust: TrustStore, now: datetime) -> Cal
         remembered = _callers.setdefault(trust, {})
         known, verified_at = remembered.get(presented, (None, now))
         if known is not None and timedelta(0) <= now - verified_at < REMEMBERED:
-            check_validity(known.not_before, known.not_after, now)
+            check_remembered(known.not_before, known.not_after, known.closes, now)
             return known
-        verified = verify(read_pem(*presented), trust, GATEWAY, now)
+        chain = read_pem(*presented)
+        purpose = caller_purpose(chain[0])
+        verified = verify(chain, trust, purpose, now)
     except RuleBroken as broken:
-        raise NotAuthenticated(broken.text, **broken.facts) from broken
+        kind = WITHDRAWN.get(Rule(broken.facts["rule"]), NotAuthenticated)
+        raise kind(broken.text, **broken.facts) from broken
     caller = Caller(
         network=verified.name["network"],
-        region=verified.name["region"],
-        organisation=verified.name["organisation"],
+        region=verified.name.get("region", ""),
+        organisation=verified.name.get("organisation", ""),
         gateway=int(verified.name["number"]),
         fingerprint=verified.leaf.fingerprint(SHA256()),
         not_before=verified.not_before,
         not_after=verified.not_after,
+        closes=verified.closes,
+        kind=CallerKind.WITNESS if purpose is WITNESS else CallerKind.GATEWAY,
     )
     if len(remembered) >= _MOST_REMEMBERED:
         remembered.clear()
@@ -182,7 +219,7 @@ def verify_signer(chain: Sequence[bytes], trust: TrustStore, at: datetime) -> Si
     try:
         known = remembered.get(presented)
         if known is not None:
-            check_validity(known.not_before, known.not_after, at)
+            check_remembered(known.not_before, known.not_after, known.closes, at)
             return known
         verified = verify(read_der(presented), trust, SIGNER, at)
     except RuleBroken as broken:
@@ -196,6 +233,7 @@ def verify_signer(chain: Sequence[bytes], trust: TrustStore, at: datetime) -> Si
         fingerprint=verified.leaf.fingerprint(SHA256()),
         not_before=verified.not_before,
         not_after=verified.not_after,
+        closes=verified.closes,
     )
     if len(remembered) >= _MOST_REMEMBERED:
         remembered.clear()
@@ -222,14 +260,15 @@ def authorise(caller: Caller | None, method: str, *, registered: Container[Party
             rule="method-unknown",
             method=method,
         )
-    if caller is None:
+    if caller is None or caller.kind is not kind:
         raise NotAuthorized(
-            Text(
-                en="Only a gateway may call {method}. Present a gateway's certificate.",
-                zh="只有网关可以调用 {method}。请出示网关证书。",
-            ).fill(method=method),
-            rule="caller-unknown",
+            _ONLY[kind].fill(method=method),
+            rule="caller-unknown" if caller is None else "caller-kind",
             method=method,
+        )
+    if caller.party not in registered and kind is CallerKind.WITNESS:
+        raise NotAuthorized(
+            _NO_WITNESS.fill(network=caller.network), rule="witness-unregistered", method=method
         )
     if caller.party not in registered:
         raise NotAuthorized(
@@ -241,6 +280,44 @@ def authorise(caller: Caller | None, method: str, *, registered: Container[Party
             rule="organisation-unregistered",
             method=method,
         )
+
+
+def scope(own: str, organisation: str, granted: Sequence[str]) -> tuple[str, ...]:
+    """
+    Return the regions that a caller of *organisation* may see: its certificate's, which is *own*, and
+    the register's exceptions.
+
+    *granted* is the region that the register has for it, then the exceptions: a certificate may narrow
+    them and never widen them.  Raises `NotAuthorized`.
+    """
+    if not any(is_within(own, region) for region in granted):
+        raise NotAuthorized(
+            Text(
+                en="The certificate is for the region {region}, and the register has {organisation} in "
+                "{granted}. Have the certificate issued for the right region, or the register "
+                "corrected.",
+                zh="证书的行政区划为 {region}，而名录中 {organisation} 属于 {granted}。请按正确的区划重新签发证书，或更正名录。",
+            ).fill(region=own, organisation=organisation, granted=", ".join(granted)),
+            rule="region-out-of-scope",
+        )
+    return (own, *granted[1:])
+
+
+_ONLY = {
+    CallerKind.GATEWAY: Text(
+        en="Only a gateway may call {method}. Present a gateway's certificate.",
+        zh="只有网关可以调用 {method}。请出示网关证书。",
+    ),
+    CallerKind.WITNESS: Text(
+        en="Only a witness may call {method}. Present a witness's certificate, of profile witness-tls.",
+        zh="只有见证者可以调用 {method}。请出示见证者证书（witness-tls）。",
+    ),
+}
+_NO_WITNESS = Text(
+    en="This bridge knows no witness of {network}. Ask its operator to enter the witness's verifier key "
+    "under [witnesses].",
+    zh="本网桥未登记网络 {network} 的见证者。请联系运营方在 [witnesses] 中登记其验证公钥。",
+)
 
 
 def _one(auth_context: AuthContext, key: str) -> bytes:

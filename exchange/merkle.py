@@ -280,6 +280,27 @@ def consistency_proof(first: int, second: int, node: NodeGetter) -> tuple[bytes,
     return tuple(reversed(proof))
 
 
+def inclusion_path(index: int, size: int, node: NodeGetter) -> tuple[bytes, ...]:
+    """
+    Return the path from the leaf at *index* to the root of the tree of *size* leaves.
+
+    RFC 9162, 2.1.3.1.  Raises `ValueError` when that tree has no such leaf.
+    """
+    if not 0 <= index < size:
+        raise ValueError(f"no leaf {index} in a tree of {size} leaves")
+    path: list[bytes] = []
+    low, high = 0, size
+    while high - low > 1:
+        split = low + (1 << (high - low - 1).bit_length() - 1)
+        if index < split:
+            path.append(_subtree(split, high, node))
+            high = split
+        else:
+            path.append(_subtree(low, split, node))
+            low = split
+    return tuple(reversed(path))
+
+
 def verify_consistency(
     first: int, first_root: bytes, second: int, second_root: bytes, proof: Sequence[bytes]
 ) -> None:
@@ -295,8 +316,22 @@ def verify_consistency(
         if proof or first_root != expected:
             raise _history_broken(first, second)
         return
+    if roots_shown(first, first_root, second, proof) != (first_root, second_root):
+        raise _history_broken(first, second)
+
+
+def roots_shown(
+    first: int, first_root: bytes, second: int, proof: Sequence[bytes]
+) -> tuple[bytes, bytes]:
+    """
+    Return the roots at *first* and *second* leaves that *proof* leads to, for 0 < first < second.
+
+    Where the second is one that a log has signed, the first is what that log has there now.  Of a
+    *first* that is a power of two the proof itself says nothing: *first_root* is then where it begins.
+    Raises `VerificationError` where it is no proof between these sizes.
+    """
     steps = [first_root, *proof] if first.bit_count() == 1 else list(proof)
-    if not steps or any(len(step) != HASH_SIZE for step in steps):
+    if not steps or len(steps) > 2 * MAX_PATH + 1 or any(len(step) != HASH_SIZE for step in steps):
         raise _history_broken(first, second)
     rest, last = first - 1, second - 1
     while rest & 1:
@@ -315,8 +350,9 @@ def verify_consistency(
             new = node_hash(new, step)
         rest >>= 1
         last >>= 1
-    if last or old != first_root or new != second_root:
+    if last:
         raise _history_broken(first, second)
+    return old, new
 
 
 def _peaks(low: int, high: int, node: NodeGetter) -> list[bytes]:

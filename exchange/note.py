@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
@@ -18,7 +18,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from exchange.envelope import SigningKey, VerifyingKey, read_private_file
+from exchange.envelope import SigningKey, VerifyingKey, read_file, read_private_file
 from exchange.errors import ConfigurationError, VerificationError
 from exchange.text import Text
 
@@ -43,11 +43,16 @@ class NoteVerifier:
     @classmethod
     def parse(cls, text: str) -> NoteVerifier:
         """Return the verifier key that *text* stands for; raises `ConfigurationError` if none."""
-        name, key_hash, public = _parse_key(text)
+        name, key_hash, public, _ = read_key(text)
         verifier = cls(name=name, public=public)
         if verifier.key_hash != key_hash:
-            raise _key_broken()
+            raise key_broken()
         return verifier
+
+    @classmethod
+    def load(cls, path: Path) -> NoteVerifier:
+        """Return the verifier key in the file *path*; raises `ConfigurationError`."""
+        return cls.parse(read_file(path).decode("utf-8", "replace").strip())
 
     @cached_property
     def key_hash(self) -> bytes:
@@ -88,11 +93,11 @@ class LogKey:
     def parse(cls, text: str) -> LogKey:
         """Return the key that `encode` wrote; raises `ConfigurationError` if *text* is none."""
         if not text.startswith(_PRIVATE):
-            raise _key_broken()
-        name, key_hash, seed = _parse_key(text.removeprefix(_PRIVATE))
+            raise key_broken()
+        name, key_hash, seed, _ = read_key(text.removeprefix(_PRIVATE))
         key = cls.from_seed(name, seed)
         if key.verifier.key_hash != key_hash:
-            raise _key_broken()
+            raise key_broken()
         return key
 
     @classmethod
@@ -147,7 +152,7 @@ def open_note(note: bytes, verifiers: Iterable[NoteVerifier]) -> tuple[str, froz
     seen: set[tuple[str, bytes]] = set()
     names: set[str] = set()
     for line in lines:
-        name, value = _signature(line)
+        name, value = read_signature(line)
         key_id = name, value[:4]
         if key_id in seen:
             raise note_broken()
@@ -206,8 +211,8 @@ def note_broken() -> VerificationError:
     return _broken("The checkpoint or proof is malformed.", "检查点或证明的格式不正确。")
 
 
-def _signature(line: str) -> tuple[str, bytes]:
-    """Return the key name and the key hash with the signature of one line."""
+def read_signature(line: str) -> tuple[str, bytes]:
+    """Return the key name, and the key hash with the signature, of one line; raises `VerificationError`."""
     dash, _, rest = line.partition(" ")
     name, _, encoded = rest.partition(" ")
     value = decode_base64(encoded)
@@ -216,17 +221,21 @@ def _signature(line: str) -> tuple[str, bytes]:
     return name, value
 
 
-def _parse_key(text: str) -> tuple[str, bytes, bytes]:
-    """Return name, hash and the 32 bytes of ``name+hash+base64(type || bytes)``."""
+def read_key(text: str, types: Sequence[bytes] = (_ED25519,)) -> tuple[str, bytes, bytes, bytes]:
+    """
+    Return name, hash, 32 bytes and type of ``name+hash+base64(type || bytes)``.
+
+    Raises `ConfigurationError` unless it is a key of one of *types*.
+    """
     try:
         name, key_hash, encoded = text.split("+", 2)
         data = decode_base64(encoded)
     except (ValueError, VerificationError) as error:
-        raise _key_broken() from error
+        raise key_broken() from error
     fit = _fit_name(name) and re.fullmatch(r"[0-9a-f]{8}", key_hash)
-    if not fit or len(data) != 33 or data[:1] != _ED25519:
-        raise _key_broken()
-    return name, bytes.fromhex(key_hash), data[1:]
+    if not fit or len(data) != 33 or data[:1] not in types:
+        raise key_broken()
+    return name, bytes.fromhex(key_hash), data[1:], data[:1]
 
 
 def _fit_name(name: str) -> bool:
@@ -234,7 +243,8 @@ def _fit_name(name: str) -> bool:
     return printable and 0 < len(name) <= 255
 
 
-def _key_broken() -> ConfigurationError:
+def key_broken() -> ConfigurationError:
+    """Return the failure of a line that is no key."""
     return _misconfigured(
         "This is no log key in the form name+hash+base64, or its hash is wrong.",
         "日志密钥应为“名称+散列+base64”的形式，且散列须正确。",

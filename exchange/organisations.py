@@ -41,6 +41,9 @@ class Service(StrEnum):
     TRAFFIC = "122"
 
 
+#: Characters of what a register says about reaching an organisation.
+SHORT = 64
+
 #: How many pairs of organisations a register remembers the direction of.
 _REMEMBERED = 4096
 
@@ -121,7 +124,8 @@ class Organisation:
     One organisation of the register.
 
     ``region`` is the division it answers for, ``network`` the trust domain its certificates are
-    of, ``parent`` the code of the organisation above it (county desk → city desk), or empty.
+    of, ``parent`` the code of the organisation above it (county desk → city desk), or empty; ``also``
+    are divisions beside its own whose tickets it may see where it is a party to them.
     """
 
     code: str
@@ -130,6 +134,18 @@ class Organisation:
     network: str
     service: Service
     parent: str = ""
+    also: tuple[str, ...] = ()
+    #: R09: the matters it is responsible for (items or categories), the id of the response procedure
+    #: that it filed, its liaison, how to reach it, and when somebody is on duty; as far as known.
+    matters: tuple[str, ...] = ()
+    procedure: str = ""
+    liaison: str = ""
+    telephone: str = ""
+    duty: str = ""
+
+    def owns(self, matter: str) -> bool:
+        """Return whether it is responsible for *matter*, by its own id or its category's."""
+        return any(matter == own or matter.startswith(f"{own}.") for own in self.matters)
 
 
 class Register:
@@ -144,7 +160,7 @@ class Register:
         self, organisations: Iterable[Organisation] = (), *, table: Divisions | None = None
     ) -> None:
         self._by_code: dict[str, Organisation] = {o.code: o for o in organisations}
-        self._divisions = table or divisions()
+        self.divisions = table or divisions()
         self._directions: dict[tuple[str, str], Direction] = {}
 
     def __len__(self) -> int:
@@ -192,11 +208,11 @@ class Register:
         if code in self._by_code:
             return None
         if self._by_code:
-            return code_problem(code, on, self._divisions) or Text(
+            return code_problem(code, on, self.divisions) or Text(
                 en=f"Organisation '{code}' is not in the site register.",
                 zh=f"机构“{code}”未在本地名录登记。",
             )
-        return code_problem(code, on, self._divisions)
+        return code_problem(code, on, self.divisions)
 
     def of_service(self, service: Service, region: str = COUNTRY) -> tuple[Organisation, ...]:
         """Return the organisations of *service* in *region*, in the register's order."""
@@ -217,8 +233,8 @@ def load_register(path: Path, *, on: date, table: Divisions | None = None) -> Re
     """
     Return the register in *path*: TOML with ``[[organisation]]`` tables, or CSV by its suffix.
 
-    Keys or columns: code, name_zh, name_en, region, network, service, parent (the last may be left
-    out).  Raises `DataError` for an unknown key, a malformed code, an unknown region or service, a
+    Keys or columns: code, name_zh, name_en, region, network, service; and as needed parent, also and
+    matters (lists, in CSV with spaces between), procedure, liaison, telephone, duty.  Raises `DataError` for an unknown key, a malformed code, an unknown region or service, a
     double code, or a parent that is missing or goes round in a circle.
     """
     known = table or divisions()
@@ -242,6 +258,11 @@ def _organisation(row: Table, on: date, known: Divisions) -> Organisation:
     ):
         if problem is not None:
             raise row.fault(key, problem)
+    also = row.words_or_text("also")
+    for other in also:
+        problem = known.problem(other, on)
+        if problem is not None:
+            raise row.fault("also", problem)
     organisation = Organisation(
         code=code,
         name=row.bilingual("name_zh", "name_en"),
@@ -249,9 +270,22 @@ def _organisation(row: Table, on: date, known: Divisions) -> Organisation:
         network=row.text("network"),
         service=Service(row.one_of("service", Service)),
         parent=row.text("parent", ""),
+        also=also,
+        matters=row.words_or_text("matters"),
+        procedure=_short(row, "procedure"),
+        liaison=_short(row, "liaison"),
+        telephone=_short(row, "telephone"),
+        duty=_short(row, "duty"),
     )
     row.done()
     return organisation
+
+
+def _short(row: Table, key: str) -> str:
+    found = row.text(key, "")
+    if len(found) > SHORT:
+        raise row.fault(key, Text(en=f"{SHORT} characters at most.", zh=f"最多 {SHORT} 个字符。"))
+    return found
 
 
 def _check_parents(row: Table, organisation: Organisation, found: dict[str, Organisation]) -> None:

@@ -24,7 +24,6 @@ from exchange.provisions import (
     SEEDS,
     Citation,
     DeadlineRule,
-    ExtensionRule,
     RuleReader,
     Ruling,
     ShareScope,
@@ -99,7 +98,6 @@ class Profile:
     assessors: Mapping[tuple[Direction, Service], Service]
     #: In order of precedence: the first that fits holds.
     deadlines: tuple[DeadlineRule, ...]
-    extension: ExtensionRule
     #: A reminder is due when this percentage of a limit has run.
     remind_at_percent: int
     citations: Mapping[str, Citation]
@@ -167,7 +165,6 @@ def _read(source: Traversable | Path, base: Table | None) -> Profile:
         visit_after_close=rules.flag("visit_after_close"),
         assessors=read_assessors(assess, rules.citations),
         deadlines=deadlines,
-        extension=rules.extension("extension"),
         remind_at_percent=rules.percent("remind_at_percent"),
         citations=rules.citations,
     )

@@ -11,8 +11,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
+from functools import partial
 
+from exchange.cosignature import WitnessKey
+from exchange.covering import (
+    ENDED_BEFORE,
+    STILL_VALID,
+    WITNESSED,
+    WITNESSED_WRITTEN,
+    Missing,
+    first_seen,
+    said_time,
+    told,
+)
 from exchange.envelope import (
     ED25519,
     MESSAGE_TYPE,
@@ -25,50 +36,15 @@ from exchange.envelope import (
 )
 from exchange.errors import VerificationError
 from exchange.identity import Signer, verify_signer
-from exchange.log import LeafKind, StoredProof, TrustedLogs, parse_leaf
-from exchange.note import NoteVerifier
+from exchange.log import Checkpoint, LeafKind, StoredProof, TrustedLogs, parse_leaf
+from exchange.note import NoteVerifier, split_note
 from exchange.submission import Statement
 from exchange.text import Text
 from exchange.trust import TrustStore
+from exchange.verdicts import Obligation, Proof, Verdict
 from exchange.wire.receipt_files import LoggedStatement, ReceiptFile
 
-
-class Verdict(StrEnum):
-    """What became of one obligation."""
-
-    HOLDS = "holds"
-    BROKEN = "broken"
-    #: The file does not hold what would be needed; nothing contradicts it either.
-    NOT_SHOWN = "not-shown"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Obligation:
-    """One thing that must hold, numbered from 1; *found* says what was found or why not."""
-
-    number: int
-    what: Text
-    verdict: Verdict
-    found: Text
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proof:
-    """The answer about one file."""
-
-    message_id: str
-    digest: bytes
-    obligations: tuple[Obligation, ...]
-
-    @property
-    def holds(self) -> bool:
-        """Whether nothing is broken; see `not_shown` for what is not proved either."""
-        return all(one.verdict is not Verdict.BROKEN for one in self.obligations)
-
-    @property
-    def not_shown(self) -> int:
-        """How many obligations the file does not show."""
-        return sum(one.verdict is Verdict.NOT_SHOWN for one in self.obligations)
+__all__ = ["Obligation", "Proof", "Trust", "Verdict", "prove"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +59,8 @@ class Trust:
     networks: TrustStore
     logs: tuple[NoteVerifier, ...]
     registered: Mapping[str, str] | None = None
+    #: The witnesses whose co-signatures are looked for.
+    witnesses: tuple[WitnessKey, ...] = ()
 
 
 def prove(file: ReceiptFile, trust: Trust) -> Proof:
@@ -90,22 +68,20 @@ def prove(file: ReceiptFile, trust: Trust) -> Proof:
     work = _Work(file=file, trust=trust)
     work.message()
     work.stored()
+    for further in file.onward:
+        work.onward(further)
     work.author()
     for written in file.written:
         work.written(written)
     for refused in file.refused:
         work.refused(refused)
+    witnesses = [one.name for one in trust.witnesses if work.witnessed(one)]
     return Proof(
-        message_id=file.message_id, digest=work.digest, obligations=tuple(work.obligations)
+        message_id=file.message_id,
+        digest=work.digest,
+        obligations=tuple(work.obligations),
+        witnesses=tuple(witnesses),
     )
-
-
-class _Missing(Exception):
-    """The file does not hold what an obligation needs."""
-
-    def __init__(self, text: Text) -> None:
-        super().__init__(text.en)
-        self.text = text
 
 
 @dataclass(slots=True, kw_only=True)
@@ -127,7 +103,7 @@ class _Work:
             verdict, found = Verdict.HOLDS, question()
         except VerificationError as error:
             verdict, found = Verdict.BROKEN, error.text
-        except _Missing as missing:
+        except Missing as missing:
             verdict, found = Verdict.NOT_SHOWN, missing.text
         number = len(self.obligations) + 1
         self.obligations.append(Obligation(number=number, what=what, verdict=verdict, found=found))
@@ -141,7 +117,7 @@ class _Work:
             if not (file.stored or file.written or file.refused):
                 raise _broken("The file holds no receipt.", "文件中没有任何回执。")
             if not file.header:
-                raise _Missing(
+                raise Missing(
                     Text(
                         en=f"The message is not in the file. Compare your copy's digest with "
                         f"{self.digest.hex()}, or give it with --message.",
@@ -171,6 +147,20 @@ class _Work:
 
         self.check(_STORED, question)
 
+    def onward(self, proof: StoredProof) -> None:
+        """A further bridge's log holds the message, too."""
+        try:
+            origin = Checkpoint.parse(split_note(proof.note)[0]).origin
+        except VerificationError:
+            origin = "?"
+
+        def question() -> Text:
+            if origin not in {log.name for log in self.trust.logs}:
+                raise Missing(_NO_FURTHER_KEY.fill(log=origin))
+            return self._in_log(LeafKind.MESSAGE, self.digest, proof)[1]
+
+        self.check(_ONWARD.fill(log=origin), question)
+
     def author(self) -> None:
         """The author signed the header."""
         file = self.file
@@ -184,10 +174,10 @@ class _Work:
             if at is None and file.refused:
                 at = file.refused[0].time
             if at is None:
-                raise _Missing(_NO_TIME)
+                raise Missing(_NO_TIME)
             signer = self._signed(MESSAGE_TYPE, file.header, file.signature, at)
             self._is(signer, file.author)
-            return _by(signer, at)
+            return _joined(_by(signer, at), self._at_cosigned(file.signature))
 
         self.check(_AUTHOR, question)
 
@@ -198,7 +188,7 @@ class _Work:
 
         def in_log() -> Text:
             if proof is None:
-                raise _Missing(_NO_LEAF)
+                raise Missing(_NO_LEAF)
             digest = message_digest(statement.statement)
             time, found = self._in_log(LeafKind.WRITTEN, digest, proof)
             logged_at.append(time)
@@ -213,8 +203,8 @@ class _Work:
             self._is(signer, statement.organisation)
             number = f" ({statement.local_number})" if statement.local_number else ""
             stated = Text(
-                en=f"It states: written at {_time(statement.time)}{number}.",
-                zh=f"其声明：于 {_time(statement.time)} 写入{number}。",
+                en=f"It states: written at {said_time(statement.time)}{number}.",
+                zh=f"其声明：于 {said_time(statement.time)} 写入{number}。",
             )
             return _joined(_by(signer, at), stated)
 
@@ -240,8 +230,8 @@ class _Work:
                         allowed={ED25519},
                     )
                     by = Text(
-                        en=f"Signed by the bridge {log.name}, {_time(statement.time)}.",
-                        zh=f"由网桥 {log.name} 签名，{_time(statement.time)}。",
+                        en=f"Signed by the bridge {log.name}, {said_time(statement.time)}.",
+                        zh=f"由网桥 {log.name} 签名，{said_time(statement.time)}。",
                     )
                     return _joined(by, why)
             self._from_recipient(statement)
@@ -251,14 +241,52 @@ class _Work:
             self._is(signer, statement.organisation)
             return _joined(_by(signer, statement.time), why)
 
-        self.check(_REFUSED.fill(who=statement.organisation), question)
+        said = _SET_ASIDE if statement.set_aside else _REFUSED
+        self.check(said.fill(who=statement.organisation), question)
+
+    def witnessed(self, witness: WitnessKey) -> bool:
+        """*witness* co-signed a log that holds the message, and each receipt that is in the log."""
+        before = len(self.obligations)
+        if self.file.stored is not None:
+            self.check(
+                WITNESSED.fill(witness=witness.name),
+                partial(
+                    told,
+                    LeafKind.MESSAGE,
+                    self.digest,
+                    self.file.cosigned,
+                    self.trust.logs,
+                    witness,
+                ),
+            )
+        for one in self.file.written:
+            if one.proof is not None:
+                digest = message_digest(one.statement.statement)
+                self.check(
+                    WITNESSED_WRITTEN.fill(witness=witness.name, who=one.statement.organisation),
+                    partial(told, LeafKind.WRITTEN, digest, one.cosigned, self.trust.logs, witness),
+                )
+        asked = self.obligations[before:]
+        return bool(asked) and all(one.verdict is Verdict.HOLDS for one in asked)
+
+    def _at_cosigned(self, signature: Signature) -> Text:
+        """Return whether the author's certificate still held when a witness first saw the message."""
+        file, chain = self.file, self.file.chain(signature.key_id)
+        seen = first_seen(self.digest, file.cosigned, self.trust.logs, self.trust.witnesses)
+        if seen is None or chain is None:
+            return Text(en="", zh="")
+        try:
+            verify_signer(chain, self.trust.networks, seen[0])
+        except VerificationError:
+            return ENDED_BEFORE.fill(time=said_time(seen[0]), witness=seen[1])
+        return STILL_VALID.fill(time=said_time(seen[0]), witness=seen[1])
 
     def _in_log(self, kind: LeafKind, digest: bytes, proof: StoredProof) -> tuple[datetime, Text]:
         leaf, head = proof.verify(kind, digest, TrustedLogs(self.trust.logs))
         return leaf.time, Text(
-            en=f"Entry {proof.index} of {head.origin}, accepted at {_time(leaf.time)}; the "
+            en=f"Entry {proof.index} of {head.origin}, accepted at {said_time(leaf.time)}; the "
             f"checkpoint over {head.size} entries is signed by the log.",
-            zh=f"日志 {head.origin} 第 {proof.index} 条，于 {_time(leaf.time)} 收录；"
+            zh=f"日志 {head.origin} 第 {proof.index} 条，于 {said_time(leaf.time)} 收录；"
             f"含 {head.size} 条的检查点已由该日志签名。",
         )
 
@@ -320,9 +348,9 @@ def _first_digest(file: ReceiptFile) -> bytes:
 def _by(signer: Signer, at: datetime) -> Text:
     return Text(
         en=f"Signed by {signer.organisation} of {signer.network} (signer {signer.number}); its "
-        f"certificate was valid at {_time(at)}.",
+        f"certificate was valid at {said_time(at)}.",
         zh=f"由 {signer.network} 的 {signer.organisation}（签名者 {signer.number}）签名；"
-        f"其证书在 {_time(at)} 有效。",
+        f"其证书在 {said_time(at)} 有效。",
     )
 
 
@@ -331,13 +359,9 @@ def _joined(*texts: Text) -> Text:
     return Text(en=" ".join(t.en for t in said), zh="".join(t.zh for t in said))
 
 
-def _time(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
 def _missing(text: Text) -> Callable[[], Text]:
     def question() -> Text:
-        raise _Missing(text)
+        raise Missing(text)
 
     return question
 
@@ -348,10 +372,19 @@ def _broken(en: str, zh: str) -> VerificationError:
 
 _MESSAGE = Text(en="The message the receipts are for", zh="回执所针对的消息")
 _STORED = Text(en="The bridge stored it: in the log", zh="网桥已存储：已入日志")
+_ONWARD = Text(
+    en="Carried on by a relay, the bridge of {log} stored it: in that log",
+    zh="经中继转递，{log} 的网桥已存储：已入该日志",
+)
+_NO_FURTHER_KEY = Text(
+    en="The public key of {log} is not at hand: name its file with --log.",
+    zh="缺少 {log} 的日志公钥：请用 --log 给出其文件。",
+)
 _AUTHOR = Text(en="Its author signed it", zh="作者已签名")
 _WRITTEN_LEAF = Text(en="The receipt of {who} is in the log", zh="{who} 的写入回执已入日志")
 _WRITTEN = Text(en="{who} signed that it wrote it", zh="{who} 已签名声明写入")
 _REFUSED = Text(en="{who} signed that it refused it", zh="{who} 已签名声明拒收")
+_SET_ASIDE = Text(en="{who} signed that it set it aside", zh="{who} 已签名声明搁置")
 _NO_STORED = Text(en="The file has no stored receipt.", zh="文件中没有存储回执。")
 _NO_SIGNATURE = Text(en="The author's signature is not in the file.", zh="文件中没有作者的签名。")
 _NO_TIME = Text(

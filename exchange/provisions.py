@@ -47,6 +47,20 @@ class DeadlineKind(StrEnum):
     SUPERVISION = "supervision"
 
 
+#: What is to be done by each kind of deadline.
+DEADLINE_TEXTS: dict[DeadlineKind, Text] = {
+    DeadlineKind.TAKE: Text(en="take it", zh="签收"),
+    DeadlineKind.FIRST_FEEDBACK: Text(en="first feedback", zh="首次反馈"),
+    DeadlineKind.RESULT: Text(en="give the result", zh="反馈办结"),
+    DeadlineKind.RETURN: Text(en="ask to return it", zh="申请退回"),
+    DeadlineKind.ANSWER_RETURN: Text(en="answer a return", zh="答复退回申请"),
+    DeadlineKind.RULING: Text(en="rule on a dispute", zh="裁定争议"),
+    DeadlineKind.CLOSE: Text(en="close it", zh="办结确认"),
+    DeadlineKind.VISIT: Text(en="visit the citizen", zh="回访"),
+    DeadlineKind.SUPERVISION: Text(en="answer a supervision", zh="答复督办"),
+}
+
+
 class Unit(StrEnum):
     """The unit of a limit: natural minutes and hours, or days that end at midnight."""
 
@@ -79,7 +93,8 @@ class DeadlineRule:
     """
     A limit and what it is for; None and empty sets mean "any".
 
-    ``least_level`` is the lowest emergency level it is for, ``limit`` a count of ``unit``.
+    ``least_level`` is the lowest emergency level it is for, ``limit`` a count of ``unit``; 0 says that
+    there is no limit, and ends the search for one.
     """
 
     kind: DeadlineKind
@@ -91,14 +106,8 @@ class DeadlineRule:
     citation: Citation
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExtensionRule:
-    """How a deadline may be extended: how often, by how many working days, asked for in time."""
-
-    times: int
-    working_days: int
-    before_due: bool
-
+#: The greatest count of a limit, in any unit.
+MOST = 10_000
 
 DIRECTION_IDS = frozenset(direction.value for direction in Direction)
 SEEDS = frozenset({"S0", "S1", "S2", "S3", "S4", "ours"})
@@ -187,17 +196,6 @@ class RuleReader:
             raise row.fault("value", Text(en="expected 1 to 100.", zh="应为 1 至 100。"))
         return value
 
-    def extension(self, key: str) -> ExtensionRule:
-        """Return the rule of extensions at *key*."""
-        row = self._row(key)
-        rule = ExtensionRule(
-            times=row.integer("times"),
-            working_days=row.integer("working_days"),
-            before_due=row.boolean("before_due"),
-        )
-        row.done()
-        return rule
-
 
 def read_deadlines(rows: Iterable[Table]) -> tuple[DeadlineRule, ...]:
     """Return the limits in *rows*, in their order of precedence."""
@@ -221,8 +219,12 @@ def read_deadlines(rows: Iterable[Table]) -> tuple[DeadlineRule, ...]:
             )
         )
         row.done()
-        if found[-1].limit <= 0:
-            raise row.fault("limit", Text(en="must be above zero.", zh="须大于零。"))
+        if not 0 <= found[-1].limit <= MOST:
+            text = Text(
+                en=f"expected 1 to {MOST}, or 0 for no limit.",
+                zh=f"应为 1 至 {MOST}；0 表示不限时。",
+            )
+            raise row.fault("limit", text)
     return tuple(found)
 
 

@@ -56,6 +56,11 @@ def _type(kind: type) -> Text:
     return _TYPES.get(kind, Text(en="a date or time", zh="日期或时间"))
 
 
+_OUT_OF_PLACE = Text(
+    en="this key has no meaning beside the others here.", zh="该键与此处其他键同用没有意义。"
+)
+
+
 class Table:
     """
     One table of a data file, read key by key.
@@ -113,11 +118,22 @@ class Table:
             key=path,
         )
 
+    def _missing(self, key: str) -> Text:
+        """Return that *key* is missing, and which unknown key may have been meant as it."""
+        others = [one for one in self._values if one not in self._asked]
+        close = get_close_matches(key, others, n=1, cutoff=0.7)
+        if not close:
+            return Text(en="this key is missing.", zh="缺少该键。")
+        return Text(
+            en=f"this key is missing; is it what '{close[0]}' was meant to be?",
+            zh=f"缺少该键；“{close[0]}”是否为其误写？",
+        )
+
     def _value(self, key: str, kind: type[_T], default: _T | None) -> _T:
         self._asked.add(key)
         if key not in self._values:
             if default is None:
-                raise self.fault(key, Text(en="this key is missing.", zh="缺少该键。"))
+                raise self.fault(key, self._missing(key))
             return default
         value = self._values[key]
         if type(value) is not kind:  # `True` is no integer here
@@ -147,6 +163,18 @@ class Table:
         """Return the sentence whose Chinese stands at *zh* and whose English at *en*."""
         return Text(en=self.text(en), zh=self.text(zh))
 
+    def kind(self, key: str) -> type:
+        """Return the type of what stands at *key*; `type(None)` where nothing does."""
+        return type(self._values.get(key))
+
+    def scalar(self, key: str) -> str | int | float | bool:
+        """Return the text, number or truth value at *key*."""
+        self._asked.add(key)
+        value = self._values.get(key)
+        if isinstance(value, str | int | float | bool):
+            return value
+        return self._value(key, str, None)  # complains, and says what is there instead
+
     def words(self, key: str, default: tuple[str, ...] | None = None) -> tuple[str, ...]:
         """Return the list of strings at *key*."""
         values = self._value(key, list, None if default is None else list(default))
@@ -154,6 +182,12 @@ class Table:
             if not isinstance(value, str):
                 raise self.fault(key, Text(en="expected strings only.", zh="只能是字符串。"))
         return tuple(values)
+
+    def words_or_text(self, key: str) -> tuple[str, ...]:
+        """Return the list of strings at *key*, which a CSV file writes with spaces; else none."""
+        if isinstance(self._values.get(key), str):
+            return tuple(self.text(key).split())
+        return self.words(key, ())
 
     def one_of(self, key: str, known: Iterable[str], default: str | None = None) -> str:
         """Return the string at *key*, one of *known*."""
@@ -190,15 +224,27 @@ class Table:
             found.append(Table(value, file=self._file, path=f"{self.at(key)}[{number}]"))
         return found
 
+    def raw(self, key: str) -> object:
+        """Return whatever stands at *key*: data of the package's own, whose shape is another's."""
+        self._asked.add(key)
+        return self._values[key]
+
     def ask(self, key: str) -> None:
         """Count *key* as valid here, though its value is taken from elsewhere."""
         self._asked.add(key)
 
-    def done(self) -> None:
-        """Raise `DataError` for the first key that nobody asked for."""
+    def done(self, elsewhere: Iterable[str] = ()) -> None:
+        """
+        Raise `DataError` for the first key that nobody asked for.
+
+        Keys of *elsewhere* are valid beside others than stand here.
+        """
+        known = {*self._asked, *elsewhere}
         for key in self._values:
             if key not in self._asked:
-                hint = nearest(key, self._asked)
+                if key in known:
+                    raise self.fault(key, _OUT_OF_PLACE)
+                hint = nearest(key, known)
                 raise self.fault(
                     key,
                     Text(en=f"this key is not known; {hint.en}", zh=f"未定义的键；{hint.zh}"),

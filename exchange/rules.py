@@ -4,7 +4,7 @@ The rules: every guard, numbered, in order of precedence, with what it rests on.
 The order is that of the refusal codes: first the words a message uses, then where the ticket
 stands, then what the region's profile and the catalogue ask.  Where several hold, the first is the
 answer.  `judge` runs the guards; `decide` and `decide_ticket` are the whole judgement of the first
-bridge, guards and life cycle together.  Later bridges only advance (`exchange.lifecycle`).
+bridge, guards and life cycle together; `follow` and `follow_ticket` are all that a later one asks.
 """
 
 from __future__ import annotations
@@ -103,34 +103,35 @@ PINNED = OFFER | REFUSE | RELIEVING | frozenset({Kind.EVALUATE})
 RULES: tuple[Numbered, ...] = (
     # -- the words
     _rule(1, "contract", "ours", ALL, guards.groups_at_home),
-    _rule(2, "R49", "S0 S1 S3 S4", OPEN, guards.region_valid),
-    _rule(3, "R49", "S0 S1 S3 S4", OPEN | OFFER | RETURN, guards.organisations_valid),
-    _rule(4, "R49 R33", "S0 S3 S4", OPEN | OFFER, guards.matter_known),
-    _rule(5, "life cycle", "ours", PINNED, guards.profile_known),
-    _rule(6, "life cycle", "ours", OPEN | PINNED, guards.editions_known),
-    _rule(7, "R02", "S2 S4", ALL, guards.not_secret),
-    _rule(8, "R02 R03", "S0 S1 S2 S3 S4", OFFER, guards.not_excluded),
+    _rule(2, "contract", "ours", OFFER, guards.scope_shown),
+    _rule(3, "R49", "S0 S1 S3 S4", OPEN, guards.region_valid),
+    _rule(4, "R49", "S0 S1 S3 S4", OPEN | OFFER | RETURN, guards.organisations_valid),
+    _rule(5, "R49 R33", "S0 S3 S4", OPEN | OFFER, guards.matter_known),
+    _rule(6, "life cycle", "ours", PINNED, guards.profile_known),
+    _rule(7, "life cycle", "ours", OPEN | PINNED, guards.editions_known),
+    _rule(8, "R02", "S2 S4", ALL, guards.not_secret),
+    _rule(9, "R02 R03", "S0 S1 S2 S3 S4", OFFER, guards.not_excluded),
     # -- where it stands
-    _rule(9, "life cycle", "ours", guards.BEGINNING, guards.ticket_open),
-    _rule(10, "contract", "ours", ALL, guards.marker_same),
+    _rule(10, "life cycle", "ours", guards.BEGINNING, guards.ticket_open),
+    _rule(11, "contract", "ours", ALL, guards.marker_same),
     # -- what profile and catalogue ask
-    _rule(11, "R31", "S0 S1 S4", OFFER | RELIEVING | CLEARING, guards.danger_disposed_of),
-    _rule(12, "R04 R11 R15 R20 R22 R23 R33 R40", "S0 S1 S2 S3 S4", OFFER, offering.route_allowed),
-    _rule(13, "R05", "S0", OFFER, offering.county_relayed),
-    _rule(14, "R14 R15 R33", "S3 S4", OFFER, offering.reason_given),
-    _rule(15, "R14", "S3", OFFER, offering.reviewed),
-    _rule(16, "R12 R13", "S0 S3 S4", OFFER, offering.disposed_of_first),
-    _rule(17, "R13", "S3", OFFER, offering.no_case_opened),
-    _rule(18, "R21 R32", "S2 S4", RETURN, guards.measures_stated),
-    _rule(19, "life cycle", "ours", RETURN, guards.ground_new),
-    _rule(20, "R30", "S1", RETURN, guards.first_receiver_keeps),
-    _rule(21, "R30", "S1", REFUSE, guards.return_agreed),
-    _rule(22, "R30", "S0 S3 S4", RULE, guards.position_cited),
-    _rule(23, "R40", "S0", OFFER, offering.police_first),
-    _rule(24, "R40", "S0", frozenset({Kind.CLOSE_TICKET}), guards.hotline_told),
-    _rule(25, "contract", "ours", frozenset(GROUPS) | {Kind.SUPPLEMENT}, groups_present),
-    _rule(26, "R24", "S4", OFFER, offering.immediate_dispatched),
-    _rule(27, "R51", "S3 S4", frozenset({Kind.EVALUATE}), guards.assessor_right),
+    _rule(12, "R31", "S0 S1 S4", OFFER | RELIEVING | CLEARING, guards.danger_disposed_of),
+    _rule(13, "R04 R11 R15 R20 R22 R23 R33 R40", "S0 S1 S2 S3 S4", OFFER, offering.route_allowed),
+    _rule(14, "R05", "S0", OFFER, offering.county_relayed),
+    _rule(15, "R14 R15 R33", "S3 S4", OFFER, offering.reason_given),
+    _rule(16, "R14", "S3", OFFER, offering.reviewed),
+    _rule(17, "R12 R13", "S0 S3 S4", OFFER, offering.disposed_of_first),
+    _rule(18, "R13", "S3", OFFER, offering.no_case_opened),
+    _rule(19, "R21 R32", "S2 S4", RETURN, guards.measures_stated),
+    _rule(20, "life cycle", "ours", RETURN, guards.ground_new),
+    _rule(21, "R30", "S1", RETURN, guards.first_receiver_keeps),
+    _rule(22, "R30", "S1", REFUSE, guards.return_agreed),
+    _rule(23, "R30", "S0 S3 S4", RULE, guards.position_cited),
+    _rule(24, "R40", "S0", OFFER, offering.police_first),
+    _rule(25, "R40", "S0", frozenset({Kind.CLOSE_TICKET}), guards.hotline_told),
+    _rule(26, "contract", "ours", frozenset(GROUPS) | {Kind.SUPPLEMENT}, groups_present),
+    _rule(27, "R24", "S4", OFFER, offering.immediate_dispatched),
+    _rule(28, "R51", "S3 S4", frozenset({Kind.EVALUATE}), guards.assessor_right),
 )
 
 _OF_KIND: dict[Kind, tuple[Guard, ...]] = {
@@ -222,6 +223,51 @@ def decide_ticket(message: Message, context: Context, *, exists: bool = False) -
     if refusal is None or standing is None:
         return refusal or standing
     return min(refusal, standing, key=attrgetter("code"))
+
+
+def follow(
+    message: Message,
+    context: Context,
+    *,
+    known: Callable[[bytes], bool] = nothing_known,
+    exists: Callable[[str], bool] = nothing_exists,
+) -> Change | Refusal:
+    """
+    Return what a message about a hand-off does on a later bridge: sides, order and table alone.
+
+    The guards were judged by the first bridge, by what it knew and by the region's own profile, which
+    need not be installed here.  Arguments and failure are `decide`'s; an own duty that is known here
+    already stands.
+    """
+    outcome: Change | Refusal
+    if message.kind is Kind.OFFER:
+        if context.ticket is None:
+            raise PredecessorUnknown(AWAITED, ticket=message.ticket_id)
+        if exists(message.handoff_id):
+            return refuse(RefusalCode.ALREADY_EXISTS, "header.handoff_id")
+        outcome = open_handoff(message, context.ticket, first=False)
+    else:
+        if context.handoff is None:
+            raise PredecessorUnknown(AWAITED, handoff=message.handoff_id)
+        outcome = advance(context.handoff, message, known=known, first=False)
+    if isinstance(outcome, Change) and outcome.opened is not None and exists(outcome.opened.id):
+        return Change(handoff=outcome.handoff)
+    return outcome
+
+
+def follow_ticket(message: Message, context: Context, *, exists: bool = False) -> Refusal | None:
+    """
+    Return why a ticket cannot be opened or closed here by what another bridge has judged, or None.
+
+    :raises PredecessorUnknown: the ticket to close has not arrived.
+    """
+    if message.kind is Kind.OPEN_TICKET:
+        return refuse(RefusalCode.ALREADY_EXISTS, "header.ticket_id") if exists else None
+    if context.ticket is None:
+        raise PredecessorUnknown(AWAITED, ticket=message.ticket_id)
+    if message.author != context.ticket.origin:
+        return refuse(RefusalCode.NOT_ORIGIN, "header.author")
+    return None
 
 
 def as_rows() -> list[tuple[str, str, str, str]]:

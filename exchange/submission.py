@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from exchange.envelope import Signature, VerifyingKey
-from exchange.errors import ExchangeError, Refusal, RefusalCode
+from exchange.errors import ExchangeError, Refusal, RefusalCode, Violation
 from exchange.log import StoredProof
 from exchange.ticket import Message
 
@@ -37,6 +37,8 @@ class Received:
     signature: Signature | None = None
     refusal: Refusal | None = None
     hops: tuple[str, ...] = ()
+    #: Coded values that the site's code tables lack; its first bridge refuses it for them.
+    miscoded: tuple[Violation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +52,21 @@ class Statement:
     local_number: str = ""
     #: The refusal's code; None where the message was written.
     code: RefusalCode | None = None
+    #: Why the message was set aside; empty where it was not.
+    set_aside: str = ""
     #: The exact signed bytes.
     statement: bytes
     signature: Signature
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passed:
+    """What a further bridge's stored receipt says, taken apart; nothing of it is verified yet."""
+
+    message_id: str
+    proof: StoredProof
+    #: The serialised ``StoredReceipt``.
+    receipt: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,14 +83,15 @@ class Acknowledged:
     """
     What *caller* did with one delivery.
 
-    A signed statement with its author; or the position of a delivered receipt that was noted; or a
-    refusal where the acknowledgement is malformed.
+    A signed statement with its author; or the position of a delivered receipt that was noted; or, of
+    a relay, what another bridge has by now; or a refusal where the acknowledgement is malformed.
     """
 
     caller: str
     statement: Statement | None = None
     author: Author | None = None
     receipt_position: int | None = None
+    passed: Passed | None = None
     refusal: Refusal | None = None
 
 
@@ -109,7 +124,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """The acknowledgement counts; *leaf_index* of a written receipt, None for other kinds."""
+    """The acknowledgement counts; *leaf_index* of written and set aside, None for other kinds."""
 
     leaf_index: int | None
 
@@ -130,3 +145,7 @@ class Delivered:
     #: (statement, serialised signature) of a receipt for a message the recipient authored.
     written: tuple[bytes, bytes] | None = None
     refused: tuple[bytes, bytes] | None = None
+    #: Whose mailbox it stood in.
+    recipient: str = ""
+    #: The field groups of the envelope that the recipient is not shown.
+    withheld: frozenset[int] = frozenset()

@@ -8,74 +8,32 @@ Every table is written by `exchange.store` alone.  Three rules keep it provable:
    alone, its digest and time in `trail` alone.
 3. Times are text in UTC with microseconds, ``2026-03-01T08:00:00.000000Z``: read by people and by
    every database alike, and in order of time when sorted as text.
+
+A ``leaf_index`` is the leaf's place in the database: its index in the log where the database has one
+log, an order across all of them where it has several (`exchange.store.places`).
 """
 
 from __future__ import annotations
-
-from datetime import UTC, datetime
-from functools import lru_cache
-from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    Dialect,
     ForeignKey,
     Index,
     Integer,
     LargeBinary,
     MetaData,
     SmallInteger,
-    String,
     Table,
     Text,
-    TypeDecorator,
     UniqueConstraint,
     text,
 )
-from sqlalchemy.types import TypeEngine
 
+from exchange.columns import Moment, moment_of, partial, plain, stamp
 
-@lru_cache(maxsize=256)
-def stamp(moment: datetime) -> str:
-    """Return the stored form of *moment*, which is aware; a drain asks again and again for one."""
-    if moment.tzinfo is not UTC:
-        moment = moment.astimezone(UTC)
-    return moment.isoformat(timespec="microseconds")[:26] + "Z"
-
-
-def moment_of(stored: str) -> datetime:
-    """Return the time whose stored form is *stored*; the inverse of `stamp`."""
-    return datetime.fromisoformat(stored)
-
-
-class Moment(TypeDecorator[datetime]):
-    """An aware time in UTC, stored as `stamp` writes it."""
-
-    impl = String
-    cache_ok = True
-
-    def __init__(self) -> None:
-        super().__init__(27)
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Compare byte by byte on PostgreSQL."""
-        return dialect.type_descriptor(plain(27))
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:  # noqa: ARG002
-        """Return the stored form."""
-        return None if value is None else stamp(value)
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Return the time."""
-        return None if value is None else moment_of(value)
-
-
-def plain(length: int) -> String:
-    """Return a text type for codes and ids, compared byte by byte whatever the city's locale."""
-    return String(length).with_variant(String(length, collation="C"), "postgresql")
-
+__all__ = ["Moment", "moment_of", "plain", "stamp"]
 
 ID = 36
 ORGANISATION = 18
@@ -111,11 +69,15 @@ ticket = Table(
     Column("closed", Boolean, nullable=False),
     Column("cites_ticket_id", plain(ID), nullable=False),
     Index(None, "opened", "id"),
+    # New ones go to the end of their origin's part: one page each to write into.
+    Index(None, "origin", "opened", "id"),
 )
 
+#: What stands in ``rest`` of a hand-off whose scope names organisations that are no party to it.
+NAMES_KNOWERS = """'%"knowers"%'"""
+
 handoff = Table(
-    "handoff",
-    metadata,
+    "handoff", metadata,
     Column("id", plain(ID), primary_key=True),
     Column("ticket_id", plain(ID), ForeignKey("ticket.id"), nullable=False, index=True),
     Column("sender", plain(ORGANISATION), nullable=False),
@@ -142,39 +104,39 @@ handoff = Table(
     Column("updated", Moment, nullable=False),
     #: When the next step of the side that decides is due; null without a limit.
     Column("due", Moment),
+    #: When to remind who decides of it; null, too, where an earlier version reckoned it.
+    Column("remind", Moment),
     #: The rest of the hand-off (sets of digests, the offer's other fields) as JSON.
     Column("rest", Text, nullable=False),
     Index(None, "sender", "ticket_id"),
     Index(None, "receiver", "ticket_id"),
-    Index(
-        "ix_handoff_answers",
-        "answers",
-        "ticket_id",
-        postgresql_where=text("answers <> ''"),
-        sqlite_where=text("answers <> ''"),
-    ),
-    Index(
-        "ix_handoff_onward_of",
-        "onward_of",
-        postgresql_where=text("onward_of <> ''"),
-        sqlite_where=text("onward_of <> ''"),
-    ),
-    Index(
-        "ix_handoff_due",
-        "due",
-        postgresql_where=text("due IS NOT NULL"),
-        sqlite_where=text("due IS NOT NULL"),
-    ),
-)
+    partial("ix_handoff_answers", "answers", "ticket_id", where="answers <> ''"),
+    partial("ix_handoff_onward_of", "onward_of", where="onward_of <> ''"),
+    partial("ix_handoff_knowers", "ticket_id", where=f"rest LIKE {NAMES_KNOWERS}"),
+    partial("ix_handoff_due", "due", where="due IS NOT NULL"),
+)  # fmt: skip
+
+#: What is due on hand-offs beside the next step (`exchange.deadlines.further`).  The bridge's own
+#: reckoning: no evidence, and no proof depends on it.
+deadline = Table(
+    "deadline", metadata,
+    Column("handoff_id", plain(ID), primary_key=True),
+    #: As `exchange.provisions.DeadlineKind` has it.
+    Column("kind", plain(16), primary_key=True),
+    #: The organisation that owes it.
+    Column("owes", plain(ORGANISATION), primary_key=True),
+    Column("due", Moment, nullable=False),
+    Column("remind", Moment, nullable=False),
+    Index(None, "remind", "owes"),
+)  # fmt: skip
 
 #: Every accepted message, byte for byte as it came in.
 message = Table(
-    "message",
-    metadata,
+    "message", metadata,
     Column("leaf_index", NUMBER, primary_key=True, autoincrement=False),
     Column("id", plain(ID), nullable=False, unique=True),
     Column("envelope", LargeBinary, nullable=False),
-)
+)  # fmt: skip
 
 #: One row per leaf of the log: what happened to a ticket, in order.
 trail = Table(
@@ -204,20 +166,18 @@ trail = Table(
 
 #: What receivers signed when they had written a message into their own databases.
 receipt = Table(
-    "receipt",
-    metadata,
+    "receipt", metadata,
     Column("leaf_index", NUMBER, primary_key=True, autoincrement=False),
     Column("message_id", plain(ID), nullable=False),
     Column("organisation", plain(ORGANISATION), nullable=False),
     Column("statement", LargeBinary, nullable=False),
     Column("signature", LargeBinary, nullable=False),
     UniqueConstraint("message_id", "organisation"),
-)
+)  # fmt: skip
 
 #: Signed refusals: recorded, not logged.
 refusal = Table(
-    "refusal",
-    metadata,
+    "refusal", metadata,
     Column("number", NUMBER, primary_key=True, autoincrement=False),
     Column("message_id", plain(ID), nullable=False, index=True),
     Column("digest", LargeBinary(32), nullable=False),
@@ -227,12 +187,23 @@ refusal = Table(
     Column("time", Moment, nullable=False),
     #: As in `trail`.
     Column("seal", LargeBinary(32), nullable=False),
-)
+)  # fmt: skip
+
+#: What a relay carried on, for whom, from which lane; with the next bridge's stored receipt, not logged.
+passage = Table(
+    "passage", metadata,
+    Column("leaf_index", NUMBER, primary_key=True, autoincrement=False),
+    Column("recipient", plain(ORGANISATION), primary_key=True),
+    Column("lane", plain(ID), nullable=False),
+    Column("origin", plain(NAME), nullable=False),
+    Column("receipt", LargeBinary, nullable=False),
+    Column("time", Moment, nullable=False),
+    Column("seal", LargeBinary(32), nullable=False),  # as in `trail`
+)  # fmt: skip
 
 #: What waits for an organisation.  A row goes when it is acknowledged; the message stays.
 mailbox = Table(
-    "mailbox",
-    metadata,
+    "mailbox", metadata,
     Column("position", NUMBER, primary_key=True, autoincrement=False),
     Column("recipient", plain(ORGANISATION), nullable=False),
     Column("lane", plain(ID), nullable=False),
@@ -244,12 +215,36 @@ mailbox = Table(
     Index("ix_mailbox_next", "recipient", text("urgency DESC"), "position"),
     Index(None, "lane", "recipient"),
     Index(None, "source", "recipient"),
-)
+)  # fmt: skip
+
+#: What receivers set aside: the signed refusal of the message that lets its lane go on without it.
+aside = Table(
+    "aside", metadata,
+    Column("leaf_index", NUMBER, primary_key=True, autoincrement=False),
+    Column("message_id", plain(ID), nullable=False),
+    Column("organisation", plain(ORGANISATION), nullable=False),
+    #: Where it waited.
+    Column("lane", plain(ID), nullable=False),
+    #: The number of the refusal.
+    Column("refusal", BigInteger, nullable=False),
+    Index(None, "message_id", "organisation"),
+)  # fmt: skip
+
+#: What an authority, or the bridge itself, did: one signed line of its chain (`exchange.chain`).
+act = Table(
+    "act", metadata,
+    Column("leaf_index", NUMBER, primary_key=True, autoincrement=False),
+    #: The network whose authority it is, or the log whose bridge.
+    Column("source", plain(NAME), nullable=False),
+    #: Its number in that chain, from 1.
+    Column("number", BigInteger, nullable=False),
+    Column("line", LargeBinary, nullable=False),
+    UniqueConstraint("source", "number"),
+)  # fmt: skip
 
 #: Lanes that stand still because their receiver could not digest a message.
 quarantine = Table(
-    "quarantine",
-    metadata,
+    "quarantine", metadata,
     Column("recipient", plain(ORGANISATION), primary_key=True),
     Column("lane", plain(ID), primary_key=True),
     #: The leaf index of the message.
@@ -257,64 +252,90 @@ quarantine = Table(
     #: The number of the refusal that says why.
     Column("refusal", BigInteger, nullable=False),
     Column("time", Moment, nullable=False),
-)
+)  # fmt: skip
 
 #: One row per drain: what the tree grew by, and the checkpoint over it.
 drain = Table(
-    "drain",
-    metadata,
+    "drain", metadata,
+    #: Both sizes as `exchange.store.places.log_key` writes them.
     Column("size_after", NUMBER, primary_key=True, autoincrement=False),
     Column("size_before", BigInteger, nullable=False),
     #: Interior nodes that became complete (`exchange.merkle.Growth.nodes`).
     Column("nodes", LargeBinary, nullable=False),
     #: The signed C2SP checkpoint.
     Column("note", LargeBinary, nullable=False),
-)
+    #: The place of its first leaf; null where that is ``size_before``: of a database's only log.
+    Column("place", BigInteger),
+    partial("ix_drain_place", "place", where="place IS NOT NULL"),
+)  # fmt: skip
 
-#: The log's head: one row, advanced by compare-and-set.
+#: The heads of the logs, each advanced by compare-and-set; one row, unless others have joined.
 log = Table(
-    "log",
-    metadata,
+    "log", metadata,
     Column("origin", plain(NAME), primary_key=True),
     Column("size", BigInteger, nullable=False),
     Column("root", LargeBinary(32), nullable=False),
     #: The last number given to a mailbox row or refusal.
     Column("position", BigInteger, nullable=False),
-)
+    #: 0 for the log that the database began with, then as they joined.
+    Column("number", Integer, nullable=False, server_default=text("0")),
+    #: The verifier key, as in its file; empty until its bridge first served with this version.
+    Column("verifier", Text, nullable=False, server_default=text("''")),
+    Index("uq_log_number", "number", unique=True),
+)  # fmt: skip
+
+#: Lanes that are out, where several bridges serve one database.  Losing it costs redeliveries.
+lease = Table(
+    "lease", metadata,
+    Column("recipient", plain(ORGANISATION), primary_key=True),
+    #: Empty: whoever looks into the mailbox locks this row.
+    Column("lane", plain(ID), primary_key=True),
+    #: Tells this lease from every other one of the lane.
+    Column("token", plain(ID), nullable=False),
+    #: Microseconds since 1970, by the database's clock.
+    Column("taken", BigInteger, nullable=False),
+    Column("expires", BigInteger, nullable=False),
+    #: The last position that was handed out; once none up to it waits any more, the lane is free.
+    Column("upto", BigInteger, nullable=False),
+    #: How often what is out was handed out.
+    Column("attempt", Integer, nullable=False),
+)  # fmt: skip
+
+#: One row: the oldest version of the tables whose programs may still serve this database.
+serves = Table(
+    "serves", metadata,
+    Column("oldest", plain(32), primary_key=True),
+)  # fmt: skip
 
 #: Signers' certificate chains as they were first seen, for those who verify years later.
 certificate = Table(
-    "certificate",
-    metadata,
+    "certificate", metadata,
     Column("key_id", LargeBinary(32), primary_key=True),
     #: DER certificates, leaf first, each preceded by its length (4 bytes, big-endian).
     Column("chain", LargeBinary, nullable=False),
     Column("first_seen", Moment, nullable=False),
-)
+)  # fmt: skip
 
 #: When each organisation last called, by call (``push``, ``pull``, ``acknowledge``).  No evidence:
 #: it is written some seconds late, and no proof depends on it.
 contact = Table(
-    "contact",
-    metadata,
+    "contact", metadata,
     Column("organisation", plain(ORGANISATION), primary_key=True),
     Column("method", plain(16), primary_key=True),
     Column("time", Moment, nullable=False),
-)
+)  # fmt: skip
 
 #: Where this log went on from another: a restored database continues under a new log's name.
 succession = Table(
-    "succession",
-    metadata,
+    "succession", metadata,
     Column("leaf_index", NUMBER, primary_key=True, autoincrement=False),
     #: The statement that both logs signed (`exchange.succession`).
     Column("note", LargeBinary, nullable=False),
-)
+)  # fmt: skip
 
 #: Checkpoints that callers hold, the log key signed, and this database cannot have given.
 sighting = Table(
-    "sighting",
-    metadata,
+    "sighting", metadata,
     #: SHA-256 of the note.
     Column("digest", LargeBinary(32), primary_key=True),
     Column("origin", plain(NAME), nullable=False),
@@ -322,25 +343,58 @@ sighting = Table(
     #: Who holds it.
     Column("organisation", plain(ORGANISATION), nullable=False),
     Column("time", Moment, nullable=False),
-)
+)  # fmt: skip
+
+#: What witnesses signed: that they saw a checkpoint of a log, and when.  It adds proof and takes none.
+cosignature = Table(
+    "cosignature", metadata,
+    Column("origin", plain(NAME), primary_key=True),
+    Column("witness", plain(255), primary_key=True),
+    Column("size", BigInteger, primary_key=True, autoincrement=False),
+    #: By the witness's clock.
+    Column("time", Moment, primary_key=True),
+    Column("line", Text, nullable=False),
+)  # fmt: skip
 
 #: The archive files that contents were moved to, each complete and durable before anything left.
 archive = Table(
-    "archive",
-    metadata,
+    "archive", metadata,
     Column("number", NUMBER, primary_key=True, autoincrement=False),
     Column("file", plain(NAME), nullable=False),
     #: SHA-256 of the file.
     Column("digest", LargeBinary(32), nullable=False),
     Column("tickets", BigInteger, nullable=False),
     Column("time", Moment, nullable=False),
+)  # fmt: skip
+
+#: The leaves whose message or receipt is empty here: it stands in an archive, or was destroyed.
+archived = Table(
+    "archived", metadata,
+    Column("leaf_index", NUMBER, primary_key=True, autoincrement=False),
+    #: The archive's number; below zero, the erasure's: what was said stands nowhere.
+    Column("archive", BigInteger, nullable=False),
+)  # fmt: skip
+
+#: Where encryption at rest is on: the key of each ticket's envelopes (`exchange.store.at_rest`).
+data_key = Table(
+    "data_key",
+    metadata,
+    Column("id", plain(ID), primary_key=True),
+    Column("ticket_id", plain(ID), nullable=False, index=True),
+    #: The number of the key ring's key that wraps it.
+    Column("ring", Integer, nullable=False),
+    #: 32 bytes, wrapped (RFC 3394).
+    Column("wrapped", LargeBinary, nullable=False),
+    Column("made", Moment, nullable=False),
+    Index(None, "ring", "id"),
 )
 
-#: The leaves whose message or receipt stands in an archive and is empty here.
-archived = Table(
-    "archived",
+#: Whose content was destroyed: each a statement that a log's key signed (`exchange.erasure`).
+erasure = Table(
+    "erasure",
     metadata,
-    Column("leaf_index", NUMBER, primary_key=True, autoincrement=False),
-    #: The archive's number.
-    Column("archive", BigInteger, nullable=False),
+    Column("number", NUMBER, primary_key=True, autoincrement=False),
+    Column("ticket_id", plain(ID), nullable=False, index=True),
+    Column("time", Moment, nullable=False),
+    Column("note", LargeBinary, nullable=False),
 )

@@ -21,6 +21,33 @@ from exchange.text import Text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AttachedFile:
+    """
+    A file that a message cites and whose bytes travel as chunks; *root* is the tree's over them.
+
+    Where it travels encrypted all of this is about the encrypted bytes, but for *clear*.
+    """
+
+    root: bytes
+    sha256: bytes
+    #: Bytes of the whole file.
+    size: int
+    chunk_count: int
+    media_type: str
+    #: What it is once it is opened, for who may read its group; None where it travels in clear.
+    clear: ClearFile | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClearFile:
+    """A file that travels encrypted, as it is once it is opened with its *key*."""
+
+    key: bytes = field(repr=False)
+    sha256: bytes
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """One immutable statement about a ticket, parsed; `header` are the exact signed bytes."""
 
@@ -43,6 +70,8 @@ class Message:
     header: bytes = b""
     #: The whole envelope as it came in.
     envelope: bytes = b""
+    #: The files that it cites, each once.
+    files: tuple[AttachedFile, ...] = ()
 
 
 class State(IntEnum):

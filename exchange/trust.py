@@ -8,11 +8,11 @@ Federation section 7.3).  So every question here names the network that is asked
 
 from __future__ import annotations
 
-import base64
-import binascii
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
+from typing import Literal, Protocol
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -25,9 +25,9 @@ from cryptography.x509.verification import (
 
 from exchange.causes import cause
 from exchange.errors import ConfigurationError
+from exchange.pem import CERTIFICATE, Malformed, blocks
+from exchange.revocation import RevocationList, authority_of
 from exchange.text import Text
-
-_BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 
 # Root, issuing authority, leaf; and one intermediate more for a network that has one.
 _MOST_INTERMEDIATES = 2
@@ -43,6 +43,104 @@ _LEAF = (
 _AUTHORITIES = ExtensionPolicy.webpki_defaults_ca()
 
 
+#: Why a chain that a root vouches for counts no more, or not now.
+Withdrawal = Literal["revoked", "denied", "crl-stale", "crl-missing"]
+
+
+class Withdrawn(Exception):
+    """A root vouches for the chain, and yet it does not count: *why* says which rule it is."""
+
+    def __init__(self, why: Withdrawal) -> None:
+        super().__init__(why)
+        self.why: Withdrawal = why
+
+
+class Denials(Protocol):
+    """Whom this bridge's operator shuts out, whatever an authority says (`certs.denylist`)."""
+
+    def denies(
+        self, network: str, organisation: str, chain: Sequence[x509.Certificate]
+    ) -> object | None:
+        """Return the entry that shuts *chain* (leaf first, root last) out, or None."""
+
+
+class Withdrawals:
+    """What was taken back: by the networks' authorities in their lists, by the operator in its own."""
+
+    def __init__(
+        self,
+        *,
+        lists: Sequence[RevocationList] = (),
+        networks: Collection[str] = (),
+        grace: timedelta = timedelta(0),
+        denials: Denials | None = None,
+        after: Withdrawals | None = None,
+    ) -> None:
+        """
+        Take the lists that `read_revocations` has read.
+
+        *networks* have a file of lists, so that every leaf of theirs must be in the reach of one.  A
+        list counts for *grace* beyond its end.  *after* is what was in force before.
+        """
+        self.lists = tuple(lists)
+        self.networks = frozenset(networks)
+        self.grace = grace
+        self.denials = denials
+        self._found: dict[bytes, RevocationList | None] = {}
+        #: The authorities that callers have shown, by key, with their network.
+        self.authorities: dict[bytes, tuple[str, x509.Certificate]] = {}
+        if after is not None:
+            self.authorities |= after.authorities
+
+    def shown(self, network: str) -> list[x509.Certificate]:
+        """Return the authorities of *network* that callers have shown: what later lists are held to."""
+        return [authority for of, authority in self.authorities.values() if of == network]
+
+    def check(
+        self,
+        network: str,
+        organisation: str,
+        chain: Sequence[x509.Certificate],
+        at: datetime,
+    ) -> datetime | None:
+        """
+        Return until when *chain* counts without a newer list; None where no list is asked.
+
+        Raises `Withdrawn`.  The operator's own list comes first: it needs nobody else to be right.
+        """
+        if self.denials is not None and self.denials.denies(network, organisation, chain):
+            raise Withdrawn("denied")
+        if network not in self.networks:
+            return None
+        asked = [(one, self._list_of(network, issuer)) for one, issuer in pairwise(chain)]
+        for certificate, found in asked:
+            # Listed is listed, whatever the list's age.
+            if found is not None and certificate.serial_number in found.serials:
+                raise Withdrawn("revoked")
+        if not asked or asked[0][1] is None:
+            raise Withdrawn("crl-missing")
+        closes = min(found.ends for _, found in asked if found is not None) + self.grace
+        check_fresh(closes, at)
+        return closes
+
+    def _list_of(self, network: str, issuer: x509.Certificate) -> RevocationList | None:
+        key = authority_of(issuer)
+        if key not in self._found:
+            own = (one for one in self.lists if one.network == network and one.is_of(issuer))
+            self._found[key] = next(own, None)
+            self.authorities[key] = network, issuer
+        return self._found[key]
+
+
+def check_fresh(closes: datetime | None, at: datetime) -> None:
+    """Raise `Withdrawn` once the lists that vouched are too old at *at*."""
+    if closes is not None and at > closes:
+        raise Withdrawn("crl-stale")
+
+
+NOTHING_WITHDRAWN = Withdrawals()
+
+
 class TrustStore:
     """
     Network name to its root certificates; immutable, so a changed trust is a new store.
@@ -50,10 +148,15 @@ class TrustStore:
     What was verified may be remembered only together with the store that vouched for it.
     """
 
-    def __init__(self, roots: Mapping[str, Sequence[x509.Certificate]]) -> None:
-        """Take roots that `load` has checked, or that a test has made."""
+    def __init__(
+        self,
+        roots: Mapping[str, Sequence[x509.Certificate]],
+        withdrawals: Withdrawals = NOTHING_WITHDRAWN,
+    ) -> None:
+        """Take roots that `load` has checked, or that a test has made, and what was taken back."""
         self._roots = {network: tuple(found) for network, found in roots.items()}
         self._stores = {network: Store(list(found)) for network, found in self._roots.items()}
+        self.withdrawals = withdrawals
 
     @classmethod
     def load(cls, files: Mapping[str, Path]) -> TrustStore:
@@ -91,6 +194,14 @@ class TrustStore:
                         ).fill(owner=owner),
                     )
         return cls(roots)
+
+    def with_withdrawals(self, withdrawals: Withdrawals) -> TrustStore:
+        """Return a store of the same roots with what was taken back."""
+        return TrustStore(self._roots, withdrawals)
+
+    def roots(self, network: str) -> tuple[x509.Certificate, ...]:
+        """Return the roots of *network*."""
+        return self._roots[network]
 
     @property
     def networks(self) -> frozenset[str]:
@@ -139,16 +250,21 @@ def _wrong(path: Path, why: Text) -> ConfigurationError:
     return ConfigurationError(text, file=str(path))
 
 
-def _read_roots(network: str, path: Path) -> tuple[x509.Certificate, ...]:
+def read_authorities(path: Path) -> tuple[x509.Certificate, ...]:
+    """
+    Return the certificates of authorities in a PEM file, such as the roots of the bridge.
+
+    Raises `ConfigurationError` for a file that cannot be read, is empty, has a malformed block
+    anywhere, or holds something else than authorities.
+    """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        found = tuple(_certificates(path, path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError) as error:
         why = cause(error)
         raise _wrong(
             path,
             Text(en=f"it cannot be read: {why.en}.", zh=f"无法读取：{why.zh}。"),
         ) from error
-    found = tuple(_blocks(path, lines))
     if not found:
         raise _wrong(
             path,
@@ -158,47 +274,37 @@ def _read_roots(network: str, path: Path) -> tuple[x509.Certificate, ...]:
             ),
         )
     for position, root in enumerate(found, 1):
-        _check_root(network, path, position, root)
+        _check_authority(path, position, root)
     return found
 
 
-def _blocks(path: Path, lines: Sequence[str]) -> Iterator[x509.Certificate]:
-    """
-    Yield every certificate; raise for a block that is none.
+def _read_roots(network: str, path: Path) -> tuple[x509.Certificate, ...]:
+    found = read_authorities(path)
+    for position, root in enumerate(found, 1):
+        _check_network(network, path, position, root)
+    return found
 
-    The usual parsers drop a broken block, and some drop everything after it: a network would then
-    be shut out, or a withdrawn root's successor missed, without a word.
-    """
-    body: list[str] | None = None
-    for number, line in enumerate(map(str.strip, lines), 1):
-        if line == _BEGIN and body is None:
-            body = []
-        elif line == _END and body is not None:
+
+def _certificates(path: Path, text: str) -> Iterator[x509.Certificate]:
+    """Yield every certificate; raise for a block that is none."""
+    try:
+        for _, der, line in blocks(text, {CERTIFICATE}):
             try:
-                yield x509.load_der_x509_certificate(base64.b64decode("".join(body), validate=True))
-            except (binascii.Error, ValueError) as error:
-                raise _malformed(path, number) from error
-            body = None
-        elif "-----" in line:
-            raise _malformed(path, number)
-        elif body is not None:
-            body.append(line)
-    if body is not None:
-        raise _malformed(path, len(lines))
+                yield x509.load_der_x509_certificate(der)
+            except ValueError as error:
+                raise Malformed(line) from error
+    except Malformed as error:
+        raise _wrong(
+            path,
+            Text(
+                en="the PEM block that ends at line {line} is no whole certificate. Fetch the file "
+                "again and compare its fingerprint with its owner.",
+                zh="止于第 {line} 行的 PEM 块不是完整证书。请重新获取文件并与提供方核对指纹。",
+            ).fill(line=error.line),
+        ) from error
 
 
-def _malformed(path: Path, line: int) -> ConfigurationError:
-    return _wrong(
-        path,
-        Text(
-            en="the PEM block that ends at line {line} is no whole certificate. Fetch the file "
-            "again and compare its fingerprint with its owner.",
-            zh="止于第 {line} 行的 PEM 块不是完整证书。请重新获取文件并与提供方核对指纹。",
-        ).fill(line=line),
-    )
-
-
-def _check_root(network: str, path: Path, position: int, root: x509.Certificate) -> None:
+def _check_authority(path: Path, position: int, root: x509.Certificate) -> None:
     try:
         is_authority = root.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     except (x509.ExtensionNotFound, ValueError):
@@ -211,6 +317,9 @@ def _check_root(network: str, path: Path, position: int, root: x509.Certificate)
                 zh="第 {position} 个证书不是认证机构证书。请放入根证书而非终端证书。",
             ).fill(position=position),
         )
+
+
+def _check_network(network: str, path: Path, position: int, root: x509.Certificate) -> None:
     try:
         names = root.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (x509.ExtensionNotFound, ValueError):

@@ -2,8 +2,8 @@
 Working days (工作日) in China: the ordinary week, the holidays, and the weekends worked instead.
 
 Rest days and worked weekends (调休) are fixed by a notice of the State Council for one year at a
-time.  For a year without notice the calendar falls back on Monday to Friday and says so
-(`Calendar.covers`).
+time.  For a year without notice the calendar falls back on Monday to Friday; the journal of a bridge
+says until when it knows (`Calendar.known_until`).
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ class Calendar:
     worked: frozenset[date]
     years: frozenset[int]
 
-    def covers(self, day: date) -> bool:
-        """Return whether the holidays of the year of *day* are known."""
-        return day.year in self.years
+    @property
+    def known_until(self) -> int:
+        """The last year whose holidays are known; 0 for none."""
+        return max(self.years, default=0)
 
     def is_working_day(self, day: date) -> bool:
         """Return whether offices work on *day*."""
@@ -75,7 +76,16 @@ def load_calendar(source: Traversable | Path) -> Calendar:
             Text(en=f"{name} cannot be read: {why.en}.", zh=f"无法读取 {name}：{why.zh}。"),
             file=name,
         ) from error
-    return _calendar(csv.DictReader(io.StringIO(text, newline="")), name)
+    try:
+        return _calendar(csv.DictReader(io.StringIO(text, newline="")), name)
+    except csv.Error as error:
+        raise DataError(
+            Text(
+                en=f"{name} is no CSV; look for a quote that is never closed.",
+                zh=f"{name} 不符合 CSV 格式，请检查是否有引号未闭合。",
+            ),
+            file=name,
+        ) from error
 
 
 def _calendar(rows: Iterable[dict[str, str]], name: str) -> Calendar:

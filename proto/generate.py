@@ -25,7 +25,7 @@ TOOLS = Path(sys.executable).parent
 
 # package on the wire -> package in Python
 PACKAGES = {"hotline.exchange": "exchange._proto", "buf": "exchange._proto.buf"}
-OUTPUTS = ("exchange/_proto", "proto/exchange.binpb", "proto/vectors")
+OUTPUTS = ("exchange/_proto", "exchange/data/conformance", "proto/exchange.binpb", "proto/vectors")
 
 IMPORT = re.compile(r"^(\s*(?:from|import) )(hotline\.exchange|buf)\b", re.MULTILINE)
 
@@ -90,6 +90,8 @@ def write_vectors(into: Path) -> None:
     script = ROOT / "proto" / "vectors.py"
     if script.exists():
         run(sys.executable, script, into / "proto" / "vectors", cwd=ROOT)
+        script = script.with_name("vector_scenes.py")
+        run(sys.executable, script, into / "exchange" / "data" / "conformance", cwd=ROOT)
 
 
 def contents(base: Path) -> dict[str, bytes]:

@@ -43,6 +43,16 @@ def log_told(story: Story) -> dict[str, Any]:
         "verifier_key": str(log_key().verifier),
         "empty_root": empty_root().hex(),
         "leaves": [{"bytes": leaf.hex(), "leaf_hash": leaf_hash(leaf).hex()} for leaf in entries],
+        # What a leaf of each kind is; the tree above has messages and one written receipt alone.
+        "kinds": [
+            {
+                "kind": int(kind),
+                "name": kind.name.lower(),
+                "digest": leaf_hash(kind.name.encode()).hex(),
+                "bytes": leaf_bytes(kind, leaf_hash(kind.name.encode()), START).hex(),
+            }
+            for kind in LeafKind
+        ],
         "checkpoints": [
             {
                 "size": drain.frontier.size,

@@ -6,12 +6,26 @@ All persons, numbers and places are invented.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from vector_story import DONE, HOTLINE, POLICE, TO_POLICE, Groups, Story, base64_of
+from vector_rest import whole
+from vector_story import (
+    COUNTY_POLICE,
+    DONE,
+    HOTLINE,
+    POLICE,
+    TO_POLICE,
+    Groups,
+    Said,
+    Story,
+    base64_of,
+)
 
 from exchange.acts import Kind
+from exchange.merkle import leaf_hash
 
 
 def _coded(system: str, code: str, display: str) -> dict[str, str]:
@@ -32,6 +46,11 @@ _PICTURE = b"an invented picture, of which only the digest travels"
 
 def _digest(data: bytes) -> str:
     return base64_of(sha256(data).digest())
+
+
+def _chunk_root(data: bytes) -> str:
+    """Return the root over the one chunk of a small file."""
+    return base64_of(leaf_hash(data))
 
 
 OPENING: Groups = {
@@ -170,7 +189,7 @@ OFFERING: Groups = {
         "group_scopes": [{"group": "FIELD_GROUP_PERSON", "organisations": [_POLICE]}],
         "purpose": "核查处置",
     },
-    "prior_disposal": {"disposed": False},
+    "prior_disposal": {"disposed": True},
 }
 
 
@@ -190,9 +209,32 @@ def _disposal(text: str) -> dict[str, Any]:
     }
 
 
+@dataclass(kw_only=True)
+class Whole(Story):
+    """A story in which each field group, where it first stands, has all of its fields."""
+
+    shown: set[str] = field(default_factory=set)
+
+    def say(
+        self,
+        author: str,
+        kind: Kind,
+        act: Mapping[str, Any] | None = None,
+        groups: Groups | None = None,
+        **more: Any,
+    ) -> Said:
+        """Say it as the story does, the groups that are new here whole."""
+        told = {
+            name: group if name in self.shown else whole(name, group)
+            for name, group in (groups or {}).items()
+        }
+        self.shown |= told.keys()
+        return super().say(author, kind, act, told, **more)
+
+
 def every_kind() -> Story:
     """Return the story; the bridge stores every message of it."""
-    story = Story(
+    story = Whole(
         name="every-kind",
         about="One ticket, five hand-offs and own duties, every kind of message; all are stored.",
     )
@@ -205,8 +247,10 @@ def every_kind() -> Story:
 def _work(story: Story) -> None:
     """Offer, take, danger, return, dispute, ruling."""
     h, p = HOTLINE, POLICE
-    story.opened(groups=OPENING)
+    earlier = {"cites_ticket_id": story.id("earlier"), "receive_time": "2026-03-02T07:58:00Z"}
+    story.opened(groups=OPENING, act=earlier)
     due = {"take_due_time": "2026-03-02T09:00:00Z", "result_due_time": "2026-03-09T08:00:00Z"}
+    due["level"] = "EMERGENCY_LEVEL_GENERAL"
     story.offered(groups=OFFERING, act=due)
     story.say(p, Kind.TAKE, {"local_number": "J20260302000001"}, to=h)
     call = {
@@ -258,7 +302,8 @@ def _work(story: Story) -> None:
     }
     grounds = {"text": "经核查更接近市场监管事项。"}
     back = {"grounds": grounds, "measures": measures}
-    story.say(p, Kind.RETURN, {"ground": "RETURN_GROUND_NOT_MY_SCOPE"}, back, to=h)
+    why = {"ground": "RETURN_GROUND_NOT_MY_SCOPE", "suggested_owner": HOTLINE}
+    story.say(p, Kind.RETURN, why, back, to=h)
     story.say(h, Kind.REFUSE, {}, {"grounds": {"text": "已涉嫌违法，仍属公安职责。"}}, to=p)
     agreed = story.say(
         p, Kind.POSITION, {"agrees_to": "RULING_OUTCOME_HANDLER_KEEPS"}, {"grounds": grounds}, to=h
@@ -306,10 +351,15 @@ def _finish(story: Story) -> None:
         "kind": "ATTACHMENT_KIND_PICTURE",
         "classification": "CLASSIFICATION_ORDINARY",
         "scan_result": "SCAN_RESULT_CLEAN",
-        "file": {"size": str(len(_PICTURE)), "sha256": _digest(_PICTURE), "chunk_count": 1},
+        "file": {
+            "size": str(len(_PICTURE)),
+            "sha256": _digest(_PICTURE),
+            "chunk_count": 1,
+            "chunk_root": _chunk_root(_PICTURE),
+        },
     }
     story.say(h, Kind.SUPPLEMENT, {}, {"attachment": {"attachments": [attachment]}}, to=p)
-    solved = {"settlement": "SETTLEMENT_SETTLED"}
+    solved = {"settlement": "SETTLEMENT_SETTLED", "outcome": _coded("示例市办结", "1", "已办结")}
     reply = {"reply": {"text": "已依法处理，感谢您的反映。", "channel": "REPLY_CHANNEL_TELEPHONE"}}
     story.say(p, Kind.RESULT, solved, _disposal("已受案调查。") | reply, to=h)
     story.say(h, Kind.REOPEN, {}, {"grounds": {"text": "来电人称仍有人推销。"}}, to=p)
@@ -338,7 +388,8 @@ def _finish(story: Story) -> None:
             ],
         }
     }
-    story.say(p, Kind.EVALUATE, {"assessed_by": POLICE}, evaluation, to=h)
+    rated = {"assessed_by": POLICE, "rating": _coded("示例市评价", "A", "优")}
+    story.say(p, Kind.EVALUATE, rated, evaluation, to=h)
 
 
 def _second_and_third(story: Story) -> None:
@@ -350,13 +401,23 @@ def _second_and_third(story: Story) -> None:
     over = story.say(h, Kind.TAKE_OVER, silent, to=p, handoff="h2")
     learned = {"take_over_digest": base64_of(over.digest)}
     story.say(p, Kind.RELEASE, learned, to=h, handoff="h2")
-    story.offered(handoff="h3")
+    told = next(said for said in story.said if said.kind is Kind.PROGRESS)
+    scope = {
+        "withheld_groups": ["FIELD_GROUP_REVIEW"],
+        "knowers": [{"organisation": COUNTY_POLICE, "groups": ["FIELD_GROUP_MATTER"]}],
+    }
+    beside = {
+        "prior_disposal_message_id": told.message_id,
+        "parallel_duty": True,
+        "scope": scope,
+    }
+    offered = story.offered(handoff="h3", act=beside)
     story.say(p, Kind.TAKE, {}, to=h, handoff="h3")
     back = {"grounds": {"text": "同一事项已办结。"}, "measures": {"none_needed": "无现场危险。"}}
     duplicate = {"ground": "RETURN_GROUND_DUPLICATE"}
     story.say(p, Kind.RETURN, duplicate, back, to=h, handoff="h3")
     agreed = story.say(h, Kind.AGREE, {}, to=p, handoff="h3")
-    for duty in (story.duty(over), story.duty(agreed)):
+    for duty in (story.duty(over), story.duty(offered), story.duty(agreed)):
         done = {"settlement": "SETTLEMENT_EXPLAINED"}
         story.say(h, Kind.RESULT, done, DONE, to=h, handoff=duty)
         story.say(h, Kind.CLOSE, {}, to=h, handoff=duty)

@@ -13,11 +13,13 @@ from vector_story import (
     HOTLINE,
     POLICE,
     SCENES,
+    START,
     STRANGER,
     TO_HOTLINE,
     WHY,
     Story,
     base64_of,
+    log_key,
     scene,
 )
 
@@ -68,6 +70,16 @@ def _different_content(story: Story) -> None:
         expect="DIFFERENT_CONTENT",
         faults=(("header.message_id", "DIFFERENT_CONTENT"),),
     )
+
+
+@scene("RELAY_LOOP")
+def _relay_loop(story: Story) -> None:
+    """An offer that this bridge handed on once comes back to it."""
+    story.opened()
+    said = story.offered(expect="RELAY_LOOP", faults=(("envelope.hops", "RELAY_LOOP"),))
+    hop = pb.Hop(by=log_key().name)
+    hop.time.FromDatetime(START)
+    story.replace_last(said.envelope + pb.Envelope(hops=[hop]).SerializeToString())
 
 
 @scene("REGION_UNKNOWN")

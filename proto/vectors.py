@@ -19,6 +19,7 @@ from vector_edges import at_the_edge
 from vector_log import drains, log_told
 from vector_samples import every_kind
 from vector_scenarios import scenarios
+from vector_sealed import sealed
 from vector_story import (
     ORGANISATIONS,
     PHRASE,
@@ -261,6 +262,13 @@ def write_receipts(folder: Folder) -> None:
     refused = receipt_pb2.Receipt(refused=refused_receipt(statement, signature))
     facts = receipt_told(refused, REFUSED_TYPE, receipt_pb2.RefusedStatement)
     folder.write("receipts/refused-by-receiver", facts, binary(refused))
+    statement = refused_statement(
+        offer.message_id, offer.digest, receiver, refusal, START, set_aside="平台无此记录"
+    )
+    signature = one_signature(REFUSED_TYPE, statement, receiver)
+    aside = receipt_pb2.Receipt(refused=refused_receipt(statement, signature))
+    facts = receipt_told(aside, REFUSED_TYPE, receipt_pb2.RefusedStatement)
+    folder.write("receipts/set-aside", facts, binary(aside))
 
 
 def one_signature(payload_type: str, payload: bytes, organisation: str) -> Signature:
@@ -337,6 +345,11 @@ def write_keys(folder: Folder) -> None:
     )
 
 
+def write_sealed(folder: Folder) -> None:
+    """Write one sealed group and what opens it."""
+    folder.write("sealed", sealed())
+
+
 README = Path(__file__).with_name("vectors.md")
 
 
@@ -347,6 +360,7 @@ def main() -> None:
     for write in (
         write_keys,
         write_digests,
+        write_sealed,
         write_messages,
         write_batch,
         write_edge,

@@ -12,6 +12,18 @@ import pytest
 
 from tests.postgres import PostgresServer, PostgresUnavailable
 
+# A test that wants a screen says how wide: neither the caller's nor that of a worker counts.
+os.environ.pop("COLUMNS", None)
+
+#: Whose files take a minute each: several at once end soonest where these begin.
+_LONG = {"acceptance", "conformance", "simulation"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the long files first; the order within a file and among the others stays."""
+    here = Path(__file__).parent
+    items.sort(key=lambda item: item.path.relative_to(here).parts[0] not in _LONG)
+
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:

@@ -38,7 +38,10 @@ PROGRAMS = ("exchange", "python", "make", "git", "pip", "PYTHON=", ".ci/run", "c
 #: a file that it makes.
 LASTING: dict[str, str | Path] = {
     r"exchange serve\b": " listens on ",
+    r"python \S+desk\.py": " listens on ",
+    r"python -m adapters\.(?:table|http|folder) run (\S+)": Path("spool.db"),
     r"python -m adapters\.\w+ run (\S+)": Path("inbox"),
+    r"exchange adapter run \w+ (\S+)": Path("spool.db"),
 }
 
 _FENCE = re.compile(r"^```(\w*) ?(\S*)$")
@@ -156,10 +159,11 @@ def _joined(first: int, lines: list[str]) -> Iterator[tuple[int, str]]:
 
 @dataclass
 class Walk:
-    """A folder in which a document is followed; *names* says what stands for a placeholder."""
+    """A folder in which a document is followed; *names* says what stands for a placeholder, *more* is of its environment."""
 
     folder: Path
     names: Mapping[str, str] = field(default_factory=dict)
+    more: Mapping[str, str] = field(default_factory=dict)
     _lasting: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def __enter__(self) -> Self:
@@ -195,7 +199,7 @@ class Walk:
                 self._begin(text.removesuffix(" &"), ready)
                 return
         ran = subprocess.run(
-            ["bash", "-c", text], cwd=self.folder, env=environment(), text=True,
+            ["bash", "-c", text], cwd=self.folder, env={**environment(), **self.more}, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120, check=False,
         )  # fmt: skip
         assert ran.returncode == 0, f"line {step.line}: {text}\n{ran.stdout}"
@@ -208,7 +212,7 @@ class Walk:
         said = self.folder / "lasting.err"
         with said.open("w", encoding="utf-8") as errors:
             process = subprocess.Popen(
-                ["bash", "-c", f"exec {text}"], cwd=self.folder, env=environment(), text=True,
+                ["bash", "-c", f"exec {text}"], cwd=self.folder, env={**environment(), **self.more}, text=True,
                 stdout=subprocess.PIPE, stderr=errors,
             )  # fmt: skip
         self._lasting.append(process)

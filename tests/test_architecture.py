@@ -8,6 +8,8 @@ a place in ``ORDER`` before it can be imported; choosing the place is the design
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
@@ -21,43 +23,56 @@ ROOT = Path(__file__).resolve().parent.parent
 # its name, and inside it only cycles are forbidden.
 ORDER: dict[str, tuple[str, ...]] = {
     "words": (
-        "data", "text", "making", "causes", "errors", "reading", "divisions", "organisations",
+        "data", "text", "making", "causes", "errors", "withdrawn", "reading", "divisions", "organisations",
         "coded", "matching", "matters", "catalog", "workdays", "provisions", "profile",
     ),
     "domain": (
-        "acts", "ticket", "states", "lifecycle", "facts", "offering", "guards", "rules", "deadlines",
-        "delivery", "merkle", "envelope", "note", "log", "succession",
-        "submission", "tracing",
+        "acts", "ticket", "states", "lifecycle", "knowing", "facts", "offering", "guards", "rules", "deadlines",
+        "delivery", "merkle", "attachments", "envelope", "note", "log", "cosignature", "verdicts", "covering",
+        "succession", "chain", "erasure", "submission", "sealing", "tracing", "records", "views",
     ),
-    "keeping": ("tables", "migrations", "store", "query"),
+    "keeping": ("columns", "tables", "attachment_tables", "migrations", "keyring", "store", "query"),
     "doing": ("bridge",),
     "edges": (
-        "_proto", "wire", "trust", "certificates", "identity", "proof", "config", "server", "client",
-        "doctor", "cli", "demo", "__main__",
+        "_proto", "wire", "pem", "revocation", "trust", "certificates", "identity", "proof", "settings",
+        "config", "server", "client", "witness", "conformance", "doctor", "cli", "demo", "__main__",
     ),
 }  # fmt: skip
 
 # A foreign library -> the only modules through which it comes in.  The longest name counts.
 DOORS: dict[str, set[str]] = {
-    "sqlalchemy": {"exchange.tables", "exchange.migrations", "exchange.store", "exchange.query"},
+    "sqlalchemy": {
+        "exchange.columns", "exchange.tables", "exchange.attachment_tables", "exchange.migrations", "exchange.store", "exchange.query",
+        "adapters.table",           # a platform's own tables, on whatever engine it has
+        "adapters.staging", "adapters.folder.platform",  # which keep a platform's records as such tables
+        "adapters.mapping.sources", # which a mapping is drafted from
+    },
+    "cel": {"adapters.mapping.expressions"},
+    "aiohttp": {"adapters.http", "adapters.open311.serving"},
+    "standardwebhooks": {"adapters.http", "adapters.reminder"},
+    "openpyxl": {"adapters.folder.xlsx_file"},
     "alembic": {"exchange.migrations", "exchange.store"},
     "psycopg": {"exchange.store"},
     "sqlite3": {"exchange.store", "adapters", "exchange.demo"},
-    "grpc": {"exchange.server", "exchange.client", "exchange._proto"},
+    "grpc": {"exchange.server", "exchange.client", "exchange.conformance", "exchange._proto"},
     "grpc_health": {"exchange.server", "exchange.client"},
-    "grpc_status": {"exchange.server", "exchange.client"},
+    "grpc_status": {"exchange.server", "exchange.client", "exchange.conformance"},
     "google": {"exchange.server", "exchange.client", "exchange._proto"},
-    "google.protobuf": {"exchange.wire", "exchange._proto"},
+    "google.protobuf": {"exchange.wire", "exchange.conformance.trace", "exchange._proto"},
     "protovalidate": {"exchange.wire"},
     "exchange._proto": {
-        "exchange.wire", "exchange.server", "exchange.client", "exchange._proto",
+        "exchange.wire", "exchange.server", "exchange.client", "exchange.conformance",
+        "exchange.witness.calling", "exchange._proto",
     },
     "cryptography": {
-        "exchange.envelope", "exchange.note", "exchange.log", "exchange.trust",
-        "exchange.certificates", "exchange.identity", "certs",
+        "exchange.envelope", "exchange.note", "exchange.log", "exchange.cosignature", "exchange.revocation",
+        "exchange.keyring",         # what the database's content is encrypted under
+        "exchange.trust", "exchange.certificates", "exchange.identity", "exchange.server.journals",
+        "exchange.server.announcer", "exchange.sealing", "certs",
     },
     "opentelemetry": {"exchange.server.spans"},
     "prometheus_client": {"exchange.server"},
+    "pkcs11": {"certs.token"},
     "stdnum": {"exchange.divisions", "exchange.organisations"},
     "click": {"exchange.cli", "certs.cli", "certs.speech", "exchange.demo.command"},
 }  # fmt: skip
@@ -77,12 +92,23 @@ BESIDE: dict[str, set[str]] = {
     "adapters": {
         "text", "causes", "errors", "divisions", "organisations", "coded", "acts", "ticket",
         "envelope", "client",
+        "attachments", # a file is cut into chunks, and a chunk is proved, on either side alike
+        "reading", # a mapping file is read, and its mistakes are named, like the package's own data
     },
     "certs": set(),
 }  # fmt: skip
 
 # Who of the exchange may import what stands beside it.
-MAY_IMPORT_BESIDE = {"exchange.demo", "exchange.doctor", "exchange.cli"}
+# The bridge obeys the deny list of the certificate tool, which is read in one place for both.
+MAY_IMPORT_BESIDE = {
+    "exchange.conformance",
+    "exchange.demo",
+    "exchange.doctor",
+    "exchange.cli",
+    "exchange.server.trust_files",
+    "exchange.server.journals",
+    "exchange.client.token",
+}
 
 LINES_MAX = 400
 
@@ -221,7 +247,7 @@ def test_what_stands_beside_knows_little(package: str) -> None:
 
 
 def test_the_exchange_does_not_lean_on_what_stands_beside() -> None:
-    """Only the demo, the doctor and the commands may import adapters and certificate tools."""
+    """Only demo, doctor, conformance kit and commands may import adapters and certificate tools."""
     leaning = [
         f"{i.place}: {i.module} imports {i.target}"
         for i in IMPORTS
@@ -231,6 +257,24 @@ def test_the_exchange_does_not_lean_on_what_stands_beside() -> None:
     ]
 
     assert [] == leaning
+
+
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [
+        ("exchange.client", {"sqlalchemy", "alembic", "psycopg", "protovalidate"}),
+        ("adapters.relay", {"sqlalchemy", "alembic", "psycopg", "protovalidate"}),
+        ("exchange.server.opening", {"alembic", "adapters"}),
+    ],
+)
+def test_nobody_waits_for_what_it_does_not_use(module: str, heavy: set[str]) -> None:
+    """A desk loads no database, a bridge no tool of its installation: each start would take a second more."""
+    program = f"import sys, {module}; print(*sys.modules)"
+    said = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+
+    assert set() == heavy.intersection(said.stdout.split())
 
 
 def test_imports_are_absolute() -> None:

@@ -11,7 +11,9 @@ import pytest
 
 from exchange import acts, rules, ticket
 from exchange._proto.v1 import acts_pb2, common_pb2, message_pb2, receipt_pb2, ticket_service_pb2
+from exchange._proto.v1 import attachment_service_pb2 as attachment_pb
 from exchange.acts import MOVING_KINDS, NOTE_KINDS, TICKET_KINDS, Group, Kind
+from exchange.attachments import AttachmentRefusal
 from exchange.errors import RefusalCode
 from exchange.facts import Form
 from exchange.identity import METHODS
@@ -54,6 +56,7 @@ def test_every_kind_moves_notes_or_concerns_the_ticket() -> None:
         (Form, acts_pb2.HandoffForm, "HANDOFF_FORM_"),
         (ticket.State, ticket_service_pb2.HandoffState, "HANDOFF_STATE_"),
         (RefusalCode, receipt_pb2.RefusalCode, "REFUSAL_CODE_"),
+        (AttachmentRefusal, attachment_pb.AttachmentRefusal, "ATTACHMENT_REFUSAL_"),
     ],
 )
 def test_numbers_and_names_are_the_contracts(

@@ -14,7 +14,7 @@ import pytest
 
 from deploy import sizing
 from exchange.cli.root import run
-from exchange.config import Limits
+from exchange.settings import Limits
 
 DEPLOY = Path(__file__).resolve().parent.parent / "deploy"
 UNITS = sorted((DEPLOY / "systemd").iterdir())
@@ -147,3 +147,22 @@ def test_assumptions_are_options(capsys: pytest.CaptureFixture[str], tmp_path: P
 
     assert "| `--cpu-us` | 812.5 |" in said
     assert "| crossing tickets a day 日跨转单 | 24,000 |" in said
+
+
+def test_the_balancer_leaves_tls_to_the_bridge() -> None:
+    """It passes bytes on, ends no TLS, and outlasts the longest pull; HAProxy itself takes the file."""
+    file = DEPLOY / "haproxy.cfg"
+    lines = [line.split("#")[0].split() for line in file.read_text("utf-8").splitlines()]
+    said = [words for words in lines if words]
+    haproxy = shutil.which("haproxy")
+
+    assert ["mode", "tcp"] in said
+    assert not [words for words in said if "ssl" in words or "crt" in words]
+    assert {"10m"} == {
+        words[2] for words in said if words[:2] in (["timeout", "client"], ["timeout", "server"])
+    }
+    if haproxy is not None:
+        done = subprocess.run(
+            [haproxy, "-c", "-q", "-f", str(file)], check=False, capture_output=True
+        )
+        assert (0, b"") == (done.returncode, done.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import socket
@@ -22,8 +23,14 @@ DOCUMENTS = (
     "README.md",
     "CONTRIBUTING.md",
     "adapters/README.md",
+    "adapters/AFTERNOON.md",
+    "adapters/WRITING.md",
+    "adapters/INTERFACES.md",
     "certs/README.md",
+    "certs/RUNBOOK.md",
+    "certs/RUNBOOK.zh.md",
     "deploy/BACKUP.md",
+    "exchange/conformance/README.md",
     "proto/README.md",
     "proto/vectors/README.md",
 )
@@ -39,6 +46,8 @@ EXCEPTIONS = {
     "make test ARGS='tests/unit -x'": _SUITE,
     "make check": "checks the whole checkout; .ci/run runs it before the tests",
     "make format": _ITSELF,
+    "make systems": "installs other people's systems; .ci/run runs it by itself",
+    "make judge": "fetches other people's tools; it is run by itself",
     ".ci/run": _SUITE,
 }
 
@@ -117,6 +126,39 @@ def crossed(pki: Pki, port: int) -> SealedMessage:
         return sealed[0]
 
 
+def own_ports(pki: Pki, folder: Path) -> dict[str, str]:
+    """The document begins with an empty folder, and ports that nobody listens on."""
+    return {"15210": str(free_port()), "15211": str(free_port()), "15214": str(free_pair())}
+
+
+def free_pair() -> int:
+    """Return a port that nobody listens on, nor on the next one."""
+    while True:
+        port = free_port()
+        with socket.socket() as beside:
+            try:
+                beside.bind(("127.0.0.1", port + 1))
+            except (OSError, OverflowError):
+                continue
+            return port
+
+
+def ports_to_write_at(pki: Pki, folder: Path) -> dict[str, str]:
+    """Likewise."""
+    return {"15212": str(free_port()), "15213": str(free_port())}
+
+
+def installing_into(folder: Path) -> dict[str, str]:
+    """Have what a document installs stand in *folder*, from no network: not where these tests run."""
+    return {
+        "PIP_TARGET": str(folder),
+        "PIP_NO_INDEX": "1",
+        "PIP_NO_DEPS": "1",
+        "PIP_NO_BUILD_ISOLATION": "0",  # pip reads this one the other way round
+        "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)]),
+    }
+
+
 def nothing(pki: Pki, folder: Path) -> dict[str, str]:
     """The document begins with an empty folder."""
     return {}
@@ -126,9 +168,11 @@ STAGES: dict[str, Callable[[Pki, Path], dict[str, str]]] = {
     "README.md": a_site,
     "adapters/README.md": a_site,
     "deploy/BACKUP.md": a_site,
+    "exchange/conformance/README.md": own_ports,
+    "adapters/WRITING.md": ports_to_write_at,
 }
-#: Where the bridge of the site is stopped.
-STOPPED = {"deploy/BACKUP.md"}
+#: Where the bridge of the site is stopped, or there is none.
+STOPPED = {"adapters/WRITING.md", "deploy/BACKUP.md", "exchange/conformance/README.md"}
 
 
 @pytest.mark.slow
@@ -137,7 +181,7 @@ def test_a_document_can_be_followed(document: str, pki: Pki, tmp_path: Path) -> 
     """Every command, in order, in one folder: it succeeds, and shows what the document shows."""
     names = STAGES.get(document, nothing)(pki, tmp_path)
     needs_bridge = document in STAGES and document not in STOPPED
-    with Walk(tmp_path, names) as walk:
+    with Walk(tmp_path, names, installing_into(tmp_path / "installed")) as walk:
         if needs_bridge:
             walk.take(Command(line=0, text="exchange serve --config bridge.toml"))
         for step in steps(ROOT / document):
@@ -185,6 +229,22 @@ def test_documents_show_commands() -> None:
     assert found["certs/README.md"] >= 6
     assert found["adapters/README.md"] >= 3
     assert found["CONTRIBUTING.md"] >= 5
+
+
+@pytest.mark.parametrize(
+    "document", ["adapters/AFTERNOON", "adapters/WRITING", "exchange/conformance/README"]
+)
+def test_the_chinese_document_is_the_english_one(document: str) -> None:
+    """Both languages of a document that is followed step by step have the same steps."""
+    english, chinese = (
+        [
+            step.text if isinstance(step, Command) else (step.name, step.content)
+            for step in steps(ROOT / name)
+        ]
+        for name in (f"{document}.md", f"{document}.zh.md")
+    )
+
+    assert english == chinese
 
 
 def test_no_command_hides_in_a_block_that_is_not_run() -> None:

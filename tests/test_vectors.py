@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from google.protobuf.json_format import MessageToDict, ParseDict
 
 from exchange import profile
@@ -37,6 +38,7 @@ from exchange.log import Checkpoint, LeafKind, StoredProof, TrustedLogs, parse_l
 from exchange.merkle import leaf_hash, root_from_path, verify_consistency
 from exchange.note import LogKey, NoteVerifier, split_note
 from exchange.organisations import Register
+from exchange.sealing import Place, group_key, open_group, unwrap
 from exchange.store import Store, migrate
 from exchange.submission import Author, Outcome, Pushed, Refused, Stored
 from exchange.ticket import derived_id, own_duty_id
@@ -231,6 +233,27 @@ class TestReceipts:
         check_statement(name, receipt.refused, receipt, REFUSED_TYPE)
         assert KEYS[receipt.refused.signature.key_id][0] == told(name)["statement"]["refused_by"]
 
+    def test_what_sets_a_message_aside_is_a_refusal_with_its_reason(self) -> None:
+        """Signed as a refusal; who knows no better hears one."""
+        name = "receipts/set-aside"
+        receipt = receipt_pb2.Receipt.FromString(raw(name))
+        said = read_refused(receipt.refused)
+
+        check_statement(name, receipt.refused, receipt, REFUSED_TYPE)
+        assert "平台无此记录" == getattr(said, "set_aside", None)
+        assert (
+            told("receipts/refused-by-receiver")["statement"].keys()
+            < told(name)["statement"].keys()
+        )
+
+    def test_a_leaf_of_each_kind(self) -> None:
+        """Version, kind, digest and microseconds, as the README says."""
+        for one, kind in zip(told("log")["kinds"], LeafKind, strict=True):
+            leaf = bytes.fromhex(one["bytes"])
+
+            assert (1, one["kind"], one["digest"]) == (leaf[0], leaf[1], leaf[2:34].hex())
+            assert (kind, kind.name.lower()) == (parse_leaf(leaf).kind, one["name"])
+
     def test_the_stored_receipt_proves_the_offer(self) -> None:
         """The offer's leaf leads to a checkpoint that the log signed."""
         facts = told("receipts/stored")
@@ -255,6 +278,23 @@ class TestDigests:
             whole += bytes([len(salt)]) + salt + len(content).to_bytes(8) + content
 
             assert one["digest"] == hashlib.sha256(whole).hexdigest()
+
+    def test_a_sealed_group(self) -> None:
+        """The wrapped key opens it for its reader, and what it holds is what the digest binds."""
+        words = {"suite", "ticket_id", "group", "recipient"}
+        one = {n: bytes.fromhex(v) for n, v in told("sealed").items() if n not in words}
+        private = X25519PrivateKey.from_private_bytes(one["private_key"])
+        place = Place(
+            digest=one["message_digest"],
+            ticket_id=told("sealed")["ticket_id"],
+            group=told("sealed")["group"],
+        )
+
+        key = unwrap(place, one["wrapped"], told("sealed")["recipient"], private)
+
+        assert key == one["group_key"] == group_key(place, one["salt"])
+        assert one["salted_group"] == open_group(place, key, one["ciphertext"])
+        assert one["digest"] == group_digest(place.group, one["salt"], one["content"])
 
     def test_message_digests(self) -> None:
         """By the formula of the README, without the program."""
@@ -340,7 +380,7 @@ def bridge(tmp_path: Path) -> Iterator[Bridge]:
     store = Store.open(url, key)
     yield Bridge(
         store=store,
-        policy=Policy(site=site, calendar=calendar(), relays={}),
+        policy=Policy(site=site, calendar=calendar(), relays={}, origin="bridge.example/vectors"),
         key=key.signing_key,
         origin=key.name,
         encode_refusal=refused_statement,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
 import threading
@@ -16,12 +17,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from adapters.reminder import Reminder
+from adapters.reminder import Reminder, add_reminding, reminding
 from adapters.runner import Runner
 from adapters.settings import open_sealer, read_gateway
 from adapters.spool import Spool
 from adapters.sqlite_desk.commands import Commands
 from adapters.sqlite_desk.desk import Desk, Office
+from adapters.telling import spoken_language
 from exchange.client import ExchangeClient
 from exchange.errors import ExchangeError
 
@@ -29,6 +31,10 @@ from exchange.errors import ExchangeError
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the desk; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m adapters.sqlite_desk", description=__doc__)
+    # Every adapter runs by that word (`exchange adapter run`); this one does nothing else.
+    parser.add_argument(
+        "command", nargs="?", choices=["run"], default="run", help="may be left out"
+    )
     parser.add_argument("folder", type=Path, help="where desk.db, spool.db and salt.key live")
     parser.add_argument("--config", type=Path, required=True, help="the gateway's configuration")
     parser.add_argument("--service", choices=["12345", "110"], required=True)
@@ -37,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--catalogue", required=True, metavar="EDITION")
     parser.add_argument("--prefix", default="W", help="what its own numbers begin with")
     parser.add_argument("--bell", action="store_true", help="ring and write on standard error")
+    add_reminding(parser)
     given = parser.parse_args(arguments)
     profile, _, edition = given.profile.partition("@")
     office = Office(
@@ -48,23 +55,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prefix=given.prefix,
     )
     try:
-        _run(given.folder, given.config, office, bell=given.bell)
+        stream = sys.stderr if given.bell else None
+        reminder = reminding(given, stream, spoken_language(os.environ))
+        _run(given.folder, given.config, office, reminder)
     except ExchangeError as error:
         sys.stderr.write(f"{error.text.en}\n{error.text.zh}\n")
         return 1
     return 0
 
 
-def _run(folder: Path, config: Path, office: Office, *, bell: bool) -> None:
+def _run(folder: Path, config: Path, office: Office, reminder: Reminder) -> None:
     files = read_gateway(config)
     sealer = open_sealer(files, folder / "salt.key")
-    reminder = Reminder(sys.stderr if bell else None)
     with (
         Spool(folder / "spool.db", files.organisation) as spool,
         ExchangeClient.dial(files, sealer=sealer) as client,
     ):
         desk = Desk(folder / "desk.db", sealer, office, remind=reminder)
-        runner = Runner(desk, spool, client)
+        runner = Runner(desk, spool, client, ring=reminder.due)
         desk.wake = runner.wake
         loops = threading.Thread(target=runner.run, name="runner")
         signal.signal(signal.SIGTERM, _end)

@@ -6,6 +6,8 @@ The bridge's own work: load, decide, record.
 argument.
 """
 
+from exchange.bridge.acknowledge import LAST_POSITION
+from exchange.bridge.announcing import Announced, Declared, Part
 from exchange.bridge.ledger import Drained, Ledger
 from exchange.bridge.mailboxes import Mailboxes
 from exchange.bridge.policy import Policy
@@ -17,16 +19,22 @@ from exchange.bridge.reconcile import (
     Reconciled,
     Since,
 )
+from exchange.bridge.shared import SharedMailboxes
 
 __all__ = [
+    "LAST_POSITION",
     "PAGE_TICKETS",
     "Agreement",
+    "Announced",
+    "Declared",
     "Drained",
     "Finding",
     "Head",
     "Ledger",
     "Mailboxes",
+    "Part",
     "Policy",
     "Reconciled",
+    "SharedMailboxes",
     "Since",
 ]

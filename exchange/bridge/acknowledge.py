@@ -3,7 +3,8 @@ Deciding acknowledgements: the receiver's signed "written", its refusal, or a no
 
 An acknowledgement counts by message id, whether its lease still runs or not, and the first one
 wins: whatever is said of a message that was written before gets the first one's leaf, and settles
-what waits of the message again.
+what waits of the message again.  What was set aside may still be written; nothing else can be said of it
+until it was put back.
 """
 
 from __future__ import annotations
@@ -11,16 +12,18 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from exchange import lifecycle
 from exchange.bridge.authentic import AUTHOR_SUITES
 from exchange.bridge.decide import InDrain, Working
 from exchange.envelope import REFUSED_TYPE, WRITTEN_TYPE, Signature, message_digest
-from exchange.errors import Refusal, RefusalCode, VerificationError, refuse
+from exchange.errors import ExchangeError, Refusal, RefusalCode, VerificationError, refuse
 from exchange.making import maker
-from exchange.store import Delivery, Known, Noted, Refused, Settled, Written
+from exchange.store import Delivery, Known, Noted, Refused, SetAside, Settled, Written
 from exchange.submission import Acknowledged, Recorded, Statement
 from exchange.text import Text
+from exchange.ticket import Handoff
 
 #: Encodes a signature for the store, the contract's way.
 EncodeSignature = Callable[[Signature], bytes]
@@ -40,7 +43,9 @@ _NOT_SIGNER = Text(
 
 _new_written, _new_delivery = maker(Written), maker(Delivery)
 
-Decision = Written | Refused | Settled | Noted | Recorded | InDrain | Refusal
+Decision = (
+    Written | SetAside | Refused | Settled | Noted | Recorded | InDrain | Refusal | ExchangeError
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,12 +56,20 @@ class _Addressed:
     #: Where it waits for the organisation.
     lane: str = ""
     positions: list[int] = field(default_factory=list)
-    #: The leaf of its written receipt; None if it has given none.
+    #: The leaf index, in its log, of its written receipt; None if it has given none.
     receipt: int | None = None
     #: The entry of this drain that is its written receipt.
     entry: int | None = None
     #: Whether it refused the message, so that the lane stands still.
     declined: bool = False
+    #: The leaf index, in its log, of what set it aside last; None if nothing did.
+    aside: int | None = None
+    #: The entry of this drain that sets it aside.
+    aside_entry: int | None = None
+
+
+#: The largest number that a mailbox row can have; the contract's field holds larger ones.
+LAST_POSITION = (1 << 63) - 1
 
 
 class Acknowledging:
@@ -76,13 +89,20 @@ class Acknowledging:
         writer = self._working.writer
         ids = {message_id for _, message_id in said}
         known, receipts = writer.messages(ids), writer.receipts(ids)
+        asides = writer.asides(ids)
+        given_at = {one.leaf_index for by in receipts.values() for one in by.values()}
+        indexes = writer.indexes(given_at | {leaf for leaf, _ in asides.values()})
         by_leaf: dict[str, dict[int, _Addressed]] = defaultdict(dict)
         for caller, message_id in said:
             if message_id in known:
                 given = receipts.get(message_id, {}).get(caller)
                 one = _Addressed(
-                    known=known[message_id], receipt=None if given is None else given.leaf_index
+                    known=known[message_id],
+                    receipt=None if given is None else indexes[given.leaf_index],
                 )
+                if (message_id, caller) in asides:
+                    leaf, one.lane = asides[message_id, caller]
+                    one.aside = indexes[leaf]
                 self._addressed[caller, message_id] = by_leaf[caller][one.known.leaf_index] = one
         for caller, leaves in by_leaf.items():
             for row in writer.mail(caller, leaves):
@@ -111,6 +131,10 @@ class Acknowledging:
     def decide(self, piece: Acknowledged, index: int) -> Decision:
         """Return what *piece* comes to; if written, it is entry *index* of this drain."""
         if piece.receipt_position is not None:
+            if piece.receipt_position > LAST_POSITION:
+                return Recorded(
+                    leaf_index=None
+                )  # of what no mailbox can hold, nothing is left to do
             return Noted(recipient=piece.caller, position=piece.receipt_position)
         statement = piece.statement
         if statement is None:
@@ -119,7 +143,10 @@ class Acknowledging:
         if refusal is not None:
             return refusal
         one = self._of(piece)
-        return self._not_waiting(statement) if one is None else self._judge(statement, one, index)
+        if one is None:
+            return self._not_waiting(statement)
+        held = self._working.held_elsewhere(one.known.ticket_id)
+        return held or self._judge(statement, one, index)
 
     def _judge(self, statement: Statement, one: _Addressed, index: int) -> Decision:
         known = one.known
@@ -135,15 +162,30 @@ class Acknowledging:
             return Recorded(leaf_index=one.receipt)
         if one.entry is not None:
             return InDrain(message_id=known.id, entry=one.entry)
-        if not one.positions:
-            return self._not_waiting(statement)
+        if statement.code is not None and one.aside_entry is not None:
+            return InDrain(message_id=known.id, entry=one.aside_entry)
+        if not one.positions and one.aside_entry is None:
+            if one.aside is None:
+                return self._not_waiting(statement)
+            if statement.code is not None:
+                return Recorded(leaf_index=one.aside)
         deliver = _new_delivery(
             recipient=known.author, lane=one.lane, urgency=1, message_id=known.id
         )
+        handoff = self._working.handoffs.get(known.handoff_id)
+        if statement.set_aside:
+            one.aside_entry, one.declined = index, False
+            return set_aside(
+                known,
+                statement,
+                deliver,
+                handoff,
+                encode=self._encode_signature,
+                now=self._working.now,
+            )
         if statement.code is not None:
             return self._refused(statement, one, deliver)
         one.entry = index
-        handoff = self._working.handoffs.get(known.handoff_id)
         return _new_written(
             of=known,
             organisation=statement.organisation,
@@ -156,17 +198,17 @@ class Acknowledging:
             deliver=deliver,
         )
 
-    def positions(self, piece: Acknowledged) -> list[int]:
-        """Return the mailbox positions of the deliveries that *piece* settles, for their leases."""
+    def positions(self, piece: Acknowledged) -> list[tuple[str, int]]:
+        """Return (recipient, position) of the deliveries that *piece* settles, for their leases."""
         if piece.receipt_position is not None:
-            return [piece.receipt_position]
+            return [(piece.caller, piece.receipt_position)]
         one = self._of(piece)
-        return [] if one is None else one.positions
+        return [] if one is None else [(piece.caller, position) for position in one.positions]
 
-    def stopped(self, piece: Acknowledged) -> str:
-        """Return the lane that *piece* stops; empty if it stops none."""
+    def stopped(self, piece: Acknowledged) -> list[tuple[str, str]]:
+        """Return (recipient, lane) of the lane that *piece* stops, if it stops one."""
         one = self._of(piece)
-        return one.lane if one is not None and one.declined else ""
+        return [(piece.caller, one.lane)] if one is not None and one.declined else []
 
     def _authenticate(self, piece: Acknowledged, statement: Statement) -> Refusal | None:
         if piece.author is None:
@@ -213,3 +255,33 @@ class Acknowledging:
     def _not_waiting(statement: Statement) -> Refusal:
         text = _NOT_YOURS.fill(id=statement.message_id, organisation=statement.organisation)
         return refuse(RefusalCode.NOT_A_PARTY, "statement.message_id", "mailbox", text)
+
+
+def set_aside(
+    known: Known,
+    statement: Statement,
+    deliver: Delivery,
+    handoff: Handoff | None,
+    *,
+    encode: EncodeSignature,
+    now: datetime,
+) -> SetAside:
+    """Return what to record where a receiver sets *known* aside: nobody else answers for it now."""
+    return SetAside(
+        of=known,
+        organisation=statement.organisation,
+        lane=deliver.lane,
+        refused=Refused(
+            message_id=known.id,
+            digest=known.digest,
+            refused_by=statement.organisation,
+            statement=statement.statement,
+            signature=encode(statement.signature),
+            time=now,
+            deliver=deliver,
+        ),
+        digest=message_digest(statement.statement),
+        time=now,
+        state=int(handoff.state) if handoff else 0,
+        answers=lifecycle.answers(handoff) if handoff else "",
+    )

@@ -6,13 +6,15 @@ so that a ticket, its offer and its take may arrive together.  Nothing is writte
 
 The checks of a pushed message, in order; the first that fails is the answer:
 
-1. the edge could read it (shape, field rules, group digests);
+1. the edge could read it (shape, field rules, group digests), and it does not come round in a loop;
 2. it was not accepted before: the same content gets the stored receipt again, for ever;
 3. it is signed, by a trusted signer, over these bytes; the author is the signer, and the caller is
    the author's gateway or its registered relay;
 4. its id was not used for other content;
-5. what it refers to has arrived (else: retry);
-6. the numbered guards of profile and catalogue, and the life cycle's table (`exchange.rules`).
+5. its coded values stand in the code tables that the site has loaded;
+6. what it refers to has arrived (else: retry);
+7. the numbered guards of profile and catalogue, and the life cycle's table (`exchange.rules`); of
+   what a relay brings from another bridge, which has judged it, the table alone.
 """
 
 from __future__ import annotations
@@ -20,10 +22,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 
-from exchange import lifecycle, rules
-from exchange.acts import GrantExtension, Kind, Offer, OpenTicket
+from exchange import rules
+from exchange.acts import Kind, Offer, OpenTicket
 from exchange.bridge.authentic import authenticate
+from exchange.bridge.awaiting import awaited_handoff, awaited_ticket, held_elsewhere
+from exchange.bridge.later import beyond, judged_elsewhere
+from exchange.bridge.openings import handoff_ids_of
 from exchange.bridge.policy import Dues, Policy
 from exchange.bridge.said import Sayings
 from exchange.envelope import Verifier
@@ -32,6 +38,7 @@ from exchange.errors import (
     PredecessorUnknown,
     Refusal,
     RefusalCode,
+    StoreUnavailable,
     refuse,
 )
 from exchange.facts import Context
@@ -39,34 +46,15 @@ from exchange.lifecycle import Change
 from exchange.making import maker
 from exchange.store import Accepted, Delivery, Known, Standing, Writer
 from exchange.submission import Pushed
-from exchange.text import Text
-from exchange.ticket import Handoff, Message, Ticket, own_duty_id
+from exchange.ticket import Handoff, Message, Ticket
 
 _new_ticket, _new_delivery, _new_accepted = maker(Ticket), maker(Delivery), maker(Accepted)
 
 #: The kinds that are judged by all hand-offs of their ticket.
 _WHOLE_KINDS = frozenset({Kind.OFFER, Kind.CLOSE_TICKET})
 
-#: The kinds that may open their sender's own duty, besides an offer with a parallel duty.
-_OPENING_KINDS = frozenset({Kind.AGREE, Kind.RULE, Kind.TAKE_OVER})
-
 #: What a receiver does not say while a hand-off of its own is open.
 _AFTER_ONWARD = frozenset({Kind.RESULT, Kind.RETURN})
-
-#: The kinds that say what a handler did.
-_DISPOSALS = frozenset({Kind.PROGRESS.value, Kind.RESULT.value})
-_NO_REQUEST = Text(
-    en="The cited message is no request for more time on this hand-off.",
-    zh="所引用的消息不是本移交的延期申请。",
-)
-_NO_TICKET = Text(
-    en="The ticket {id} has not arrived here yet; push it first, or try again later.",
-    zh="单 {id} 尚未到达，请先推送或稍后重试。",
-)
-_NO_HANDOFF = Text(
-    en="The hand-off {id} has not arrived here yet; push it first, or try again later.",
-    zh="移交 {id} 尚未到达，请先推送或稍后重试。",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +72,10 @@ class InDrain:
     entry: int
 
 
+class NotNew(Exception):
+    """What was taken to be new is not accepted as such; what is stored has to be asked."""
+
+
 Decision = Accepted | Repeat | InDrain | Refusal | ExchangeError
 
 
@@ -94,6 +86,8 @@ class Working:
     writer: Writer
     policy: Policy
     now: datetime
+    #: The tickets that another bridge holds: nothing is decided on them now.
+    held: frozenset[str] = frozenset()
     verifier: Verifier = field(default_factory=Verifier)
     known: dict[str, Known] = field(default_factory=dict)
     tickets: dict[str, Ticket] = field(default_factory=dict)
@@ -117,18 +111,9 @@ class Working:
         messages = [m for pushed in work if (m := pushed.received.message) is not None]
         if not messages:
             return
-        handoff_ids = {m.handoff_id for m in messages}
-        for m in messages:
-            if m.kind in _OPENING_KINDS:
-                handoff_ids.add(own_duty_id(m.handoff_id, m.digest))
-            elif isinstance(m.act, Offer):
-                handoff_ids.add(m.act.onward_of)
-                if m.act.parallel_duty:
-                    handoff_ids.add(own_duty_id(m.handoff_id, m.digest))
-        handoff_ids.discard("")
         # Hand-offs also for tickets that are new: an id may be that of another ticket's hand-off.
         self.known, self.tickets, self.standings = self.writer.about(
-            {m.id for m in messages}, {m.ticket_id for m in messages}, handoff_ids
+            {m.id for m in messages}, {m.ticket_id for m in messages}, handoff_ids_of(messages)
         )
         fresh = [m for m in messages if m.id not in self.known]
         old = {m.ticket_id for m in fresh} & self.tickets.keys()
@@ -149,13 +134,24 @@ class Working:
         for parent, handoffs in self.writer.children(self.children.keys() & self.handoffs).items():
             self.children[parent] = {h.id: h for h in handoffs}
 
+    def expect_new(self, work: Sequence[Pushed]) -> None:
+        """Take *work*, of which `openings.opens_only` is true, to be new: nothing is loaded."""
+        messages = [m for pushed in work if (m := pushed.received.message) is not None]
+        self.writer.expect_new({m.ticket_id for m in messages}, handoff_ids_of(messages))
+
     def decide(self, pushed: Pushed, index: int) -> Decision:
         """Return what *pushed* comes to; if accepted, it is entry *index* of this drain."""
         message = pushed.received.message
         if message is None:
             return pushed.received.refusal or Refusal(code=RefusalCode.MALFORMED)
+        if message.recipient and self.policy.origins.intersection(pushed.received.hops):
+            # It left here for its recipient and has come back: nobody would ever deliver it.
+            return refuse(RefusalCode.RELAY_LOOP, "envelope.hops")
+        held = self.held_elsewhere(message.ticket_id)
+        if held is not None:
+            return held
         repeat = self._repeated(message)
-        if isinstance(repeat, Repeat) and self.policy.may_speak(pushed.caller, message.author):
+        if isinstance(repeat, Repeat) and self.policy.may_repeat(pushed.caller, message.author):
             # It was authenticated when it was accepted; its signer may have expired since.
             return repeat
         refusal = authenticate(pushed, message, self.verifier, self.policy)
@@ -163,14 +159,21 @@ class Working:
             return refusal
         if repeat is not None:
             return repeat
+        first = not judged_elsewhere(pushed, message)
+        if first and pushed.received.miscoded:
+            return Refusal(code=RefusalCode.FIELD_INVALID, violations=pushed.received.miscoded)
         try:
-            decision = self._judge(message)
+            decision = self._judge(message, first=first)
         except PredecessorUnknown as error:
             return error
         if isinstance(decision, Accepted):
             self.accepted[message.id] = (message.digest, index)
             self.sayings.add(message)
         return decision
+
+    def held_elsewhere(self, ticket_id: str) -> StoreUnavailable | None:
+        """Return that another bridge has this ticket in hand, if one has."""
+        return held_elsewhere(ticket_id) if ticket_id in self.held else None
 
     # -- (2), (4): accepted before?
 
@@ -189,19 +192,19 @@ class Working:
 
     # -- (5), (6), (7): where it stands
 
-    def _judge(self, message: Message) -> Accepted | Refusal:
+    def _judge(self, message: Message, *, first: bool) -> Accepted | Refusal:
         if message.kind is Kind.OPEN_TICKET:
-            return self._open_ticket(message)
+            return self._open_ticket(message, first=first)
         ticket = self.tickets.get(message.ticket_id)
         if ticket is None:
-            raise _awaited(_NO_TICKET, message.ticket_id)
+            raise awaited_ticket(message.ticket_id)
         if message.kind is Kind.CLOSE_TICKET:
-            return self._close_ticket(message, ticket)
+            return self._close_ticket(message, ticket, first=first)
         if message.kind is Kind.OFFER:
-            return self._offer(message, ticket)
-        return self._advance(message, ticket)
+            return self._offer(message, ticket, first=first)
+        return self._advance(message, ticket, first=first)
 
-    def _open_ticket(self, message: Message) -> Accepted | Refusal:
+    def _open_ticket(self, message: Message, *, first: bool) -> Accepted | Refusal:
         act = message.act
         if not isinstance(act, OpenTicket):
             raise TypeError(f"not the act of open_ticket: {act}")
@@ -220,7 +223,8 @@ class Working:
             cites_ticket_id=act.cites_ticket_id,
         )
         exists = message.ticket_id in self.tickets
-        refusal = rules.decide_ticket(message, self._context(ticket), exists=exists)
+        decide = rules.decide_ticket if first else rules.follow_ticket
+        refusal = decide(message, self._context(ticket), exists=exists)
         if refusal is not None:
             return refusal
         self.tickets[ticket.id] = ticket
@@ -228,9 +232,10 @@ class Working:
         self.of_ticket[ticket.id] = {}
         return _new_accepted(message=message, time=self.now, ticket=ticket)
 
-    def _close_ticket(self, message: Message, ticket: Ticket) -> Accepted | Refusal:
+    def _close_ticket(self, message: Message, ticket: Ticket, *, first: bool) -> Accepted | Refusal:
         handoffs = list(self.of_ticket.get(ticket.id, {}).values())
-        refusal = rules.decide_ticket(message, self._context(ticket, handoffs=handoffs))
+        decide = rules.decide_ticket if first else rules.follow_ticket
+        refusal = decide(message, self._context(ticket, handoffs=handoffs))
         if refusal is not None:
             return refusal
         closed = replace(_at_least(ticket, message), closed=True)
@@ -249,19 +254,19 @@ class Working:
             deliveries=tuple(self._delivery(message, who, lane) for who, lane in lanes.items()),
         )
 
-    def _offer(self, message: Message, ticket: Ticket) -> Accepted | Refusal:
+    def _offer(self, message: Message, ticket: Ticket, *, first: bool) -> Accepted | Refusal:
         act = message.act
         if not isinstance(act, Offer):
             raise TypeError(f"not the act of offer: {act}")
         siblings = self.of_ticket.setdefault(ticket.id, {})
-        cites = bool(act.prior_disposal_message_id)
         context = self._context(
             ticket,
             parent=self.handoffs.get(act.onward_of) if act.onward_of else None,
             handoffs=tuple(siblings.values()),
-            disposal_cited=cites and self._disposal_cited(act, ticket),
+            disposal_cited=self.sayings.disposal_cited(act, ticket.id),
         )
-        change = rules.decide(message, context, exists=self.handoffs.__contains__)
+        decide = rules.decide if first else rules.follow
+        change = decide(message, context, exists=self.handoffs.__contains__)
         if isinstance(change, Refusal):
             return change
         recipient, lane = message.recipient, message.handoff_id
@@ -271,10 +276,10 @@ class Working:
             return self._changed(message, ticket, change, (delivery,))
         # The receiver's lane begins with the ticket itself, so that each lane alone gives a
         # whole copy of what its receiver has to do with.
-        first = _new_delivery(
+        before = _new_delivery(
             recipient=recipient, lane=lane, urgency=delivery.urgency, message_id=opening
         )
-        return self._changed(message, ticket, change, (first, delivery))
+        return self._changed(message, ticket, change, (before, delivery))
 
     @staticmethod
     def _knows_ticket(organisation: str, ticket: Ticket, siblings: dict[str, Handoff]) -> bool:
@@ -282,15 +287,16 @@ class Working:
             organisation in (h.sender, h.receiver) for h in siblings.values()
         )
 
-    def _advance(self, message: Message, ticket: Ticket) -> Accepted | Refusal:
+    def _advance(self, message: Message, ticket: Ticket, *, first: bool) -> Accepted | Refusal:
         handoff = self.handoffs.get(message.handoff_id)
         if handoff is None:
-            raise _awaited(_NO_HANDOFF, message.handoff_id)
-        refusal = self._request_cited(message)
+            raise awaited_handoff(message.handoff_id)
+        refusal = self.sayings.request_cited(message)
         context = self._context(
             ticket, handoff=handoff, children=tuple(self.children.get(handoff.id, {}).values())
         )
-        change = rules.decide(
+        decide = rules.decide if first else rules.follow
+        change = decide(
             message,
             context,
             known=lambda digest: self.sayings.by_digest(ticket.id, digest) is not None,
@@ -300,9 +306,10 @@ class Working:
             return change
         if refusal is not None:
             return refusal
-        deliveries: tuple[Delivery, ...] = ()
-        if message.recipient != message.author:
-            deliveries = (self._delivery(message, message.recipient, handoff.id),)
+        to = message.recipient
+        if to == message.author:
+            to = beyond(message, handoff, self) if self.policy.relays else ""
+        deliveries = (self._delivery(message, to, handoff.id),) if to else ()
         return self._changed(message, ticket, change, deliveries)
 
     def _context(
@@ -326,23 +333,6 @@ class Working:
             disposal_cited=disposal_cited,
         )
 
-    def _request_cited(self, message: Message) -> Refusal | None:
-        """Return the refusal of an answer to something that is no request for more time."""
-        if not isinstance(message.act, GrantExtension):
-            return None
-        cited = self.sayings.by_digest(message.ticket_id, message.act.request_digest)
-        if cited is None:
-            raise PredecessorUnknown(lifecycle.AWAITED, handoff=message.handoff_id)
-        if cited.kind == Kind.REQUEST_EXTENSION.value and cited.handoff_id == message.handoff_id:
-            return None
-        field = "header.grant_extension.request_digest"
-        return refuse(RefusalCode.FIELD_INVALID, field, "request", _NO_REQUEST)
-
-    def _disposal_cited(self, offer: Offer, ticket: Ticket) -> bool:
-        """Return whether the cited message of this ticket says what was done (R12, R13)."""
-        cited = self.sayings.by_id(ticket.id, offer.prior_disposal_message_id)
-        return cited is not None and cited.kind in _DISPOSALS
-
     def _changed(
         self,
         message: Message,
@@ -354,7 +344,14 @@ class Working:
         stricter = _at_least(ticket, message)
         self.tickets[ticket.id] = stricter
         changed = [
-            self.policy.standing(one, ticket, message, self.standings.get(one.id), self.dues)
+            self.policy.standing(
+                one,
+                ticket,
+                message,
+                self.standings.get(one.id),
+                self.dues,
+                visited=partial(self.sayings.visited, one),
+            )
             for one in (handoff, change.opened)
             if one is not None
         ]
@@ -388,7 +385,3 @@ def _at_least(ticket: Ticket, message: Message) -> Ticket:
     if message.classification <= ticket.classification:
         return ticket
     return replace(ticket, classification=message.classification)
-
-
-def _awaited(text: Text, identifier: str) -> PredecessorUnknown:
-    return PredecessorUnknown(text.fill(id=identifier), awaited=identifier)

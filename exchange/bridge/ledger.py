@@ -7,13 +7,18 @@ plain data, and nothing of it is shared with the part that hands out (`exchange.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from exchange.bridge import reconcile
+from exchange.bridge import announcing, reconcile
 from exchange.bridge.acknowledge import Acknowledging, EncodeSignature
-from exchange.bridge.decide import Working
+from exchange.bridge.announcing import Announced, Declared, Part
+from exchange.bridge.carried import Carrying
+from exchange.bridge.decide import NotNew, Working
+from exchange.bridge.heard import Begun, begun_in
+from exchange.bridge.openings import opens_only
 from exchange.bridge.outcomes import Collected, EncodeRefusal, Notary
 from exchange.bridge.policy import Policy
 from exchange.bridge.reconcile import Head, Reconciled, Since
@@ -27,9 +32,12 @@ from exchange.errors import (
     refuse,
 )
 from exchange.log import StoredProof
-from exchange.store import RowsRefused, Store
+from exchange.store import RowsRefused, RowsWanted, Store, Writer
 from exchange.submission import Acknowledged, Outcome, Pushed, Recorded, Retry, Work
 from exchange.text import Text
+
+#: Up to so many messages, nothing is looked up for tickets that seem new; see `Ledger.drain`.
+LOOK_LATER = 16
 
 _UNSTORABLE = Text(
     en="The bridge's database does not take this message ({why}); tell the bridge's operator.",
@@ -46,13 +54,18 @@ _NO_RECEIPT = Text(
 )
 
 
+#: How often a drain is tried that another bridge was in the way of.
+_TRIES = 4
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drained:
     """
     What a drain came to: one outcome per piece of work, and what mailboxes must know of it.
 
     *woken*: whom something new waits for; *settled*: (recipient, position) of what left a mailbox;
-    *stopped*: (recipient, lane) that stand still; *checkpoint*: the log's newest.
+    *stopped*: (recipient, lane) that stand still; *checkpoint*: the log's newest; *begun*: all that
+    is new for those who get nothing but lanes that begin here.
     """
 
     outcomes: list[Outcome]
@@ -60,6 +73,7 @@ class Drained:
     settled: tuple[tuple[str, int], ...] = ()
     stopped: frozenset[tuple[str, str]] = frozenset()
     checkpoint: bytes = b""
+    begun: tuple[Begun, ...] = ()
 
 
 class Ledger:
@@ -77,6 +91,7 @@ class Ledger:
     ) -> None:
         self.store = store
         self.policy = policy
+        self._key, self._origin = key, origin
         self._encode_signature = encode_signature
         self._notary = Notary(key, origin, encode_refusal, encode_signature)
 
@@ -85,11 +100,16 @@ class Ledger:
         Decide and record all of *work* in one transaction; one outcome each, in order.
 
         Where the database refuses the rows, the drain is halved until the culprit alone is refused.
+        Where another bridge wanted the same rows, it is done again as a whole.
 
         Raises `StoreUnavailable` if the database fails: then nothing of it was written.
         """
+        if len(work) <= LOOK_LATER and opens_only(work):
+            # A ticket that comes alone is nearly always new, and then nothing need be asked.
+            with contextlib.suppress(NotNew, RowsRefused, RowsWanted):
+                return self._drain(work, now, expect_new=True)
         try:
-            return self._drain(work, now)
+            return self._again(work, now)
         except RowsRefused as error:
             if len(work) == 1:
                 return self._refuse_unstorable(work[0], error, now)
@@ -107,21 +127,68 @@ class Ledger:
                 settled=first.settled + second.settled,
                 stopped=first.stopped | second.stopped,
                 checkpoint=second.checkpoint or first.checkpoint,
+                begun=_both(first, second, half),
             )
 
-    def _drain(self, work: Sequence[Work], now: datetime) -> Drained:
+    def _again(self, work: Sequence[Work], now: datetime) -> Drained:
+        """Drain *work*, again as a whole where another transaction wanted the same rows."""
+        patient = True
+        for _ in range(_TRIES - 1):
+            try:
+                return self._drain(work, now, patient=patient)
+            except RowsWanted as wanted:
+                if wanted.waited and not self.store.shared:
+                    raise  # no other bridge holds it, and whoever does has been waited for
+                # Whoever holds a ticket for so long may stand still: the others need not wait too.
+                patient = patient and not wanted.waited
+            except RowsRefused as refused:
+                if not (refused.there and self.store.shared):
+                    raise
+        return self._drain(work, now, patient=patient)
+
+    def _drain(
+        self,
+        work: Sequence[Work],
+        now: datetime,
+        *,
+        expect_new: bool = False,
+        patient: bool = True,
+    ) -> Drained:
+        """
+        Decide and record *work*, having asked what is stored of it.
+
+        With *expect_new* nothing is asked: what is there already, or refused, ends the transaction
+        (`RowsRefused`, `NotNew`), since a repeat gets the receipt that it got before.  *patient*
+        waits for the tickets that another bridge holds.
+        """
         collected = Collected(len(work))
         with self.store.writing() as writer:
-            working = Working(writer, self.policy, now)
-            working.load([piece for piece in work if isinstance(piece, Pushed)])
+            first_leaf = writer.head.frontier.size
+            held: frozenset[str] = frozenset()
+            if self.store.shared and not expect_new:  # what is new is nobody else's
+                held = writer.hold(*_about(work), patient=patient)
+            working = Working(writer, self.policy, now, held)
+            pushed = [piece for piece in work if isinstance(piece, Pushed)]
+            if expect_new:
+                working.expect_new(pushed)
+            else:
+                working.load(pushed)
             acknowledging = Acknowledging(working, self._encode_signature)
-            acknowledging.load([piece for piece in work if isinstance(piece, Acknowledged)])
+            carrying = Carrying(working, self._encode_signature)
+            said = [piece for piece in work if isinstance(piece, Acknowledged)]
+            carried = {id(piece) for piece in said if carrying.takes(piece)}
+            acknowledging.load([piece for piece in said if id(piece) not in carried])
+            carrying.load([piece for piece in said if id(piece) in carried])
             for place, piece in enumerate(work):
                 index = len(collected.entries)
                 if isinstance(piece, Pushed):
                     collected.take(place, piece, working.decide(piece, index))
+                elif id(piece) in carried:
+                    collected.take(place, piece, carrying.decide(piece, index))
                 else:
                     collected.take(place, piece, acknowledging.decide(piece, index))
+            if expect_new and len(collected.entries) < len(work):
+                raise NotNew
             refused = self._notary.refuse(collected.refused, now)
             # Before the commit: once it is done, nothing may fail any more.
             repeated = self._repeated(collected.repeats)
@@ -131,8 +198,12 @@ class Ledger:
                 refusals=[*collected.records, *(record for record, _ in refused)],
                 noted=collected.noted,
                 settled=collected.settled,
+                passages=collected.passages,
                 certificates=collected.chains,
             )
+            begun: tuple[Begun, ...] = ()
+            if not self.store.shared:  # elsewhere others hand it out, too
+                begun = begun_in(writer.mailed, collected.entries, first_leaf, collected.places)
         outcomes = collected.outcomes(proofs, repeated, [answer for _, answer in refused])
         counted = [
             piece
@@ -143,12 +214,17 @@ class Ledger:
             outcomes=outcomes,
             woken=collected.woken(),
             settled=tuple(
-                (piece.caller, position)
+                place
                 for piece in counted
-                for position in acknowledging.positions(piece)
+                for place in (carrying if id(piece) in carried else acknowledging).positions(piece)
             ),
-            stopped=frozenset((piece.caller, acknowledging.stopped(piece)) for piece in counted),
+            stopped=frozenset(
+                lane
+                for piece in counted
+                for lane in (carrying if id(piece) in carried else acknowledging).stopped(piece)
+            ),
             checkpoint=self.store.checkpoint(),
+            begun=begun,
         )
 
     def _refuse_unstorable(self, piece: Work, error: RowsRefused, now: datetime) -> Drained:
@@ -172,6 +248,30 @@ class Ledger:
             (message_id,) = message_ids
             return {message_id: Retry(error=StoreUnavailable(_NO_RECEIPT.fill(id=message_id)))}
 
+    # -- acts
+
+    def enter(self, act: Part | Declared, now: datetime) -> Announced:
+        """
+        Record what is new of an authority's journal, or what the bridge itself did.
+
+        Raises as `announcing.announce`, and the store's failures.
+        """
+        if isinstance(act, Part):
+            return self._one(lambda writer: announcing.announce(writer, act, now))
+        key, log = self._key, self._origin
+        return self._one(lambda writer: announcing.declare(writer, act, log=log, key=key, now=now))
+
+    def _one(self, record: Callable[[Writer], Announced]) -> Announced:
+        for left in reversed(range(_TRIES)):
+            try:
+                with self.store.writing() as writer:
+                    found = record(writer)
+                return replace(found, checkpoint=self.store.checkpoint())
+            except RowsRefused as refused:  # another bridge recorded the same a moment ago
+                if not (refused.there and self.store.shared and left):
+                    raise
+        raise AssertionError("unreachable")
+
     # -- reconcile
 
     def reconcile(
@@ -181,6 +281,38 @@ class Ledger:
         Compare *organisation*'s copy of hand-offs with the store's, one finding per head.
 
         What the caller misses, or what was accepted *since*, it finds in its mailbox again (R50b).
+        With neither heads nor *since*, whatever stands still for it is delivered again.
         """
-        with self.store.writing() as writer:
-            return reconcile.reconcile(writer, organisation, heads, now, since)
+        for left in reversed(range(_TRIES)):
+            try:
+                with self.store.writing() as writer:
+                    if not heads and since is None:
+                        return reconcile.reopen(writer, organisation, now)
+                    return reconcile.reconcile(writer, organisation, heads, now, since)
+            except RowsWanted as wanted:
+                if wanted.waited or not left:
+                    raise
+        raise AssertionError("unreachable")
+
+
+def _about(work: Sequence[Work]) -> tuple[set[str], set[str]]:
+    """Return the tickets that *work* names, and the messages that it acknowledges."""
+    tickets, messages = set(), set()
+    for piece in work:
+        if isinstance(piece, Pushed):
+            if piece.received.message is not None:
+                tickets.add(piece.received.message.ticket_id)
+        elif piece.statement is not None:
+            messages.add(piece.statement.message_id)
+        elif piece.passed is not None:
+            messages.add(piece.passed.message_id)
+    return tickets, messages
+
+
+def _both(first: Drained, second: Drained, half: int) -> tuple[Begun, ...]:
+    """Return what both halves began, for those who got nothing else in either."""
+    moved = tuple(replace(begun, place=begun.place + half) for begun in second.begun)
+    partly = (first.woken - {begun.recipient for begun in first.begun}) | (
+        second.woken - {begun.recipient for begun in second.begun}
+    )
+    return tuple(begun for begun in first.begun + moved if begun.recipient not in partly)

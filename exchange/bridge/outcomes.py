@@ -9,8 +9,8 @@ from exchange.bridge.acknowledge import EncodeSignature
 from exchange.bridge.decide import InDrain, Repeat
 from exchange.envelope import REFUSED_TYPE, SigningKey, sign
 from exchange.errors import ExchangeError, Refusal
-from exchange.log import StoredProof
-from exchange.store import Accepted, Entry, Noted, Settled, Written
+from exchange.log import StoredProof, parse_leaf
+from exchange.store import Accepted, Entry, Noted, Passage, SetAside, Settled, Written
 from exchange.store import Refused as RefusedRecord
 from exchange.submission import Outcome, Pushed, Recorded, Refused, Retry, Stored, Work
 
@@ -70,6 +70,7 @@ class Collected:
         self.records: list[RefusedRecord] = []
         self.noted: list[Noted] = []
         self.settled: list[Settled] = []
+        self.passages: list[Passage] = []
         #: Signers' chains by key id.
         self.chains: dict[bytes, tuple[bytes, ...]] = {}
         self.refused: list[tuple[Work, Refusal]] = []
@@ -79,6 +80,15 @@ class Collected:
         self._refused_at: list[int] = []
 
     @property
+    def places(self) -> list[int]:
+        """The place of the work that each entry came of."""
+        places = [-1] * len(self.entries)
+        for place, index in self._entry_of.items():
+            if places[index] < 0:
+                places[index] = place
+        return places
+
+    @property
     def repeats(self) -> set[str]:
         """The ids of messages that were accepted in an earlier drain."""
         return set(self._repeats.values())
@@ -86,7 +96,7 @@ class Collected:
     def take(self, place: int, piece: Work, decision: object) -> None:
         """Take in what the *piece* of work at *place* came to."""
         match decision:
-            case Accepted() | Written():
+            case Accepted() | Written() | SetAside():
                 self._entry_of[place] = len(self.entries)
                 self.entries.append(decision)
                 self._keep_chain(piece)
@@ -109,6 +119,9 @@ class Collected:
             case Settled():
                 self.settled.append(decision)
                 self._outcomes[place] = Recorded(leaf_index=decision.receipt)
+            case Passage():
+                self.passages.append(decision)
+                self._outcomes[place] = Recorded(leaf_index=None)
             case Recorded():
                 self._outcomes[place] = decision
             case _:
@@ -148,7 +161,11 @@ class Collected:
             if isinstance(entry, Accepted):
                 for delivery in entry.deliveries:
                     woken.add(delivery.recipient)
-            elif entry.deliver is not None:
+            elif isinstance(entry, SetAside):
+                woken.add(entry.of.author)
+                # What stood behind it in its lane may go on.
+                woken.add(entry.organisation)
+            elif isinstance(entry, Written) and entry.deliver is not None:
                 woken.add(entry.deliver.recipient)
         woken.update(r.deliver.recipient for r in self.records if r.deliver is not None)
         return frozenset(woken)
@@ -160,4 +177,6 @@ def _subject(piece: Work) -> tuple[str, bytes]:
         return piece.received.message_id, piece.received.digest
     if piece.statement is not None:
         return piece.statement.message_id, piece.statement.message_digest
+    if piece.passed is not None:
+        return piece.passed.message_id, parse_leaf(piece.passed.proof.leaf).digest
     return "", bytes(32)

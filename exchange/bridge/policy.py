@@ -6,30 +6,21 @@ It decides nothing itself: it gathers what `exchange.rules` and `exchange.deadli
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from exchange import deadlines, lifecycle
-from exchange.acts import GrantExtension
+from exchange.deadlines import Due, Limit
 from exchange.facts import Site
 from exchange.making import maker
+from exchange.note import NoteVerifier
 from exchange.organisations import Direction, Service
 from exchange.profile import Profile
 from exchange.provisions import DeadlineKind
 from exchange.store import Standing
-from exchange.ticket import Handoff, Message, State, Ticket
+from exchange.ticket import Handoff, Message, Ticket
 from exchange.workdays import Calendar
-
-#: What the side that decides owes next, by state.
-_NEXT_STEP: dict[State, DeadlineKind] = {
-    State.OFFERED: DeadlineKind.TAKE,
-    State.TAKEN: DeadlineKind.RESULT,
-    State.RETURNING: DeadlineKind.ANSWER_RETURN,
-    State.DISPUTED: DeadlineKind.RULING,
-    State.RESOLVED: DeadlineKind.CLOSE,
-}
-
 
 _new_standing = maker(Standing)
 
@@ -40,17 +31,17 @@ class Dues:
 
     calendar: Calendar
     now: datetime
-    _found: dict[tuple[str, str, DeadlineKind, Direction, int, int], datetime | None] = field(
+    _found: dict[tuple[str, str, DeadlineKind, Direction, int, int], Due | None] = field(
         default_factory=dict
     )
 
     def of(
         self, profile: Profile, kind: DeadlineKind, direction: Direction, urgency: int, level: int
-    ) -> datetime | None:
+    ) -> Due | None:
         """Return by when *kind* is due by *profile*'s limits; None without one."""
         key = (profile.name, profile.edition, kind, direction, urgency, level)
         if key not in self._found:
-            due = deadlines.due(
+            self._found[key] = deadlines.due(
                 profile,
                 self.calendar,
                 kind,
@@ -59,7 +50,6 @@ class Dues:
                 start=self.now,
                 level=level,
             )
-            self._found[key] = None if due is None else due.at
         return self._found[key]
 
 
@@ -68,16 +58,39 @@ class Policy:
     """
     What one site has decided.
 
-    *relays* names, for each relay's organisation, the organisations it may speak for.
+    *relays* names, for each relay's organisation, the organisations behind it: it brings what they
+    say and fetches what waits for them.  *origin* is this bridge's own log, *logs* are the keys of
+    this log and of the further bridges' that relays reach.
     """
 
     site: Site
     calendar: Calendar
     relays: Mapping[str, frozenset[str]]
+    origin: str = ""
+    #: Those of other bridges on the same database.
+    siblings: frozenset[str] = frozenset()
+    logs: tuple[NoteVerifier, ...] = ()
 
     def may_speak(self, caller: str, author: str) -> bool:
         """Return whether *caller* may push what *author* says."""
         return caller == author or author in self.relays.get(caller, ())
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """The logs that what passed here may name as a hop."""
+        return self.siblings | {self.origin}
+
+    def may_repeat(self, caller: str, author: str) -> bool:
+        """
+        Return whether *caller* may have the stored receipt of what *author* said once more.
+
+        A relay may of whatever it brings: an opening that leads a lane comes home with it.
+        """
+        return self.may_speak(caller, author) or caller in self.relays
+
+    def is_carried(self, organisation: str) -> bool:
+        """Return whether *organisation* is behind a relay."""
+        return any(organisation in codes for codes in self.relays.values())
 
     def standing(
         self,
@@ -86,41 +99,60 @@ class Policy:
         message: Message,
         before: Standing | None,
         dues: Dues,
+        *,
+        visited: Callable[[], bool],
     ) -> Standing:
-        """Return *handoff* with who answers, who decides, what is due next and who assesses."""
-        offer = handoff.offer
+        """
+        Return *handoff* with who answers, who decides, what is due and who assesses.
+
+        *visited* tells whether the citizen was asked since the last result.
+        """
+        offer, now = handoff.offer, dues.now
         direction = self.site.register.direction(handoff.sender, handoff.receiver)
         profile = self.site.profiles.get((offer.profile, offer.profile_edition))
-        if before is not None and before.handoff.head == handoff.head:
-            due = before.due
-            act = message.act
-            if isinstance(act, GrantExtension) and act.granted and act.new_due is not None:
-                due = act.new_due
+        limit = _limits(profile, direction, ticket, handoff, dues)
+        granted = deadlines.extension(handoff, message)
+        step: Due | None
+        if before is None or before.handoff.head != handoff.head:
+            step = deadlines.step(handoff, profile, now, limit)
+        elif granted is not None:
+            step = deadlines.stated(profile, now, granted)
+        elif before.due is None or handoff.taken_over:
+            step = None
         else:
-            due = _due(handoff, ticket, profile, direction, dues)
+            step = Due(at=before.due, remind_at=before.remind or before.due)
         return _new_standing(
             handoff=handoff,
             answers=lifecycle.answers(handoff),
             decides=lifecycle.decides(handoff),
-            due=due,
+            due=None if step is None else step.at,
+            remind=None if step is None else step.remind_at,
+            further=deadlines.further(
+                () if before is None else before.further,
+                handoff,
+                message,
+                limit,
+                now=now,
+                profile=profile,
+                direction=direction,
+                visited=visited,
+            ),
             assessed_by=_assessor(handoff, profile, direction),
         )
 
 
-def _due(
-    handoff: Handoff, ticket: Ticket, profile: Profile | None, direction: Direction, dues: Dues
-) -> datetime | None:
-    kind = _NEXT_STEP.get(handoff.state)
-    if kind is None:
-        return None
-    stated: datetime | None = None
-    if handoff.state is State.OFFERED:
-        stated = handoff.offer.take_due
-    elif handoff.state is State.TAKEN:
-        stated = handoff.offer.result_due
-    if stated is not None or profile is None:
-        return stated
-    return dues.of(profile, kind, direction, int(ticket.urgency), handoff.offer.level)
+def _limits(
+    profile: Profile | None, direction: Direction, ticket: Ticket, handoff: Handoff, dues: Dues
+) -> Limit:
+    """Return the limits of *profile* for a hand-off; none without a profile."""
+
+    def limit(kind: DeadlineKind) -> Due | None:
+        if profile is None:
+            return None
+        level = max(ticket.level, handoff.offer.level)
+        return dues.of(profile, kind, direction, int(ticket.urgency), level)
+
+    return limit
 
 
 def _assessor(handoff: Handoff, profile: Profile | None, direction: Direction) -> str:

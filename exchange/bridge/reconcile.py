@@ -7,6 +7,10 @@ after it mended what could not digest a message.
 Rule 1: a lane is put in order as a whole: what waits in it and what is put back stand by leaf.
 Rule 2: what an organisation authored is never put into its own mailbox; it stands in the trail.
 Rule 3: a lane that is reconciled is in quarantine no longer.
+Rule 4: what an organisation set aside stays aside, unless it asks for that.
+
+A relay asks in the place of those behind it; it holds no copy and need not know which lanes stand
+still (`reopen`).
 """
 
 from __future__ import annotations
@@ -33,11 +37,13 @@ class Head:
     What a party knows of a hand-off: the digest of its newest state-moving message.
 
     *notes* are the ids of the other messages that it holds; None if those are not to be compared.
+    *aside*: it wants back, too, what it has set aside.
     """
 
     handoff_id: str
     digest: bytes
     notes: frozenset[str] | None = None
+    aside: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,9 +94,13 @@ def reconcile(
     since: Since | None = None,
 ) -> Reconciled:
     """Compare *organisation*'s *heads* with what is stored; put what it misses into its mailbox."""
-    known = writer.handoffs({head.handoff_id for head in heads})
-    mine = {h.id: h for h in known.values() if h.side_of(organisation) is not None}
+    asked = {head.handoff_id for head in heads}
+    known = writer.handoffs(asked)
     page = writer.party_to(organisation, since.after, PAGE_TICKETS) if since else []
+    if writer.shared:
+        writer.hold({h.ticket_id for h in known.values()} | {*page})
+        known = writer.handoffs(asked)  # as they stand now that nobody else can change them
+    mine = {h.id: h for h in known.values() if h.side_of(organisation) is not None}
     copy = _load(writer, organisation, {h.ticket_id for h in mine.values()} | {*page})
 
     wanted: dict[str, list[Known]] = defaultdict(list)
@@ -106,7 +116,13 @@ def reconcile(
     if since is not None:
         looked_at = set(page)
         for lane, messages in copy.lanes.items():
-            came = [m for m in messages if m.time >= since.time and m.ticket_id in looked_at]
+            came = [
+                m
+                for m in messages
+                if m.time >= since.time
+                and m.ticket_id in looked_at
+                and m.leaf_index not in copy.aside
+            ]
             if came:
                 wanted[lane] += came
     redelivered, withdrawn = _put_back(writer, copy, wanted, now)
@@ -118,12 +134,42 @@ def reconcile(
     )
 
 
+def reopen(writer: Writer, organisation: str, now: datetime) -> Reconciled:
+    """
+    Take every lane of *organisation*'s out of quarantine, and put what waits in it in line anew.
+
+    Its new places are what a ferry, which reads on from the last one, finds.
+    """
+    lanes = writer.standing_still(organisation)
+    if not lanes:
+        return Reconciled(findings=[], redelivered=0, withdrawn=())
+    rows = sorted(writer.lanes(organisation, lanes), key=lambda row: row.position)
+    ids = writer.ids({row.source for row in rows})
+    positions = tuple(row.position for row in rows)
+    writer.record(
+        reopened=Reopened(recipient=organisation, positions=positions, released=frozenset(lanes)),
+        deliveries=[
+            Delivery(
+                recipient=organisation,
+                lane=row.lane,
+                urgency=row.urgency,
+                message_id=ids[row.source],
+            )
+            for row in rows
+        ],
+        now=now,
+    )
+    return Reconciled(findings=[], redelivered=len(rows), withdrawn=positions)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Copy:
     """What the store has of some tickets for one organisation."""
 
     organisation: str
     by_digest: Mapping[bytes, Known]
+    #: The leaves of what it set aside, and has not written since.
+    aside: Collection[int] = frozenset()
     #: What is addressed to the organisation and not its own, by lane and in leaf order.
     lanes: dict[str, list[Known]] = field(default_factory=lambda: defaultdict(list))
 
@@ -131,7 +177,8 @@ class _Copy:
 def _load(writer: Writer, organisation: str, ticket_ids: Collection[str]) -> _Copy:
     messages = writer.digests(ticket_ids)
     gone = writer.archived(ticket_ids)
-    copy = _Copy(organisation=organisation, by_digest=messages)
+    aside = writer.left_aside(organisation, ticket_ids)
+    copy = _Copy(organisation=organisation, by_digest=messages, aside=aside)
     newest = {
         ticket_id: [h.id for h in handoffs if h.side_of(organisation)][-1:]
         for ticket_id, handoffs in writer.handoffs_of_tickets(ticket_ids).items()
@@ -172,7 +219,11 @@ def _compare(handoff: Handoff, head: Head, copy: _Copy) -> tuple[Finding, list[K
     missing = [
         known
         for known in copy.lanes.get(handoff.id, ())
-        if _is_missing(known, head, after, newest=handoff.head)
+        if (
+            head.aside
+            if known.leaf_index in copy.aside
+            else _is_missing(known, head, after, newest=handoff.head)
+        )
     ]
     same = not missing and head.digest == handoff.head
     found = Finding(

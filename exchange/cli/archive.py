@@ -140,12 +140,28 @@ def archive(
     "--to", "folder", required=True, type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR", en="Where the receipt files go.", zh="回执文件写入的文件夹。",
 )  # fmt: skip
+@option(
+    "--database", metavar="URL",
+    en="Of an archive that is encrypted: the database that has its keys; else the configured one.",
+    zh="归档已加密时，存有其密钥的数据库；默认取配置。",
+)  # fmt: skip
+@config_option
 @json_option
-def extract(*, file: Path, ticket_id: str, folder: Path, as_json: bool) -> None:
+def extract(
+    *,
+    file: Path,
+    ticket_id: str,
+    folder: Path,
+    database: str | None,
+    config: Path,
+    as_json: bool,
+) -> None:
     """Write the receipt files of one archived ticket; verify nothing."""
     from exchange.cli.receipts_out import write_receipts
 
     chains, line = _look_up(file, ticket_id)
+    if any("encrypted" in entry for entry in line["entries"]):
+        line = _decrypted(line, database, config)
     paths = write_receipts(folder, _receipt_files(line, chains))
     if as_json:
         show_json({"files": [str(path) for path in paths]})
@@ -201,6 +217,19 @@ def _look_up(file: Path, ticket_id: str) -> tuple[dict[bytes, tuple[bytes, ...]]
     except ValueError as error:
         raise InvalidRequest(_NO_ARCHIVE.fill(file=file)) from error
     raise NotFound(_NOT_THERE.fill(ticket=ticket_id, file=file))
+
+
+def _decrypted(line: dict[str, Any], database: str | None, config: Path) -> dict[str, Any]:
+    """Return *line* in clear; the database has the keys, or their destruction."""
+    from exchange.cli.tickets import database_of, ring_of
+    from exchange.store.archived import opened
+    from exchange.store.engines import connect
+
+    engines = connect(database_of(database, config), ring=ring_of(database, config))
+    try:
+        return opened(engines, line)
+    finally:
+        engines.close()
 
 
 def _receipt_files(

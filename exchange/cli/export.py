@@ -50,6 +50,7 @@ _HANDOFF: dict[str, Text] = {
     "offered": Text(en="offered", zh="移交时间（UTC）"),
     "state_changed": Text(en="state changed", zh="状态变更时间（UTC）"),
     "due": Text(en="due", zh="办理时限（UTC）"),
+    "deadlines": Text(en="everything due: kind, who, when", zh="全部时限（事项、机构、UTC 时间）"),
 }
 
 #: Columns whose words are shown in Chinese in a CSV file; JSON lines have the words themselves.
@@ -82,6 +83,9 @@ def flat_rows(ticket: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             "receiver": one["receiver"]["code"],
             "state_zh": State[name].text.zh if name in State.__members__ else "",
             "state_changed": one["updated"],
+            "deadlines": "; ".join(
+                f"{due['kind']} {due['owes']} {due['due']}" for due in one["deadlines"]
+            ),
         }
     if not ticket["handoffs"]:
         yield {**head, **dict.fromkeys(_HANDOFF, "")}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import os
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,21 +13,17 @@ import click
 from exchange.cli.anew import begin_anew
 from exchange.cli.gateway import config_option
 from exchange.cli.grammar import Misused, group, json_option, language, option, say
+from exchange.cli.join import join
 from exchange.cli.root import telling
 from exchange.cli.screen import show_json
+from exchange.cli.signatures import Signatures, Vouching
 from exchange.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from datetime import datetime
+    from collections.abc import Iterator, Mapping
 
-    from exchange.envelope import Signature, VerifyingKey
     from exchange.note import NoteVerifier
-    from exchange.query.evidence import EvidenceRoom
-    from exchange.store import Content
-    from exchange.submission import Statement
-    from exchange.ticket import Message
-    from exchange.trust import TrustStore
+    from exchange.store.logs import Registered
 
 log = group(
     "log",
@@ -34,6 +31,14 @@ log = group(
     zh="网桥的只增日志（RFC 9162）及须与之一致的全部存储。",
 )
 
+_SHARED = Text(
+    en="It has {count} logs, all checked: {logs}.", zh="其中共有 {count} 份日志，均已核验：{logs}。"
+)
+_BY_ITSELF = Text(
+    en="The log {origin} was checked with the key that the database itself names: whoever changed the one "
+    "could have changed the other. Name the key you trust: --log FILE.vkey",
+    zh="日志 {origin} 是用数据库自身所载的公钥核验的：能改动其一者亦能改动另一。请用 --log 文件.vkey 给出可信公钥。",
+)
 _HOLDS = Text(
     en="Everything stored agrees with the log {origin}: {size} entries.",
     zh="全部存储与日志 {origin} 一致：共 {size} 条。",
@@ -79,9 +84,10 @@ _database_option = option(
     ),
 )
 @option(
-    "--log", "verifier_file", type=click.Path(path_type=Path), metavar="FILE.vkey",
-    en="The log's verifier key; else that of the configured log key.",
-    zh="日志验证公钥；默认取配置中的日志密钥。",
+    "--log", "verifier_files", type=click.Path(path_type=Path), metavar="FILE.vkey", multiple=True,
+    en="The log's verifier key, else that of the configured log key; may be repeated where several logs "
+    "share the database.",
+    zh="日志验证公钥，默认取配置中的日志密钥；多份日志共用数据库时可多次给出。",
 )  # fmt: skip
 @option(
     "--trust", "roots", multiple=True, metavar="NETWORK=FILE",
@@ -101,7 +107,7 @@ _database_option = option(
 def verify(
     context: click.Context,
     *,
-    verifier_file: Path | None,
+    verifier_files: tuple[Path, ...],
     roots: tuple[str, ...],
     archives: Path | None,
     database: str | None,
@@ -109,16 +115,17 @@ def verify(
     as_json: bool,
 ) -> None:
     """Check everything that is stored."""
-    from exchange.cli.tickets import database_of
+    from exchange.cli.tickets import database_of, ring_of
     from exchange.query.evidence import EvidenceRoom
     from exchange.store.archived import archived_entries, check_archives
     from exchange.store.audit import audit
     from exchange.store.engines import connect
+    from exchange.store.logs import logs_of
     from exchange.store.renewal import verifiers
 
-    verifier = _verifier(verifier_file, database, config)
+    verifier = _verifier(verifier_files, database, config)
     # The configuration speaks for its own database, not for any that is named beside it.
-    configured = database is None or verifier_file is None
+    configured = database is None or not verifier_files
     vouching = _vouching(roots, config if configured else None)
     url = database_of(database, config)
     findings: list[Text] = []
@@ -130,48 +137,99 @@ def verify(
             zh="已中断：尚未全部核验，至此发现 {count} 处。核验不作任何改动。",
         ).fill(count=len(findings))
 
-    room, engines = EvidenceRoom.open(url), connect(url)
+    room, engines = EvidenceRoom.open(url), connect(url, ring=ring_of(database, config))
     try:
         with telling(progress):
-            logs = verifiers(engines, verifier)
+            others, unvouched = _others(
+                logs_of(engines), verifier, _given(verifier_files, config if configured else None)
+            )
+            logs = [key for one in (verifier, *others.values()) for key in verifiers(engines, one)]
+            logs += _further(config if configured else None)
             reader = Signatures(room, verifier, vouching, logs)
-            walks = [audit(engines, verifier, reader)]
+            walks = [audit(engines, verifier, reader, others)]
+            walks.append(_chains(url, logs, vouching))
             if archives is not None:
                 walks.append(check_archives(engines, archives, reader))
             for found in chain.from_iterable(walks):
                 findings.append(found)
                 if not as_json:
                     click.echo(f"✗ {found.say(language())}")
-        size, elsewhere = room.size(), archived_entries(engines)
+        heads, elsewhere = room.logs(), archived_entries(engines)
     finally:
         room.close()
         engines.close()
+    checked = Checked(verifier=verifier, logs=heads, former=logs, unvouched=unvouched)
+    archive = Archives(entries=elsewhere, checked=archives is not None)
     if as_json:
-        show_json(
+        show_json(_as_data(checked, archive, findings, chained=vouching is not None))
+    else:
+        _tell(checked, archive, findings, chained=vouching is not None)
+    context.exit(1 if findings else 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """Which logs were checked, and whose key the database itself is the only source of."""
+
+    verifier: NoteVerifier
+    logs: list[Registered]
+    former: list[NoteVerifier]
+    unvouched: list[str]
+
+    @property
+    def size(self) -> int:
+        """The entries of the log that was asked for."""
+        return next((one.size for one in self.logs if one.origin == self.verifier.name), 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Archives:
+    """How many entries stand in archives, and whether those were looked at."""
+
+    entries: int
+    checked: bool
+
+
+def _as_data(
+    found: Checked, archives: Archives, findings: list[Text], *, chained: bool
+) -> dict[str, object]:
+    return {
+        "holds": not findings,
+        "chained": chained,
+        "origin": found.verifier.name,
+        "size": found.size,
+        "archived": archives.entries,
+        "archives_checked": archives.checked,
+        "logs": [one.name for one in found.former],
+        "shared_by": [
             {
-                "holds": not findings,
-                "chained": vouching is not None,
-                "origin": verifier.name,
-                "size": size,
-                "archived": elsewhere,
-                "archives_checked": archives is not None,
-                "logs": [one.name for one in logs],
-                "findings": [{"en": text.en, "zh": text.zh} for text in findings],
+                "origin": one.origin,
+                "size": one.size,
+                "key_from_database": one.origin in found.unvouched,
             }
-        )
-    elif findings:
+            for one in found.logs
+        ],
+        "findings": [{"en": text.en, "zh": text.zh} for text in findings],
+    }
+
+
+def _tell(found: Checked, archives: Archives, findings: list[Text], *, chained: bool) -> None:
+    if findings:
         say(_CHANGED.fill(count=len(findings)))
     else:
-        say(_HOLDS.fill(origin=verifier.name, size=size))
-    if not as_json and elsewhere:
-        told = _ARCHIVED if archives is None else _ARCHIVES_HOLD
-        if archives is None or not findings:
-            say(told.fill(count=elsewhere))
-    if not as_json and vouching is None:
+        say(_HOLDS.fill(origin=found.verifier.name, size=found.size))
+        if len(found.logs) > 1:
+            shown = ", ".join(f"{one.origin} ({one.size})" for one in found.logs)
+            say(_SHARED.fill(count=len(found.logs), logs=shown))
+    for origin in found.unvouched:
+        say(_BY_ITSELF.fill(origin=origin))
+    if archives.entries and not (archives.checked and findings):
+        told = _ARCHIVES_HOLD if archives.checked else _ARCHIVED
+        say(told.fill(count=archives.entries))
+    if not chained:
         say(_NOT_CHAINED)
-    elif not as_json and not findings:
+    elif not findings:
         say(_CHAINED)
-    context.exit(1 if findings else 0)
 
 
 @log.command(
@@ -186,11 +244,14 @@ def verify(
 def checkpoint(*, database: str | None, config: Path) -> None:
     """Print the newest checkpoint."""
     from exchange.cli.tickets import database_of
+    from exchange.config import load_settings
     from exchange.query.evidence import EvidenceRoom
 
     room = EvidenceRoom.open(database_of(database, config))
     try:
-        note = room.checkpoint()
+        # Of several logs in the database, the configured one.
+        origin = load_settings(config, os.environ).origin if config.exists() else ""
+        note = room.checkpoint(origin)
     finally:
         room.close()
     click.echo(note.decode(), nl=False)
@@ -208,15 +269,78 @@ log.command(
 )(begin_anew)
 
 
-def _verifier(given: Path | None, database: str | None, config: Path) -> NoteVerifier:
-    import os
+log.command(
+    "join",
+    text=Text(
+        en="Let the configured bridge share a PostgreSQL database that another bridge began: its log joins "
+        "those that are there, for ever. For the first one to join, the other bridge must be stopped for "
+        "that moment. Each bridge has a configuration of its own, with its own origin and log key.",
+        zh="使所配置的网桥与他者共用其已建立的 PostgreSQL 数据库：其日志永久加入该库。首次有日志加入时，须暂停"
+        "原有网桥。每个网桥各有自己的配置、origin 与日志密钥。",
+    ),
+)(join)
 
+
+def _chains(url: str, logs: list[NoteVerifier], vouching: Vouching | None) -> Iterator[Text]:
+    """Yield what does not hold of the chains of acts."""
+    from exchange.cli.chains import broken_at
+    from exchange.query.acts import ActsRoom
+    from exchange.store.tree import finding
+
+    room = ActsRoom.open(url)
+    try:
+        chains = room.chains()
+    finally:
+        room.close()
+    for source, acts in chains.items():
+        networks = vouching.networks if vouching is not None else None
+        roots = None
+        if networks is not None:
+            roots = networks.roots(source) if source in networks.networks else ()
+        found = broken_at(source, [line for _, line in acts], logs, roots)
+        if found is not None:
+            number, why = found
+            yield finding("act", "leaf_index", acts[number - 1][0], why.en, why.zh)
+
+
+def _given(files: tuple[Path, ...], config: Path | None) -> dict[str, NoteVerifier]:
+    """Return the verifier keys that are named, by options and the configuration, by log."""
+    from exchange.cli.trust import read_verifier
+    from exchange.config import load_settings
     from exchange.note import LogKey
 
-    if given is not None:
+    keys = [read_verifier(file) for file in files]
+    if config is not None and config.exists():
+        keys.append(LogKey.load(load_settings(config, os.environ).log_key).verifier)
+    return {key.name: key for key in keys}
+
+
+def _others(
+    logs: list[Registered], own: NoteVerifier, given: Mapping[str, NoteVerifier]
+) -> tuple[dict[str, NoteVerifier], list[str]]:
+    """Return the keys of the other logs by name, and of which the database itself is the source."""
+    from exchange.note import NoteVerifier
+
+    others: dict[str, NoteVerifier] = {}
+    unvouched: list[str] = []
+    for one in logs:
+        if one.origin == own.name:
+            continue
+        if one.origin in given:
+            others[one.origin] = given[one.origin]
+        elif one.verifier:
+            others[one.origin] = NoteVerifier.parse(one.verifier)
+            unvouched.append(one.origin)
+    return others, unvouched
+
+
+def _verifier(given: tuple[Path, ...], database: str | None, config: Path) -> NoteVerifier:
+    from exchange.note import LogKey
+
+    if given:
         from exchange.cli.trust import read_verifier
 
-        return read_verifier(given)
+        return read_verifier(given[0])
     if database is not None and not config.exists():
         raise Misused(_NO_KEY, click.get_current_context(silent=True))
     from exchange.config import load_settings
@@ -224,17 +348,18 @@ def _verifier(given: Path | None, database: str | None, config: Path) -> NoteVer
     return LogKey.load(load_settings(config, os.environ).log_key).verifier
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Vouching:
-    """Who vouches for signers: each network's roots; *registered*, the network of each organisation."""
+def _further(config: Path | None) -> list[NoteVerifier]:
+    """Return the keys of the bridges that relays reach: a refusal of theirs may be recorded here."""
+    if config is None or not config.exists():
+        return []
+    from exchange.cli.trust import read_verifier
+    from exchange.config import load_settings
 
-    networks: TrustStore
-    registered: Mapping[str, str] = field(default_factory=dict)
+    return [read_verifier(path) for path in load_settings(config, os.environ).further_logs]
 
 
 def _vouching(roots: tuple[str, ...], config: Path | None) -> Vouching | None:
     """Return who vouches for signers, by the options or the bridge's configuration; None for nobody."""
-    import os
     from datetime import UTC, datetime
 
     from exchange.cli.trust import root_files
@@ -243,133 +368,12 @@ def _vouching(roots: tuple[str, ...], config: Path | None) -> Vouching | None:
     files, registered = root_files(roots), {}
     if config is not None and config.exists():
         from exchange.config import load_settings
+        from exchange.divisions import load_divisions
         from exchange.organisations import load_register
 
         settings = load_settings(config, os.environ)
         files = files or settings.networks
-        register = load_register(settings.register, on=datetime.now(UTC).date())
+        table = load_divisions(settings.tables.divisions)
+        register = load_register(settings.register, on=datetime.now(UTC).date(), table=table)
         registered = {one.code: one.network for one in register}
     return Vouching(networks=TrustStore.load(files), registered=registered) if files else None
-
-
-class Signatures:
-    """
-    Takes what is stored apart and checks who signed it (an `exchange.store.standing.Reader`).
-
-    A signer's certificate must be the organisation's that speaks.  With *vouching*, a root of the
-    network it names must have vouched for it when the row was recorded.  The bridge itself signs
-    checkpoints and refusals with its log key, which has no certificate: that key is *log_key*, or
-    that of one of the *former* logs that it goes on from.
-    """
-
-    def __init__(
-        self,
-        room: EvidenceRoom,
-        log_key: NoteVerifier,
-        vouching: Vouching | None = None,
-        former: Iterable[NoteVerifier] = (),
-    ) -> None:
-        from exchange.envelope import Verifier
-
-        self._room = room
-        self._logs = {log.name: log.key for log in (*former, log_key)}
-        self._vouching = vouching
-        self._keys: dict[bytes, tuple[VerifyingKey, str, tuple[bytes, ...]]] = {}
-        self._verifier = Verifier()
-
-    def message(self, envelope: bytes, at: datetime | None) -> Message:
-        """Return the message in *envelope*, recorded *at*; raises `VerificationError`."""
-        from exchange.envelope import MESSAGE_TYPE
-        from exchange.errors import VerificationError
-        from exchange.wire.headers import read_envelope
-
-        received = read_envelope(envelope)
-        message, signature = received.message, received.signature
-        if message is None or signature is None:
-            text = received.refusal.text if received.refusal else _UNSIGNED
-            raise VerificationError(text)
-        self._check(MESSAGE_TYPE, message.header, signature, message.author)
-        self._vouch(signature.key_id, message.author, at)
-        return message
-
-    def statement(
-        self, kind: Content, statement: bytes, signature: bytes, at: datetime | None
-    ) -> Statement:
-        """Return what *statement* says; raises `VerificationError` or `InvalidRequest`."""
-        from exchange.envelope import REFUSED_TYPE, WRITTEN_TYPE
-        from exchange.store import Content
-        from exchange.wire.receipt_files import signed_statement
-
-        written = kind is Content.WRITTEN
-        said = signed_statement("written" if written else "refused", statement, signature)
-        payload_type = WRITTEN_TYPE if written else REFUSED_TYPE
-        self._check(payload_type, said.statement, said.signature, said.organisation)
-        if written or said.organisation not in self._logs:
-            self._vouch(said.signature.key_id, said.organisation, at)
-        return said
-
-    def _check(self, kind: str, payload: bytes, signature: Signature, organisation: str) -> None:
-        from exchange.envelope import ED25519, P256_SHA256, REFUSED_TYPE
-        from exchange.errors import VerificationError
-
-        if kind == REFUSED_TYPE and organisation in self._logs:
-            key, allowed = self._logs[organisation], {ED25519}
-        else:
-            key, owner, _ = self._signer(signature.key_id)
-            allowed = {P256_SHA256}
-            if owner != organisation:
-                raise VerificationError(_NOT_OWNER.fill(owner=owner, organisation=organisation))
-        self._verifier.verify(kind, payload, signature, key, allowed=allowed)
-
-    def _vouch(self, key_id: bytes, organisation: str, at: datetime | None) -> None:
-        """Raise unless the signer's network vouched for its certificate *at* that time."""
-        from exchange.errors import VerificationError
-        from exchange.identity import verify_signer
-
-        if self._vouching is None or at is None:
-            return
-        facts = {
-            "key": key_id.hex(),
-            "organisation": organisation,
-            "time": f"{at:%Y-%m-%d %H:%M:%S}",
-        }
-        try:
-            signer = verify_signer(self._signer(key_id)[2], self._vouching.networks, at)
-        except VerificationError as broken:
-            why = broken.text
-            text = Text(en=f"{_CERTIFICATE.en}: {why.en}", zh=f"{_CERTIFICATE.zh}：{why.zh}")
-            raise VerificationError(text.fill(**facts)) from broken
-        network = self._vouching.registered.get(organisation, signer.network)
-        if network != signer.network:
-            text = Text(
-                en=f"{_CERTIFICATE.en}: the authority of {signer.network} issued it, and the "
-                f"organisation is registered in {network}.",
-                zh=f"{_CERTIFICATE.zh}：由 {signer.network} 签发，而该机构登记于 {network}。",
-            )
-            raise VerificationError(text.fill(**facts))
-
-    def _signer(self, key_id: bytes) -> tuple[VerifyingKey, str, tuple[bytes, ...]]:
-        from exchange.certificates import RuleBroken, read_der, signer_organisation
-        from exchange.envelope import VerifyingKey
-        from exchange.errors import VerificationError
-
-        if key_id not in self._keys:
-            try:
-                chain = self._room.certificate(key_id)
-                leaf = read_der(chain)[0]
-                owner = signer_organisation(leaf)
-            except RuleBroken as broken:
-                raise VerificationError(broken.text) from broken
-            self._keys[key_id] = VerifyingKey.from_certificate(leaf), owner, chain
-        return self._keys[key_id]
-
-
-_UNSIGNED = Text(en="The message carries no signature.", zh="消息没有签名。")
-_CERTIFICATE = Text(
-    en="the certificate {key} of {organisation}, as of {time} UTC",
-    zh="{organisation} 的证书 {key}（按 {time} UTC）",
-)
-_NOT_OWNER = Text(
-    en="The certificate is {owner}'s, not {organisation}'s.",
-    zh="证书属于 {owner}，而非 {organisation}。",
-)

@@ -120,7 +120,7 @@ def why_nothing(source: Source, wanted: Wanted) -> Iterator[Text]:
         en, zh = _NOTHING_AT_ALL.en, _NOTHING_AT_ALL.zh
         yield Text(en=en.format(whose=whose.en), zh=zh.format(whose=whose.zh))
     today = datetime.now(UTC).date()
-    for code in filter(None, dict.fromkeys((wanted.answers, wanted.organisation))):
+    for code in filter(None, dict.fromkeys((wanted.answers, wanted.organisation, wanted.owes))):
         yield from _organisation_problem(source, code, today)
     if wanted.region:
         from exchange.divisions import divisions
@@ -158,7 +158,11 @@ def _used(wanted: Wanted) -> Iterator[str]:
     for name, moment in (("from", wanted.opened_from), ("until", wanted.opened_until)):
         if moment is not None:
             yield f"--{name} {moment.isoformat(timespec='minutes')}"
+    if wanted.owes:
+        yield f"--owes {wanted.owes}"
     if wanted.overdue:
         yield "--overdue"
+    if wanted.reminded:
+        yield "--due-soon"
     if wanted.open_only:
         yield "--open"

@@ -230,6 +230,7 @@ def _data(item: IncomingItem) -> dict[str, Any]:
             "attempt": item.attempt,
             "header": item.header,
             "groups": item.groups,
+            **({"withheld": item.withheld} if item.withheld else {}),
             "envelope": base64.b64encode(item.message.envelope).decode(),
         }
     if isinstance(item, IncomingFault):

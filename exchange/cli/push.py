@@ -18,6 +18,7 @@ from exchange.errors import InvalidRequest
 from exchange.text import Text
 
 if TYPE_CHECKING:
+    from exchange.cli.push_files import CitedFile
     from exchange.client import ExchangeClient, GatewayFiles, PushResult, SealedMessage, Sealer
 
 _TOGETHER = 128
@@ -41,6 +42,11 @@ _TYPED = Text(
     en="Reading messages from the keyboard, one JSON object a line; Ctrl-D ends, Ctrl-C gives up.",
     zh="正从键盘读取消息，每行一个 JSON 对象；Ctrl-D 结束，Ctrl-C 放弃。",
 )
+_FILE = Text(en="{id}  attachment {name}: the bridge has it", zh="{id}  附件 {name}：网桥已收齐")
+_NO_FILE = Text(
+    en="{id}  attachment {name} is not carried: {code}: {en}",
+    zh="{id}  附件 {name} 未传送：{code}：{zh}",
+)
 _NO_ENVELOPE = Text(
     en="this is neither JSON lines in UTF-8 nor a sealed envelope of this contract.",
     zh="既不是 UTF-8 的 JSON 行，也不是本接口的已签名信封。",
@@ -52,11 +58,12 @@ _NO_ENVELOPE = Text(
     en="Sign messages (JSON lines: kind, ticket_id, created, act, groups …) with the configured "
     "signer and push them;\na binary file is pushed as one sealed envelope. FILE - or none reads "
     "standard input. Every line is read before the\nfirst is sent: if one is wrong, nothing is. "
+    "Files that a message cites ('files': attachment id to a name beside FILE) are sent behind it. "
     "Pushing the same again repeats, never doubles.\nExit: 0 all stored, 1 something was wrong, "
     "refused or failed, or there was no message, 2 misused.",
     zh="用所配置的签名者签署消息（每行一个 JSON：kind、ticket_id、created、act、groups 等）并推送；\n"
     "二进制文件按一个已签名信封推送。文件为 - 或省略时读标准输入。先读完所有行再发送，有一行不对则全部不发。\n"
-    "重复推送相同内容不会重复入库。退出码：0 全部存储，1 有错误、拒绝、失败或没有消息，2 用法有误。",
+    "消息所引用的附件（files：附件编号对应 FILE 同目录的文件名）随后发送。重复推送相同内容不会重复入库。退出码：0 全部存储，1 有错误、拒绝、失败或没有消息，2 用法有误。",
 )
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path, allow_dash=True))
 @option(
@@ -91,11 +98,16 @@ def push(
         ).fill(**counts)
 
     with telling(progress), ExchangeClient.dial(gateway, sealer=sealer) as client:
-        messages = _read(files or (Path("-"),), sealer, f"exchange ticket --config {config}")
+        cited: dict[str, list[CitedFile]] = {}
+        looking = f"exchange ticket --config {config}"
+        messages = _read(files or (Path("-"),), partial(_seal, client, looking, cited))
         for start in range(0, len(messages), _TOGETHER):
             batch = messages[start : start + _TOGETHER]
             for message, result in zip(batch, _push(client, batch), strict=True):
                 counts[_report(result, as_json=as_json)] += 1
+                if result.stored is not None:
+                    for file in cited.get(message.message_id, ()):
+                        counts["failed"] += _put(client, message, file, as_json=as_json)
                 if receipts is not None and result.receipt:
                     _keep(receipts, message, result, chain)
     if not as_json:
@@ -106,6 +118,35 @@ def push(
             ).fill(**counts)
         )
     context.exit(1 if counts["refused"] or counts["failed"] else 0)
+
+
+def _put(client: ExchangeClient, message: SealedMessage, file: CitedFile, *, as_json: bool) -> bool:
+    """Put one file and say what became of it; return whether the bridge does not have it."""
+    from exchange.cli.push_files import put
+
+    refusal = put(client, file)
+    if as_json:
+        show_json_line(
+            {
+                "message_id": message.message_id,
+                "attachment_id": file.name,
+                "sha256": file.file.sha256.hex(),
+                "outcome": "whole" if refusal is None else "refused",
+                "code": refusal.name if refusal is not None else "",
+                "text": refusal.text.say(language()) if refusal is not None else "",
+            }
+        )
+    elif refusal is None:
+        say(_FILE.fill(id=message.message_id, name=clean(file.name)))
+    else:
+        text = refusal.text
+        name = clean(file.name)
+        say(
+            _NO_FILE.fill(
+                id=message.message_id, name=name, code=refusal.name, en=text.en, zh=text.zh
+            )
+        )
+    return refusal is not None
 
 
 def _push(client: ExchangeClient, batch: Sequence[SealedMessage]) -> list[PushResult]:
@@ -128,7 +169,9 @@ def _sealer(gateway: GatewayFiles) -> Sealer:
     return Sealer(gateway.organisation, signer, salts=derived_salts(secret))
 
 
-def _read(files: Sequence[Path], sealer: Sealer, looking: str) -> list[SealedMessage]:
+def _read(
+    files: Sequence[Path], seal: Callable[[bytes, Path], SealedMessage]
+) -> list[SealedMessage]:
     """
     Return every message of *files*, sealed; about 3 KB of memory each.
 
@@ -144,7 +187,7 @@ def _read(files: Sequence[Path], sealer: Sealer, looking: str) -> list[SealedMes
         for number, line in enumerate(content.removeprefix(_BOM).splitlines(), 1):
             if line.strip():
                 place = f"{file}:{number}"
-                found += _judged(place, faults, partial(_seal, line, sealer, looking))
+                found += _judged(place, faults, partial(seal, line, file.parent))
     if not found and not faults:
         names = ", ".join(map(str, files))
         faults.append(_EMPTY.fill(files=names))
@@ -182,12 +225,23 @@ def _judged(
         faults.append(Text(en=f"{place}: {clean(why.en)}", zh=f"{place}：{clean(why.zh)}"))
 
 
-def _seal(line: bytes, sealer: Sealer, looking: str) -> SealedMessage:
+def _seal(
+    client: ExchangeClient,
+    looking: str,
+    cited: dict[str, list[CitedFile]],
+    line: bytes,
+    folder: Path,
+) -> SealedMessage:
+    """Return the message of one line, sealed; note in *cited* its files, which lie in *folder*."""
+    from exchange.cli.push_files import cite
     from exchange.client import read_line, require_whole
 
     message = read_line(line)
     require_whole(message, looking)
-    (sealed,) = sealer.seal([message])
+    message, files = cite(message, folder, client.seals)
+    (sealed,) = client.sealer.seal([message])
+    if files:
+        cited[sealed.message_id] = files
     return sealed
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ from exchange.cli.trust import read_trust, trust_options
 from exchange.text import Text
 
 if TYPE_CHECKING:
+    from exchange.cosignature import WitnessKey
+    from exchange.log import StoredProof
     from exchange.proof import Proof
     from exchange.wire.receipt_files import ReceiptFile
 
@@ -36,6 +39,13 @@ _UNPROVED = Text(
     en="Nothing contradicts the receipts of message {id}, but nothing is proved either. NOT shown: "
     "{missing}.",
     zh="消息 {id} 的回执未见矛盾，但也未能证明任何一项。未能证明：{missing}。",
+)
+_EXCLUDED = Text(
+    en="Excluded, unless the log's operator acted together with every one of {witnesses}: that the entry was "
+    "put in later than each first signed, or that up to its newest head anything was changed, taken out or "
+    "shown differently to others.",
+    zh="除非日志运营方与下列各见证者合谋（{witnesses}），否则已排除：条目晚于各自首次联署才写入；至其最近联署的检查点为止，"
+    "任何内容被更改、删除或对他人另作展示。",
 )
 _BROKEN = Text(
     en="The receipts of message {id} do not hold: see ✗ above.",
@@ -60,6 +70,11 @@ _BROKEN = Text(
     en="The message's envelope, where the receipt file does not hold it.",
     zh="消息信封文件（回执文件中没有消息时使用）。",
 )  # fmt: skip
+@option(
+    "--witness", "witnesses", multiple=True, type=click.Path(path_type=Path), metavar="FILE.vkey",
+    en="A witness's verifier key: say whether it co-signed, by when, and what that excludes; may be repeated.",
+    zh="见证者验证公钥，可多次给出：说明其是否及何时联署、由此排除了什么。",
+)  # fmt: skip
 @trust_options
 @json_option
 @click.pass_context
@@ -68,6 +83,7 @@ def verify(
     *,
     file: Path,
     message: Path | None,
+    witnesses: tuple[Path, ...],
     roots: tuple[str, ...],
     logs: tuple[Path, ...],
     register: Path | None,
@@ -77,7 +93,7 @@ def verify(
     """Prove one file."""
     from exchange.proof import prove
 
-    trust = read_trust(roots, logs, register, config)
+    trust = replace(read_trust(roots, logs, register, config), witnesses=_witness_keys(witnesses))
     proof = prove(_read(file, message), trust)
     lang = language()
     if as_json:
@@ -87,6 +103,7 @@ def verify(
                 "not_shown": proof.not_shown,
                 "message_id": proof.message_id,
                 "digest": proof.digest.hex(),
+                "witnesses": list(proof.witnesses),
                 "obligations": [
                     {
                         "number": one.number,
@@ -103,6 +120,8 @@ def verify(
             click.echo(f"{_MARKS[one.verdict.value]} {one.number}. {one.what.say(lang)}")
             click.echo(f"     {one.found.say(lang)}")
         say(_conclusion(proof))
+        if proof.witnesses:
+            say(_EXCLUDED.fill(witnesses=", ".join(proof.witnesses)))
     context.exit(0 if proof.holds else 1)
 
 
@@ -155,6 +174,12 @@ def show(*, file: Path, as_json: bool) -> None:
             en="stored: {log}, entry {index}, {time}", zh="已存储：{log} 第 {index} 条，{time}"
         )
         say(stored.fill(**data["stored"]))
+    for one in data["onward"]:
+        onward = Text(
+            en="carried on by a relay: {log}, entry {index}, {time}",
+            zh="经中继转递：{log} 第 {index} 条，{time}",
+        )
+        say(onward.fill(**one))
     for one in data["written"]:
         written = Text(
             en="written: by {organisation}, {time} {local_number}",
@@ -180,9 +205,19 @@ receipt.command(
 )(extract)
 
 
-def _read(file: Path, message: Path | None) -> ReceiptFile:
-    from dataclasses import replace
+def _witness_keys(files: tuple[Path, ...]) -> tuple[WitnessKey, ...]:
+    """Return the keys in *files*; raises `ConfigurationError`."""
+    from exchange.cosignature import read_witness_keys
+    from exchange.envelope import read_file
 
+    return tuple(
+        key
+        for file in files
+        for key in read_witness_keys(read_file(file).decode("utf-8", "replace"))
+    )
+
+
+def _read(file: Path, message: Path | None) -> ReceiptFile:
     from exchange.wire.receipt_files import envelope_parts, read_receipt_file
 
     found = read_receipt_file(file.read_bytes())
@@ -191,23 +226,24 @@ def _read(file: Path, message: Path | None) -> ReceiptFile:
     return replace(found, **envelope_parts(message.read_bytes()))
 
 
-def _data(found: ReceiptFile) -> dict[str, Any]:
+def _entry(proof: StoredProof) -> dict[str, Any]:
     from exchange.log import Checkpoint, parse_leaf
     from exchange.note import split_note
 
-    stored: dict[str, Any] = {}
-    if found.stored is not None:
-        head = Checkpoint.parse(split_note(found.stored.note)[0])
-        stored = {
-            "log": head.origin,
-            "index": found.stored.index,
-            "time": parse_leaf(found.stored.leaf).time.isoformat(),
-        }
+    return {
+        "log": Checkpoint.parse(split_note(proof.note)[0]).origin,
+        "index": proof.index,
+        "time": parse_leaf(proof.leaf).time.isoformat(),
+    }
+
+
+def _data(found: ReceiptFile) -> dict[str, Any]:
     return {
         "message_id": found.message_id,
         "author": found.author,
         "recipient": found.recipient,
-        "stored": stored,
+        "stored": _entry(found.stored) if found.stored is not None else {},
+        "onward": [_entry(one) for one in found.onward],
         "written": [
             {
                 "organisation": one.statement.organisation,

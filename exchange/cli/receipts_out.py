@@ -46,6 +46,7 @@ def from_evidence(evidence: Evidence, room: EvidenceRoom) -> ReceiptFile:
         LoggedStatement,
         ReceiptFile,
         envelope_parts,
+        read_onward,
         signed_statement,
     )
 
@@ -54,7 +55,9 @@ def from_evidence(evidence: Evidence, room: EvidenceRoom) -> ReceiptFile:
         parts["message_id"] = evidence.message_id
     written = tuple(
         LoggedStatement(
-            statement=signed_statement("written", one.statement, one.signature), proof=proof
+            statement=signed_statement("written", one.statement, one.signature),
+            proof=proof,
+            cosigned=evidence.cosigned[one.leaf_index],
         )
         for one, proof in evidence.written
     )
@@ -68,7 +71,9 @@ def from_evidence(evidence: Evidence, room: EvidenceRoom) -> ReceiptFile:
         stored=evidence.proof,
         written=written,
         refused=refused,
+        onward=tuple(map(read_onward, evidence.onward)),
         chains=tuple(filter(None, chains)),
+        cosigned=evidence.cosigned[evidence.place],
     )
 
 

@@ -49,9 +49,41 @@ _COMMANDS: dict[str, tuple[str, Text]] = {
         "exchange.cli.profile:profile",
         Text(en="Look at regions' rules: list, show, check", zh="查方案：列表、详情、检查"),
     ),
+    "mapping": (
+        "exchange.cli.mapping:mapping",
+        Text(
+            en="A platform's records as messages: check, try, draft",
+            zh="平台记录与消息的映射：检查、试用、起草",
+        ),
+    ),
+    "adapter": (
+        "exchange.cli.adapter:adapter",
+        Text(
+            en="Adapters: list, run, make a new one, how they stand, reconcile",
+            zh="适配器：列出、启动、新建、现状、校核",
+        ),
+    ),
+    "desk": (
+        "exchange.cli.desk:desk",
+        Text(
+            en="A simulated desk to try a link with: run, status",
+            zh="模拟坐席，用于试对接：运行、现状",
+        ),
+    ),
+    "lane": (
+        "exchange.cli.lane:lane",
+        Text(
+            en="Lanes that stand still: list, show, retry, skip",
+            zh="停滞的通道：列表、详情、重试、搁置",
+        ),
+    ),
     "receipt": (
         "exchange.cli.receipt:receipt",
         Text(en="Prove a receipt offline: show, verify", zh="离线验证回执：查看、验证"),
+    ),
+    "witness": (
+        "exchange.cli.witness:witness",
+        Text(en="Watch a log for a network and co-sign it", zh="见证：查验日志并联署"),
     ),
     "log": (
         "exchange.cli.log:log",
@@ -71,11 +103,29 @@ _COMMANDS: dict[str, tuple[str, Text]] = {
         "exchange.cli.archive:archive",
         Text(en="Move old closed tickets' contents into files", zh="将旧结案单内容移入归档文件"),
     ),
+    "keys": (
+        "exchange.cli.keys:keys",
+        Text(
+            en="Encryption at rest: new, show, rewrap, destroy",
+            zh="静态加密：新建、查看、重新封装、销毁",
+        ),
+    ),
     "doctor": (
         "exchange.cli.doctor:doctor",
         Text(en="Find what is wrong with a setup, and its mend", zh="诊断配置与环境，给出解决办法"),
     ),
-    "certs": ("certs.cli:main", Text(en="Make and show certificates", zh="制作与查看证书")),
+    "conformance": (
+        "exchange.cli.conformance:conformance",
+        Text(en="Judge a bridge or an adapter", zh="检验网桥或适配器是否符合"),
+    ),
+    "certs": (
+        "exchange.cli.certs:certs",
+        Text(en="Certificates, revocation, trust between networks", zh="证书、吊销与网络间信任"),
+    ),
+    "sealing": (
+        "exchange.cli.sealing:sealing",
+        Text(en="Keys to seal field groups to: make, show", zh="字段组封装密钥：生成、查看"),
+    ),
     "config": (
         "exchange.cli.config:config",
         Text(en="Show or check the configuration", zh="查看或检查配置"),

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 from exchange.coded import code_tables
 from exchange.organisations import Direction
 from exchange.provisions import (
+    DEADLINE_TEXTS,
     LEVELS,
     URGENCIES,
-    DeadlineKind,
     DeadlineRule,
-    ExtensionRule,
     Ruling,
     ShareScope,
     Unit,
@@ -70,7 +69,6 @@ NAMES: dict[str, Text] = {
     "visit_after_close": Text(en="the visit follows the closing", zh="办结后回访"),
     "assessors": Text(en="who assesses", zh="由谁考核"),
     "deadlines": Text(en="time limit", zh="时限"),
-    "extension": Text(en="extension", zh="延期"),
     "remind_at_percent": Text(en="reminder when so much has run", zh="时限过去多少时提醒"),
 }
 
@@ -94,17 +92,6 @@ _URGENCIES = {
     "urgent": Text(en="urgent", zh="紧急"),
     "immediate": Text(en="immediate", zh="特急"),
 }
-_DEADLINES = {
-    DeadlineKind.TAKE: Text(en="take it", zh="签收"),
-    DeadlineKind.FIRST_FEEDBACK: Text(en="first feedback", zh="首次反馈"),
-    DeadlineKind.RESULT: Text(en="give the result", zh="反馈办结"),
-    DeadlineKind.RETURN: Text(en="ask to return it", zh="申请退回"),
-    DeadlineKind.ANSWER_RETURN: Text(en="answer a return", zh="答复退回申请"),
-    DeadlineKind.RULING: Text(en="rule on a dispute", zh="裁定争议"),
-    DeadlineKind.CLOSE: Text(en="close it", zh="办结确认"),
-    DeadlineKind.VISIT: Text(en="visit the citizen", zh="回访"),
-    DeadlineKind.SUPERVISION: Text(en="answer a supervision", zh="答复督办"),
-}
 _UNITS = {
     Unit.MINUTES: Text(en="min", zh="分钟"),
     Unit.HOURS: Text(en="h", zh="小时"),
@@ -116,11 +103,7 @@ _FROM_LEVEL = Text(en="emergencies from {level} on", zh="{level}及以上突发�
 _LIMIT = Text(en="{what}: {limit} {unit}", zh="{what}：{limit} {unit}")
 _IF = Text(en="{said} ({when})", zh="{said}（{when}）")
 _ASSESS = Text(en="{way}, matter of {owner}: {by}", zh="{way}、属 {owner} 的事项：{by}")
-_EXTENSION = Text(
-    en="{times} times at most, by {days} working days{when}",
-    zh="至多 {times} 次，每次 {days} 个工作日{when}",
-)
-_BEFORE = Text(en=", asked for before it is due", zh="，须在到期前申请")
+_NO_LIMIT = Text(en="{what}: no limit", zh="{what}：不限时")
 
 #: Rules whose values are codes of the package's tables.
 _CODED = {
@@ -203,20 +186,15 @@ def _named(numbers: Mapping[str, int], words: Mapping[str, Text], number: int) -
 
 
 def _limit(rule: DeadlineRule, lang: Language) -> str:
-    what, unit = _DEADLINES[rule.kind].say(lang), _UNITS[rule.unit].say(lang)
-    said = _LIMIT.fill(what=what, limit=rule.limit, unit=unit).say(lang)
+    what, unit = DEADLINE_TEXTS[rule.kind].say(lang), _UNITS[rule.unit].say(lang)
+    form = _LIMIT if rule.limit else _NO_LIMIT
+    said = form.fill(what=what, limit=rule.limit, unit=unit).say(lang)
     when = [_way(one, lang) for one in sorted(rule.directions, key=_order)]
     when += [_named(URGENCIES, _URGENCIES, one).say(lang) for one in sorted(rule.urgencies)]
     if rule.least_level:
         level = _named(LEVELS, _LEVELS, rule.least_level).say(lang)
         when.append(_FROM_LEVEL.fill(level=level).say(lang))
     return _IF.fill(said=said, when=_list(when, lang)).say(lang) if when else said
-
-
-def _extended(profile: Profile, lang: Language) -> str:
-    rule: ExtensionRule = profile.extension
-    when = _BEFORE.say(lang) if rule.before_due else ""
-    return _EXTENSION.fill(times=rule.times, days=rule.working_days, when=when).say(lang)
 
 
 def _source(profile: Profile, lang: Language) -> str:
@@ -229,6 +207,5 @@ _SAID: dict[str, Callable[[Profile, Language], str]] = {
     "catalogue_source": _source,
     "dispute_default": lambda profile, lang: _RULINGS[profile.dispute_default].say(lang),
     "share_scope": lambda profile, lang: _SCOPES[profile.share_scope].say(lang),
-    "extension": _extended,
     "remind_at_percent": lambda profile, _lang: f"{profile.remind_at_percent}%",
 }

@@ -9,11 +9,12 @@ catalogue's.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import click
 
+from exchange.cli.due_words import asked_late, besides, due_word, first_due, owed_word
 from exchange.cli.grammar import language
 from exchange.cli.screen import (
     clean,
@@ -62,6 +63,7 @@ _LABELS = {
     "answers": Text(en="answers", zh="负责"),
     "next": Text(en="next", zh="下一步"),
     "due": Text(en="due", zh="时限"),
+    "besides": Text(en="besides", zh="另有"),
     "id": Text(en="id", zh="编号"),
     "note": Text(en="note", zh="备注"),
 }
@@ -80,10 +82,10 @@ _OWN_DUTY = Text(
 )
 _NEXT = Text(en="{who}: {moves}", zh="{who}：{moves}")
 _OR = Text(en=" or ", zh="，或")
+_ERASED = Text(en="What was said about it was destroyed on {time}.", zh="其内容已于 {time} 销毁。")
+_ERASED_SHORT = Text(en="{state}, erased", zh="{state}（内容已销毁）")
 _NOBODY = Text(en="nobody: it is closed", zh="无（已办结）")
 _BACK = Text(en="{sender}, by an own duty of its own below", zh="{sender}（见下方自办）")
-_LEFT = Text(en="in {span}", zh="还有 {span}")
-_OVERDUE = Text(en="overdue by {span}", zh="已逾期 {span}")
 _LATE = Text(en="overdue", zh="逾期")
 #: What the English words of kinds say was done, as something to do; Chinese has one word for both.
 _TO_DO = {
@@ -111,6 +113,10 @@ _NOTES = {
         zh="移交方已收回自办，待受理方解除",
     ),
     "onward": Text(en="passes on hand-off {id}", zh="承接移交 {id}"),
+    "late": Text(
+        en="the return was asked for late: the time for it ended {time}",
+        zh="退回申请已超过期限（{time}）",
+    ),
 }
 _TICKET_CLOSED = Text(en="closed", zh="已结案")
 _IDLE = Text(en="to be handed on or closed", zh="待移交或结案")
@@ -189,23 +195,6 @@ def next_moves(handoff: Mapping[str, Any]) -> list[str]:
     return list(moves.values())
 
 
-def span(length: timedelta) -> str:
-    """Return a length of time in its two greatest units."""
-    minutes = max(int(length.total_seconds()) // 60, 0)
-    parts = (minutes // 1440, minutes % 1440 // 60, minutes % 60)
-    words = (" d", " h", " min") if language() == "en" else (" 天", " 小时", " 分钟")
-    said = [f"{count}{unit}" for count, unit in zip(parts, words, strict=True) if count]
-    return " ".join(said[:2]) or f"0{words[2]}"
-
-
-def due_word(stamp: str, now: datetime) -> str:
-    """Return when a step is due, and how long that is from *now*."""
-    left = datetime.fromisoformat(stamp) - now
-    how = _LEFT if left >= timedelta() else _OVERDUE
-    said = how.fill(span=span(abs(left))).say(language())
-    return f"{time_of(stamp)} ({said})" if language() == "en" else f"{time_of(stamp)}（{said}）"
-
-
 def show_ticket(row: Mapping[str, Any], now: datetime) -> None:
     """Print one ticket and each of its hand-offs."""
     lang, names = language(), _names(row)
@@ -239,7 +228,11 @@ def show_ticket(row: Mapping[str, Any], now: datetime) -> None:
 def _standing(row: Mapping[str, Any], names: Mapping[str, str]) -> str:
     lang = language()
     if row["closed"]:
-        return _CLOSED.say(lang)
+        said = _CLOSED.say(lang)
+        if row["erased"]:
+            told = _ERASED.fill(time=time_of(row["erased"], seconds=True)).say(lang)
+            said += (" " if lang == "en" else "") + told
+        return said
     said = _OPEN.fill(who=", ".join(with_code(code, names) for code in row["answers"])).say(lang)
     if row["handoffs"] and not any(one["answers"] for one in row["handoffs"]):
         origin = with_code(row["origin"]["code"], names)
@@ -264,9 +257,13 @@ def _handoff_facts(
         facts["next"] = _NEXT.fill(who=with_code(one["decides"], names), moves=moves).say(lang)
     if one["due"]:
         facts["due"] = due_word(one["due"], now)
+    if said := [owed_word(due, names, now) for due in besides(one, now)]:
+        facts["besides"] = ("; " if lang == "en" else "；").join(said)
     danger = "danger_unattended" if one["danger_unattended"] else "danger"
     notes = [_NOTES[danger].say(lang)] if one["danger"] else []
     notes += [_NOTES["taken_over"].say(lang)] if one["taken_over"] else []
+    late = [due for due in one["deadlines"] if due["kind"] == "return" and asked_late(one, due)]
+    notes += [_NOTES["late"].fill(time=time_of(due["due"])).say(lang) for due in late]
     if one["onward_of"]:
         notes.append(_NOTES["onward"].fill(id=one["onward_of"]).say(lang))
     if notes:
@@ -314,6 +311,11 @@ def _short_time(stamp: str, offset: str) -> str:
     return time_of(stamp).removesuffix(f" {offset}")
 
 
+def _marked(row: Mapping[str, Any], state: str) -> str:
+    """Return *state* with the mark of a ticket whose content was destroyed."""
+    return _ERASED_SHORT.fill(state=state).say(language()) if row["erased"] else state
+
+
 def _list_lines(row: Mapping[str, Any], now: datetime, offset: str) -> Iterator[tuple[str, ...]]:
     lang, names = language(), _names(row)
     shown_id = row["ticket_id"] if screen_width() >= _WIDE else row["ticket_id"][:SHORT]
@@ -321,7 +323,7 @@ def _list_lines(row: Mapping[str, Any], now: datetime, offset: str) -> Iterator[
     head = shown_id, _short_time(row["opened"], offset), matter
     idle = not any(one["answers"] for one in row["handoffs"])
     if row["closed"] and not row["handoffs"]:
-        yield (*head, _TICKET_CLOSED.say(lang), "", "", "")
+        yield (*head, _marked(row, _TICKET_CLOSED.say(lang)), "", "", "")
     elif idle and not row["closed"]:
         answers = ", ".join(names.get(code, code) for code in row["answers"])
         yield (*head, _IDLE.say(lang), answers, answers, "")
@@ -330,12 +332,13 @@ def _list_lines(row: Mapping[str, Any], now: datetime, offset: str) -> Iterator[
         state_said = state_word(one)
         if one["own_duty"]:
             state_said = OWN.fill(state=state_said).say(lang)
-        due = _short_time(one["due"], offset)
-        if one["due"] and datetime.fromisoformat(one["due"]) < now:
+        first = first_due(one)
+        due = _short_time(first, offset)
+        if first and datetime.fromisoformat(first) < now:
             due += f" {_LATE.say(lang)}"
         yield (
             *head,
-            state_said,
+            _marked(row, state_said),
             names.get(one["answers"], one["answers"]),
             names.get(one["decides"], one["decides"]),
             due,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from exchange.doctor import Finding
     from exchange.doctor.standing import BridgeStanding
     from exchange.query.figures import Figures
+    from exchange.server.trust_state import TrustState
 
 DUE, BROKEN = 1, 2
 
@@ -35,19 +36,22 @@ _CALL = Text(en="The bridge does not answer our calls", zh="网桥未应答")
     "Exit 0: fine.\n"
     "Exit 1, something is due: an urgent delivery waits over 1 min, another over 15 min; a lane is "
     "stopped; who called before is silent for 10 min; under 1 GiB of disk or 14 days of a "
-    "certificate; a shown step overdue.\n"
-    "Exit 2, broken: no bridge runs or answers, a certificate has ended, under 64 MiB of disk, "
-    "database or file unreadable.",
+    "certificate; a list of revoked certificates not renewed in time; a journal of acts refused; a shown "
+    "deadline overdue.\n"
+    "Exit 2, broken: no bridge runs or answers, a certificate has ended, the files of trust are refused or "
+    "a list is too old, under 64 MiB of disk, database or file unreadable.",
     zh="显示网桥（用网桥配置）或网关（用网关配置）的现状：各机构待领取与等待时间（紧急在前）、停滞通道及原因、"
     "延迟、最近联系、磁盘、证书、日志。配置项 metrics 将同样的数据提供给 Prometheus。\n"
     "退出码 0：正常。\n"
     "退出码 1，有待处理：紧急投递等待超过 1 分钟，其他超过 15 分钟；有停滞通道；曾联系的机构 10 分钟无联系；"
-    "磁盘不足 1 GiB；证书不足 14 天；所列事项逾期。\n"
-    "退出码 2，故障：网桥未运行或无应答，证书已过期，磁盘不足 64 MiB，数据库或文件无法读取。",
+    "磁盘不足 1 GiB；证书不足 14 天；吊销列表未按期更新；操作记录被拒；所列事项逾期。\n"
+    "退出码 2，故障：网桥未运行或无应答，证书已过期，信任文件被拒或吊销列表过旧，磁盘不足 64 MiB，"
+    "数据库或文件无法读取。",
 )
 @option(
     "--answers", "with_answers", is_flag=True,
-    en="Also who answers for what now, by organisation and state.", zh="并列出各机构当前负责的事项，按状态统计。",
+    en="Also who answers for what now, by organisation and state, and who owes what by when.",
+    zh="并列出各机构当前负责的事项（按状态统计）与应办的时限事项。",
 )  # fmt: skip
 @config_option
 @json_option
@@ -89,12 +93,15 @@ def _bridge(
     config: Path, now: datetime, *, with_answers: bool
 ) -> tuple[dict[str, Any], list[Finding]]:
     from exchange.config import load_settings
+    from exchange.divisions import load_divisions
     from exchange.doctor.standing import judge, look
     from exchange.organisations import load_register
 
     settings = load_settings(config, os.environ)
     standing = look(settings, now, answers=with_answers)
-    names = {one.code: one.name.zh for one in load_register(settings.register, on=now.date())}
+    table = load_divisions(settings.tables.divisions)
+    register = load_register(settings.register, on=now.date(), table=table)
+    names = {one.code: one.name.zh for one in register}
     return _bridge_row(standing, names), list(judge(standing))
 
 
@@ -111,6 +118,7 @@ def _bridge_row(standing: BridgeStanding, names: Mapping[str, str]) -> dict[str,
         "waiting": list(_waiting_rows(figures, names, now)),
         "unacknowledged": None,
         "stopped": list(_stopped_rows(figures)),
+        "trust": _trust_row(standing.trust),
         "certificate": _certificate_rows(standing.certificates, now),
     }
     if figures.unacknowledged is not None:
@@ -132,7 +140,32 @@ def _bridge_row(standing: BridgeStanding, names: Mapping[str, str]) -> dict[str,
             }
             for one in standing.answering
         ]
+    if standing.owing is not None:
+        row["owes"] = [
+            {
+                "organisation": one.organisation,
+                "name": names.get(one.organisation, ""),
+                "overdue": one.overdue,
+                "soon": one.soon,
+            }
+            for one in standing.owing
+        ]
     return row
+
+
+def _trust_row(trust: TrustState | None) -> dict[str, Any] | None:
+    if trust is None:
+        return None
+    return {
+        "generation": trust.generation,
+        "digest": trust.digest,
+        "lists": {network: _stamp(ends) for network, ends in trust.lists.items()},
+        "denied": trust.denied,
+        "journals_refused": {
+            network: one.text.say(language()) for network, one in trust.journals.items()
+        },
+        "refused": "" if trust.refused is None else trust.refused.text.say(language()),
+    }
 
 
 def _waiting_rows(
@@ -202,33 +235,40 @@ def _gateway(
         with open_source(None, config) as source:
             names = source.organisations()
             rows = _answers_of(source.list(Wanted(open_only=True)), names, now)
+            due = source.list(Wanted(owes=gateway.organisation, reminded=True))
+            row["owes"] = _owed_by(gateway.organisation, due, names, now)
     except ExchangeError as error:
         found.append(failed("call", _CALL, error))
         return row, found
     row["serving"] = ""
     own = [one for one in rows if one["organisation"] == gateway.organisation]
     row["answers"] = rows if with_answers else own
-    found += _overdue(row["answers"])
+    found += _overdue(row["owes"])
     return row, found
 
 
 def _overdue(rows: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
     from exchange.doctor.standing import overdue
-    from exchange.query.figures import Answering
-    from exchange.ticket import State
+    from exchange.query.duties import Owing
 
-    known = State.__members__
-    answering = (
-        Answering(
-            organisation=one["organisation"],
-            state=known.get(one["state"].upper()),
-            count=one["count"],
-            overdue=one["overdue"],
-            oldest=datetime.fromisoformat(one["oldest"]),
-        )
+    return overdue(
+        Owing(organisation=one["organisation"], overdue=one["overdue"], soon=one["soon"])
         for one in rows
     )
-    return overdue(tuple(answering))
+
+
+def _owed_by(
+    who: str, tickets: Iterator[Mapping[str, Any]], names: Mapping[str, str], now: datetime
+) -> list[dict[str, Any]]:
+    """Return how many deadlines *who* owes in *tickets* are overdue, and how many soon will be."""
+    from exchange.cli.due_words import overdue, soon
+
+    handoffs = (one for ticket in tickets for one in ticket["handoffs"])
+    ours = [one for handoff in handoffs for one in handoff["deadlines"] if one["owes"] == who]
+    late, coming = sum(overdue(one, now) for one in ours), sum(soon(one, now) for one in ours)
+    if not late + coming:
+        return []
+    return [{"organisation": who, "name": names.get(who, ""), "overdue": late, "soon": coming}]
 
 
 def _answers_of(

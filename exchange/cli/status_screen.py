@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from exchange.cli.due_words import span
 from exchange.cli.grammar import language, say
 from exchange.cli.screen import (
     columns,
@@ -18,7 +19,7 @@ from exchange.cli.screen import (
     width,
     wrapped,
 )
-from exchange.cli.standing import kind_word, span, state_word
+from exchange.cli.standing import kind_word, state_word
 from exchange.doctor.standing import called
 from exchange.text import Text
 
@@ -31,8 +32,10 @@ _HEADS = Text(
 _CERTIFICATES = Text(en="certificate|days|ends", zh="证书|剩余天数|到期")
 _STOPPED = Text(en="stopped lane|of|since|refusal", zh="停滞通道|机构|自|拒收原因")
 _ANSWERS = Text(en="answers|state|count|overdue|oldest", zh="负责机构|状态|件数|逾期|最早")
+_OWES = Text(en="owes|overdue|due soon", zh="应办机构|逾期|即将到期")
 _NAMES = {
     "serving": Text(en="bridge", zh="网桥"),
+    "trust": Text(en="trust", zh="信任"),
     "log": Text(en="log", zh="日志"),
     "space": Text(en="disk", zh="磁盘"),
     "unacknowledged": Text(en="oldest unacknowledged", zh="最久未确认"),
@@ -53,6 +56,9 @@ _OLDEST = Text(
 _NOTHING = Text(en="nothing", zh="无")
 _ANSWERED = Text(en="answers our calls", zh="应答正常")
 _NO_HANDOFF = Text(en="to be handed on or closed", zh="待移交或结案")
+_GENERATION = Text(en="generation {number} ({digest})", zh="第 {number} 代（{digest}）")
+_LIST = Text(en="list of {network} until {time}", zh="{network} 吊销列表至 {time}")
+_DENIED = Text(en="{count} denied", zh="禁止 {count} 项")
 _WELL = Text(en="All is well.", zh="一切正常。")
 
 
@@ -79,6 +85,9 @@ def show(row: Mapping[str, Any], now: datetime) -> None:
     if row.get("answers"):
         click.echo()
         show_table(_ANSWERS.say(lang).split("|"), _answer_cells(row["answers"], now))
+    if row.get("owes"):
+        click.echo()
+        show_table(_OWES.say(lang).split("|"), _owes_cells(row["owes"]))
     click.echo()
     show_table(
         _CERTIFICATES.say(lang).split("|"),
@@ -109,6 +118,8 @@ def _lines(row: Mapping[str, Any]) -> Iterator[tuple[Text, str]]:
         return
     runs = _STILL if serving is None else _RUNS.fill(who=serving)
     yield _NAMES["serving"], runs.say(lang).rstrip()
+    if row["trust"] is not None:
+        yield _NAMES["trust"], _trusted(row["trust"])
     log = row["log"]
     newest = _LOG.fill(size=log["size"], time=_when(log["checkpoint"])) if log["size"] else _EMPTY
     yield _NAMES["log"], f"{log['origin']} {newest.say(lang)}".strip()
@@ -125,6 +136,17 @@ def _lines(row: Mapping[str, Any]) -> Iterator[tuple[Text, str]]:
         recipient=oldest["recipient"], time=_when(oldest["accepted"]),
     )  # fmt: skip
     yield _NAMES["unacknowledged"], said.say(lang)
+
+
+def _trusted(trust: Mapping[str, Any]) -> str:
+    """Say which trust is in force: its generation, each network's list, and how many are denied."""
+    lang = language()
+    said = [_GENERATION.fill(number=trust["generation"], digest=trust["digest"][:16])]
+    for network, ends in trust["lists"].items():
+        said.append(_LIST.fill(network=network, time=_when(ends)))
+    if trust["denied"]:
+        said.append(_DENIED.fill(count=trust["denied"]))
+    return ("; " if lang == "en" else "；").join(one.say(lang) for one in said)
 
 
 def _mailbox_cells(rows: Sequence[Mapping[str, Any]], now: datetime) -> Iterator[tuple[str, ...]]:
@@ -156,6 +178,12 @@ def _answer_cells(rows: Sequence[Mapping[str, Any]], now: datetime) -> Iterator[
             str(row["overdue"] or "–"),
             span(now - datetime.fromisoformat(row["oldest"])),
         )
+
+
+def _owes_cells(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, ...]]:
+    for row in rows:
+        who = f"{row['name']} {row['organisation']}".strip()
+        yield who, str(row["overdue"] or "–"), str(row["soon"] or "–")
 
 
 def _counted(count: int, oldest: float | None) -> str:

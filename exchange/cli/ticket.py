@@ -45,7 +45,16 @@ def _source_options(function: _F) -> _F:
 def _filter_options(function: _F) -> _F:
     for declare in (
         option("--open", "open_only", is_flag=True, en="Only open tickets.", zh="仅未结案的单。"),
-        option("--overdue", is_flag=True, en="Only with a step overdue now.", zh="仅有逾期步骤的单。"),
+        option("--overdue", is_flag=True, en="Only with a deadline that is overdue now.", zh="仅有逾期事项的单。"),
+        option(
+            "--due-soon", "reminded", is_flag=True,
+            en="Only with a deadline whose time to remind has come, overdue or not yet.",
+            zh="仅有已到提醒时间（含逾期）事项的单。",
+        ),
+        option(
+            "--owes", default="", metavar="CODE", en="Only with a deadline that this organisation owes.",
+            zh="仅有该机构应办时限事项的单。",
+        ),
         option(
             "--until", "opened_until", metavar="TIME",
             en="Opened before this time, 2026-03-01 or 2026-03-01T08:00; local unless it has an offset.",

@@ -18,6 +18,7 @@ from exchange.cli.gateway import dial, is_gateway
 
 if TYPE_CHECKING:
     from exchange.client import ExchangeClient
+    from exchange.keyring import RingFile
     from exchange.organisations import Register
     from exchange.query import Filters, Query
     from exchange.ticket import State
@@ -38,7 +39,9 @@ class Wanted:
     answers: str = ""
     opened_from: datetime | None = None
     opened_until: datetime | None = None
+    owes: str = ""
     overdue: bool = False
+    reminded: bool = False
     open_only: bool = False
 
 
@@ -81,14 +84,17 @@ def open_source(database: str | None, config: Path) -> Iterator[Source]:
     register = Register(())
     if database is None:
         from exchange.config import load_settings
+        from exchange.divisions import load_divisions
         from exchange.organisations import load_register
 
         settings = load_settings(config, os.environ)
-        register = load_register(settings.register, on=datetime.now(UTC).date())
+        table = load_divisions(settings.tables.divisions)
+        register = load_register(settings.register, on=datetime.now(UTC).date(), table=table)
     url = database_of(database, config)
-    query = Query.open(url)
+    ring = ring_of(database, config)
+    query = Query.open(url, ring)
     try:
-        yield _Database(query, register, url)
+        yield _Database(query, register, url, ring)
     finally:
         query.close()
 
@@ -100,6 +106,23 @@ def database_of(database: str | None, config: Path) -> str:
     from exchange.config import load_settings
 
     return load_settings(config, os.environ).database
+
+
+def ring_of(database: str | None, config: Path) -> RingFile | None:
+    """
+    Return the key ring that *config* names for what is encrypted in the database; None for none.
+
+    Beside a *database* that is given, *config* need not be there: what is encrypted is then refused by name.
+    """
+    from exchange.config import load_settings
+    from exchange.errors import ConfigurationError
+
+    try:
+        return load_settings(config, os.environ).at_rest.ring()
+    except ConfigurationError:
+        if database is None:
+            raise
+        return None
 
 
 class _Bridge:
@@ -124,7 +147,9 @@ class _Bridge:
             answers=wanted.answers,
             opened_from=wanted.opened_from,
             opened_until=wanted.opened_until,
+            owes=wanted.owes,
             overdue=wanted.overdue,
+            reminded=wanted.reminded,
             open_only=wanted.open_only,
         )
         return map(ticket_row, found)
@@ -134,6 +159,7 @@ class _Bridge:
 
     def receipts(self, ticket_id: str) -> Sequence[ReceiptFile]:
         from exchange.cli.receipts_out import from_answers
+        from exchange.client import with_cosigned
         from exchange.wire.receipt_files import envelope_parts
 
         envelopes = {
@@ -143,23 +169,31 @@ class _Bridge:
         chains: dict[tuple[bytes, ...], None] = {}
         receipts: dict[str, list[bytes]] = {}
         logged: dict[str, list[bytes]] = {}
+        onward: dict[str, list[bytes]] = {}
         for page in self._tickets.trail_pages(ticket_id):
             chains |= dict.fromkeys(tuple(chain.certificates) for chain in page.certificates)
             for entry in page.entries:
                 if not entry.HasField("receipt"):
                     continue
+                for further in entry.onward:
+                    passed = onward.setdefault(entry.message_id, [])
+                    passed.append(further.SerializeToString(deterministic=True))
                 kept = receipts.setdefault(entry.message_id, [])
                 kept.append(entry.receipt.SerializeToString(deterministic=True))
                 if entry.HasField("logged"):
                     proofs = logged.setdefault(entry.message_id, [])
                     proofs.append(entry.logged.SerializeToString(deterministic=True))
         return [
-            from_answers(
-                message_id,
-                kept,
-                logged=logged.get(message_id, ()),
-                envelope=envelopes.get(message_id, b""),
-                chains=list(chains),
+            with_cosigned(
+                from_answers(
+                    message_id,
+                    kept,
+                    logged=logged.get(message_id, ()),
+                    envelope=envelopes.get(message_id, b""),
+                    onward=onward.get(message_id, ()),
+                    chains=list(chains),
+                ),
+                self._tickets.cosigned,
             )
             for message_id, kept in receipts.items()
         ]
@@ -168,10 +202,11 @@ class _Bridge:
 class _Database:
     sees_all = True
 
-    def __init__(self, query: Query, register: Register, url: str) -> None:
+    def __init__(self, query: Query, register: Register, url: str, ring: RingFile | None) -> None:
         self._query = query
         self._register = register
         self._url = url
+        self._ring = ring
 
     def organisations(self) -> Mapping[str, str]:
         return {one.code: one.name.zh for one in self._register}
@@ -203,7 +238,7 @@ class _Database:
         from exchange.cli.receipts_out import from_evidence
         from exchange.query.evidence import EvidenceRoom
 
-        room = EvidenceRoom.open(self._url)
+        room = EvidenceRoom.open(self._url, self._ring)
         try:
             return [from_evidence(one, room) for one in room.of_ticket(ticket_id)]
         finally:
@@ -211,9 +246,10 @@ class _Database:
 
 
 def filters(wanted: Wanted) -> Filters:
-    """Return the database's conditions; overdue means now."""
+    """Return the database's conditions; overdue, or to be reminded of, means now."""
     from exchange.query import Filters
 
+    now = datetime.now(UTC)
     return Filters(
         state=wanted.state,
         region=wanted.region,
@@ -222,7 +258,9 @@ def filters(wanted: Wanted) -> Filters:
         answers=wanted.answers,
         opened_from=wanted.opened_from,
         opened_until=wanted.opened_until,
-        overdue_at=datetime.now(UTC) if wanted.overdue else None,
+        owes=wanted.owes,
+        overdue_at=now if wanted.overdue else None,
+        reminded_at=now if wanted.reminded else None,
         open_only=wanted.open_only,
     )
 
@@ -254,6 +292,7 @@ def ticket_row(summary: Any) -> dict[str, Any]:
         "opened": _time(summary.open_time),
         "updated": _time(summary.update_time),
         "answers": list(summary.answers),
+        "erased": _time(summary.erase_time) if summary.HasField("erase_time") else "",
         "handoffs": [_handoff_row(handoff) for handoff in summary.handoffs],
     }
 
@@ -278,8 +317,21 @@ def _handoff_row(handoff: Any) -> dict[str, Any]:
         "offered": _time(handoff.offer_time),
         "updated": _time(handoff.update_time),
         "due": _time(handoff.due_time) if handoff.HasField("due_time") else "",
+        "deadlines": [_deadline_row(one) for one in handoff.deadlines],
         "assessed_by": handoff.assessed_by,
         "head": handoff.head_digest.hex(),
+    }
+
+
+def _deadline_row(deadline: Any) -> dict[str, str]:
+    from exchange.wire.tickets import DEADLINES
+
+    known = {number: kind.value for kind, number in DEADLINES.items()}
+    return {
+        "kind": known.get(deadline.kind, str(deadline.kind)),
+        "owes": deadline.owes,
+        "due": _time(deadline.due_time),
+        "remind": _time(deadline.remind_time) if deadline.HasField("remind_time") else "",
     }
 
 
@@ -300,6 +352,9 @@ def trail_row(entry: Any) -> dict[str, Any]:
         "state": _word(State, entry.state),
         "answers": entry.answers,
         "digest": entry.digest.hex(),
+        "erased": entry.erased,
+        # The logs of further bridges to which a relay carried it.
+        "onward": [one.checkpoint.partition("\n")[0] for one in entry.onward],
     }
 
 

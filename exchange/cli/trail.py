@@ -14,6 +14,9 @@ from exchange.text import Text
 
 _ANSWERS = Text(en="{who} answers for it", zh="{who}负责")
 _WRITTEN = Text(en="✓ written by {who}", zh="✓ {who}已写入")
+_SET_ASIDE = Text(en="✗ set aside by {who}", zh="✗ {who}已搁置")
+_ONWARD = Text(en="carried on to {log}", zh="已转递至 {log}")
+_ERASED = Text(en="content destroyed", zh="内容已销毁")
 _LISTED = Text(en=", ", zh="、")
 _PART = Text(en="; ", zh="；")
 
@@ -22,15 +25,20 @@ def show_trail(rows: Sequence[Mapping[str, Any]]) -> None:
     """
     Print a trail: under each message its day, and beside it what it led to and who has written it.
 
-    Two lines an entry, so that names have room; the entries of "written" stand in those lines.
+    Two lines an entry, so that names have room; the entries of "written" and "set_aside" stand in those lines.
     """
     names = names_in(*(row[side] for row in rows for side in ("author", "recipient")))
     handoffs = [*dict.fromkeys(row["handoff_id"] for row in rows if row["handoff_id"])]
-    written: dict[str, list[str]] = {}
-    for row in rows:
-        if row["kind"] == "written":
-            written.setdefault(row["message_id"], []).append(_name(row["author"], names))
-    said = [row for row in rows if row["kind"] != "written"]
+    answers: dict[str, list[Text]] = {}
+    for kind, word in (("written", _WRITTEN), ("set_aside", _SET_ASIDE)):
+        given: dict[str, list[str]] = {}
+        for row in rows:
+            if row["kind"] == kind:
+                given.setdefault(row["message_id"], []).append(_name(row["author"], names))
+        for message_id, who in given.items():
+            listed = _LISTED.say(language()).join(dict.fromkeys(who))
+            answers.setdefault(message_id, []).append(word.fill(who=listed))
+    said = [row for row in rows if row["kind"] not in ("written", "set_aside")]
     whats = [_what(row, handoffs) for row in said]
     entry_room = max((len(str(row["leaf_index"])) for row in said), default=0)
     what_room = max(map(width, whats), default=0)
@@ -42,7 +50,7 @@ def show_trail(rows: Sequence[Mapping[str, Any]]) -> None:
         head = f"  {row['leaf_index']:<{entry_room}}  {shown[11:19]}  {columns(what, what_room)}  "
         lines = wrapped(clean(_parties(row, names)), max(screen_width() - indent - 2, 20))
         lines += wrapped(
-            clean(_led_to(row, names, written.get(row["message_id"], ()))),
+            clean(_led_to(row, names, answers.get(row["message_id"], ()))),
             max(screen_width() - indent - 2, 20),
         )
         for number, line in enumerate(lines):
@@ -66,8 +74,8 @@ def _parties(row: Mapping[str, Any], names: Mapping[str, str]) -> str:
     return f"{by} → {to}"
 
 
-def _led_to(row: Mapping[str, Any], names: Mapping[str, str], writers: Sequence[str]) -> str:
-    """Return the state after a message, who answers then, and who has written it."""
+def _led_to(row: Mapping[str, Any], names: Mapping[str, str], given: Sequence[Text]) -> str:
+    """Return the state after a message, who answers then, and who has written it or set it aside."""
     lang = language()
     answers = names.get(row["answers"], row["answers"])
     if not answers and row["kind"] in ("open_ticket", "agree", "rule"):
@@ -77,7 +85,9 @@ def _led_to(row: Mapping[str, Any], names: Mapping[str, str], writers: Sequence[
         answers = _name(row["recipient"], names)
     parts = [state_word(row)] if row["state"] else []
     parts += [_ANSWERS.fill(who=answers).say(lang)] if answers else []
-    parts += [_WRITTEN.fill(who=_LISTED.say(lang).join(writers)).say(lang)] if writers else []
+    parts += [_ONWARD.fill(log=log).say(lang) for log in row.get("onward", ())]
+    parts += [_ERASED.say(lang)] if row.get("erased") else []
+    parts += [one.say(lang) for one in given]
     return _PART.say(lang).join(parts)
 
 

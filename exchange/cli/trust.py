@@ -83,7 +83,11 @@ def root_files(roots: tuple[str, ...]) -> Mapping[str, Path]:
         if equals:
             files[network] = Path(path)
         elif Path(given).is_dir():
-            files |= {found.stem: found for found in sorted(Path(given).glob("*.pem"))}
+            # Beside a network's roots may stand its revocation lists, NETWORK.crl.pem.
+            found = [
+                one for one in sorted(Path(given).glob("*.pem")) if one.suffixes[-2:-1] != [".crl"]
+            ]
+            files |= {one.stem: one for one in found}
         else:
             raise Misused(_NOT_A_PAIR.fill(given=given), click.get_current_context(silent=True))
     return files
@@ -91,10 +95,9 @@ def root_files(roots: tuple[str, ...]) -> Mapping[str, Path]:
 
 def read_verifier(path: Path) -> NoteVerifier:
     """Return the log verifier key in *path*; raises `ConfigurationError`."""
-    from exchange.envelope import read_file
     from exchange.note import NoteVerifier
 
-    return NoteVerifier.parse(read_file(path).decode("utf-8", "replace").strip())
+    return NoteVerifier.load(path)
 
 
 def _configured(config: Path) -> tuple[Mapping[str, Path], list[NoteVerifier]]:
@@ -110,7 +113,8 @@ def _configured(config: Path) -> tuple[Mapping[str, Path], list[NoteVerifier]]:
     from exchange.note import LogKey
 
     settings = load_settings(config, os.environ)
-    return settings.networks, [LogKey.load(settings.log_key).verifier]
+    further = [read_verifier(path) for path in settings.further_logs]
+    return settings.networks, [LogKey.load(settings.log_key).verifier, *further]
 
 
 def _registered(register: Path | None) -> Mapping[str, str] | None:

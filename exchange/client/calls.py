@@ -25,6 +25,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from exchange._proto.v1 import exchange_service_pb2 as pb
 from exchange.client.channel import as_error
 from exchange.errors import BridgeUnavailable, ExchangeError
 from exchange.text import Text
@@ -97,6 +98,16 @@ class Calls:
                 error, delay = as_error(failed, self.target, self.file)
                 raise _Failed(error, delay) from failed
 
+        try:
+            return once()
+        except _Failed as failed:
+            first = [failed]
+
+        def again() -> Response:
+            if first:  # the first try is made: only what follows on a failure is tenacity's
+                raise first.pop()
+            return once()
+
         retrying = Retrying(
             retry=retry_if_exception(lambda error: isinstance(error, _Failed) and error.again),
             stop=stop_after_attempt(self.patience.attempts),
@@ -105,7 +116,7 @@ class Calls:
             reraise=True,
         )
         try:
-            return retrying(once)
+            return retrying(again)
         except _Failed as failed:
             raise failed.error from failed.__cause__
 
@@ -157,6 +168,18 @@ def as_many(outcomes: Iterable[T], asked: Sequence[object]) -> list[T]:
     if len(found) != len(asked):
         raise BridgeUnavailable(_COUNT.fill(found=len(found), asked=len(asked)))
     return found
+
+
+_RETRY_REASONS: dict[str, type[ExchangeError]] = {
+    kind.reason: kind for kind in ExchangeError.__subclasses__() if kind.retryable
+}
+
+
+def retry_of(retry: pb.Retry) -> tuple[ExchangeError, timedelta]:
+    """Return the failure of one message, and how long the bridge asks to wait."""
+    kind = _RETRY_REASONS.get(retry.reason, BridgeUnavailable)
+    text = Text(en=retry.text.en or retry.reason, zh=retry.text.zh or retry.reason)
+    return kind(text), retry.delay.ToTimedelta()
 
 
 _INTERRUPTED = Text(

@@ -9,6 +9,7 @@ where it gave one, else by the status code.
 from __future__ import annotations
 
 import re
+import warnings
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,14 @@ from google.rpc.error_details_pb2 import (  # type: ignore[import-untyped]
 )
 from grpc_status import rpc_status
 
-from exchange import errors
+from exchange import errors, withdrawn
+from exchange.client.files import GatewayFiles, require_own
+from exchange.client.targets import Targets
+from exchange.client.token import Signs, gateway_secret
+from exchange.envelope import read_file
 from exchange.errors import ConfigurationError, ExchangeError
 from exchange.text import Text
+from exchange.trust import read_authorities
 
 # A pull may answer with 512 envelopes of 64 KiB.
 MAX_RESPONSE = 48 * 1024 * 1024
@@ -41,19 +47,89 @@ OPTIONS: tuple[tuple[str, Any], ...] = (
 # No ``grpc.ssl_session_cache``, ever: the bridge refuses resumed sessions.
 
 
-def secure_channel(target: str, *, roots: bytes, key: bytes, chain: bytes) -> grpc.Channel:
+def dial(files: GatewayFiles, *, signs: bool = True) -> grpc.Channel:
     """
-    Return a channel to the bridge at *target* (``host:port``).
+    Return a channel to the bridge that *files* name, once everything in them is found to be right.
 
-    *roots* is the PEM that vouches for the bridge, *key* and *chain* the gateway's PEM.  Raises
-    `ConfigurationError` for empty roots: gRPC would then trust every public web authority.
+    Whoever only reads (*signs* False) needs no signer's certificate.
+
+    Raises `ConfigurationError` naming the file at fault: roots with anything in them that is no
+    authority, or a certificate that is another's.
     """
+    require_own(files, signs=signs)
+    roots = read_file(files.bridge_roots)
+    _require_some(roots)
+    read_authorities(files.bridge_roots)  # grpc drops what follows a malformed block
+    key, chain = (
+        gateway_secret(files.gateway_key, files.gateway_pin),
+        read_file(files.gateway_chain),
+    )
+    return secure_channel(files.target, roots=roots, key=key, chain=chain)
+
+
+def secure_channel(target: str, *, roots: bytes, key: bytes | Signs, chain: bytes) -> grpc.Channel:
+    """
+    Return a channel to the bridge at *target*: ``host:port``, or several of them with commas between.
+
+    Several are bridges that share a database; whichever can be reached is asked.  *roots* is the PEM that
+    vouches for the bridge, *key* (or what signs for it) and *chain* the gateway's PEM.  Raises `ConfigurationError` for empty roots: gRPC would then trust every public web authority.
+    """
+    _require_some(roots)
+    if isinstance(key, bytes):
+        credentials = grpc.ssl_channel_credentials(
+            root_certificates=roots, private_key=key, certificate_chain=chain
+        )
+    else:
+        credentials = _signed_elsewhere(key, roots, chain)
+    channels = [
+        grpc.secure_channel(one, credentials, options=list(OPTIONS)) for one in addresses(target)
+    ]
+    return channels[0] if len(channels) == 1 else Targets(channels)
+
+
+def _signed_elsewhere(key: Signs, roots: bytes, chain: bytes) -> grpc.ChannelCredentials:
+    """Return credentials whose handshakes *key* signs; raises `ConfigurationError` where grpc cannot do that."""
+    try:
+        # Experimental: the version in constraints.txt has it, and a test dials with it.  Who has no token
+        # does without.
+        from grpc.experimental import (  # noqa: PLC0415
+            ExperimentalApiWarning,
+            ssl_channel_credentials_with_custom_signer,
+        )
+    except ImportError as error:
+        raise ConfigurationError(_NO_SIGNER.fill(version=grpc.__version__)) from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalApiWarning)
+        credentials: grpc.ChannelCredentials = ssl_channel_credentials_with_custom_signer(
+            private_key_sign_fn=key, root_certificates=roots, certificate_chain=chain
+        )
+        return credentials
+
+
+def addresses(target: str) -> list[str]:
+    """Return the addresses in *target*; raises `ConfigurationError` where there is none."""
+    found = [one.strip() for one in target.split(",")]
+    if not all(found):
+        raise ConfigurationError(_NO_ADDRESS.fill(target=target))
+    return found
+
+
+_NO_SIGNER = Text(
+    en="grpc {version} lets no token sign a handshake. Install the version that constraints.txt names, or let "
+    "'gateway_key' name a key file.",
+    zh="grpc {version} 不支持由令牌签署握手。请安装 constraints.txt 指定的版本，或将 gateway_key 改为密钥文件。",
+)
+_NO_ADDRESS = Text(
+    en="The setting 'target' is '{target}', which has an empty address. Write host:port, or several with "
+    "commas between: a.example:5110, b.example:5110.",
+    zh="配置项 target 为“{target}”，其中有空地址。请写作“主机:端口”，多个地址以逗号分隔："
+    "a.example:5110, b.example:5110。",
+)
+
+
+def _require_some(roots: bytes) -> None:
     if b"-----BEGIN CERTIFICATE-----" not in roots:
         raise ConfigurationError(_NO_ROOTS)
-    credentials = grpc.ssl_channel_credentials(
-        root_certificates=roots, private_key=key, certificate_chain=chain
-    )
-    return grpc.secure_channel(target, credentials, options=list(OPTIONS))
 
 
 _NO_ROOTS = Text(
@@ -62,9 +138,13 @@ _NO_ROOTS = Text(
     zh="网桥根证书文件中没有证书；否则任何公共认证机构都可冒充网桥。请通过其他渠道向网桥运营方索取根证书。",
 )
 
-_BY_REASON: dict[str, type[ExchangeError]] = {
-    kind.reason: kind for kind in ExchangeError.__subclasses__()
-}
+_KINDS: tuple[type[ExchangeError], ...] = (
+    *ExchangeError.__subclasses__(),
+    withdrawn.CertificateRevoked,
+    withdrawn.CallerDenied,
+    withdrawn.RevocationUnknown,
+)
+_BY_REASON: dict[str, type[ExchangeError]] = {kind.reason: kind for kind in _KINDS}
 
 _BY_STATUS: dict[grpc.StatusCode, type[ExchangeError]] = {
     grpc.StatusCode.UNAVAILABLE: errors.BridgeUnavailable,

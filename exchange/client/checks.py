@@ -9,7 +9,7 @@ network vouches for.  A refusal must be signed by who refuses.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
 
@@ -17,12 +17,14 @@ from exchange._proto.v1 import exchange_service_pb2 as service_pb
 from exchange._proto.v1 import message_pb2 as message_pb
 from exchange._proto.v1 import receipt_pb2 as pb
 from exchange.certificates import Rule
+from exchange.client.keys import OwnKeys
 from exchange.client.messages import (
     IncomingFault,
     IncomingItem,
     IncomingMessage,
     IncomingReceipt,
 )
+from exchange.client.sealing import NOT_HELD, Opener
 from exchange.envelope import (
     ED25519,
     MESSAGE_TYPE,
@@ -80,13 +82,28 @@ class _Evidence:
 
 
 class Checker:
-    """Checks what one answer of a bridge holds; *logs* are the verifier keys of its logs."""
+    """
+    Checks what one answer of a bridge holds, and opens what was sealed to *organisation*.
 
-    def __init__(self, organisation: str, trust: TrustStore, logs: Sequence[NoteVerifier]) -> None:
+    *logs* are the verifier keys of the bridge's logs, *keys* our own to open with.
+    """
+
+    def __init__(
+        self,
+        organisation: str,
+        trust: TrustStore,
+        logs: Sequence[NoteVerifier],
+        keys: OwnKeys | None = None,
+    ) -> None:
         self.organisation = organisation
+        self._opener = Opener(organisation, keys)
         self.trust = trust
         self.logs = TrustedLogs(logs)
         self._bridges = {verifier.name: verifier.key for verifier in logs}
+
+    def opened(self, envelope: bytes) -> bytes:
+        """Return *envelope* with what was sealed to us in clear; raises `VerificationError`."""
+        return self._opener.opened(envelope)
 
     def stored(self, receipt: pb.StoredReceipt, digest: bytes) -> tuple[StoredProof, datetime]:
         """Return the proof that *digest* is in the log, and since when; raises `VerificationError`."""
@@ -137,6 +154,9 @@ class Checker:
         received = read_envelope(delivery.envelope)
         try:
             refusal = received.refusal or self._author(received, evidence)
+            if refusal is None:
+                received = self._opened(received, delivery.envelope)
+                refusal = received.refusal
         except VerificationError as broken:
             return _fault(place, received, None, broken, delivery.envelope)
         message = received.message
@@ -151,6 +171,22 @@ class Checker:
             lease_expires=place.lease_expires,
             message=message,
         )
+
+    def _opened(self, received: Received, envelope: bytes) -> Received:
+        """
+        Return what is *received* once what was sealed to us stands in clear, held to the same rules.
+
+        Raises `VerificationError` where the key is not here: that is no fault of the message.
+        """
+        try:
+            opened = self._opener.opened(envelope)
+        except VerificationError as failure:
+            if failure.facts.get("rule") == NOT_HELD:
+                raise
+            path, rule = failure.facts["field"], failure.facts["rule"]
+            refusal = refuse(RefusalCode.GROUP_DIGEST_MISMATCH, path, rule, failure.text)
+            return replace(received, message=None, refusal=refusal)
+        return received if opened is envelope else read_envelope(opened)
 
     def _author(self, received: Received, evidence: _Evidence) -> Refusal | None:
         """Return why the author did not say this; raises where our own trust settings lack it."""
@@ -201,6 +237,7 @@ class Checker:
             time=statement.time,
             local_number=statement.local_number,
             refusal=None if written else refusal_of(receipt.refused),
+            set_aside=statement.set_aside,
             receipt=raw,
             chain=evidence.chains.get(statement.signature.key_id, ()),
         )
@@ -229,6 +266,8 @@ class Checker:
     ) -> str:
         """Return who signed *payload*, said to be of the time *stated*; raises `VerificationError`."""
         chain = evidence.chains.get(signature.key_id)
+        if chain is None and signature.suite == ED25519:
+            raise VerificationError(_NO_LOG_KEY, rule=_CERTIFICATE_MISSING)
         if chain is None:
             raise VerificationError(_NO_CHAIN, rule=_CERTIFICATE_MISSING)
         signer = self._valid_signer(chain, stated, evidence.now)
@@ -279,6 +318,11 @@ _MALFORMED = Text(
 _NOT_THE_BRIDGE = Text(
     en="The refusal is not the bridge's own, or it speaks of another message.",
     zh="该拒绝并非由网桥作出，或所指为其他消息。",
+)
+_NO_LOG_KEY = Text(
+    en="A bridge signed this whose log key is not among 'log_verifiers': a message was refused further "
+    "on. Get the public log keys of the bridges that relays reach, and add their files there.",
+    zh="此件由某网桥签署，但其日志公钥未列入 log_verifiers：有消息在后续网桥被拒绝。请取得中继所连网桥的日志公钥并列入。",
 )
 _NO_CHAIN = Text(
     en="The certificate that the signature names did not come with it.",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,53 +19,48 @@ import grpc
 from exchange._proto.v1 import exchange_service_pb2 as pb
 from exchange._proto.v1 import message_pb2 as message_pb
 from exchange._proto.v1 import receipt_pb2 as receipt_pb
+from exchange._proto.v1 import ticket_service_pb2 as ticket_pb
 from exchange._proto.v1.exchange_service_pb2_grpc import ExchangeServiceStub
-from exchange.client.calls import Calls, Patience, as_many
-from exchange.client.channel import secure_channel
+from exchange.acts import Group, Kind
+from exchange.client.acknowledging import signed
+from exchange.client.attachments import AttachmentCalls
+from exchange.client.calls import Calls, Patience, as_many, retry_of
+from exchange.client.channel import dial
 from exchange.client.checks import Checker, chains_of
+from exchange.client.clock import ClockTold, ask_time
 from exchange.client.directory import Directory
-from exchange.client.files import GatewayFiles, read_certificates, require_own
+from exchange.client.files import (
+    GatewayFiles,
+    SealingFiles,
+    read_certificates,
+    require_fitting,
+    require_own,
+)
+from exchange.client.keys import OwnKeys
 from exchange.client.messages import (
     Acknowledgement,
     AcknowledgeResult,
-    Declined,
     IncomingItem,
     Noted,
     OutgoingMessage,
     PushResult,
     SealedMessage,
     Sealer,
-    Written,
 )
 from exchange.client.reconciling import Reconciled, reconcile
+from exchange.client.renewing import RenewingChannel
+from exchange.client.sealing import ITS_OWN, NO_KEY_PAUSE, Seals
 from exchange.client.tickets import Tickets
-from exchange.envelope import (
-    REFUSED_TYPE,
-    WRITTEN_TYPE,
-    SigningKey,
-    read_file,
-    read_private_file,
-    sign,
-)
-from exchange.errors import BridgeUnavailable, ExchangeError, VerificationError
+from exchange.envelope import SigningKey
+from exchange.errors import ExchangeError, VerificationError
 from exchange.note import NoteVerifier
-from exchange.text import Text
 from exchange.tracing import trace_of
 from exchange.trust import TrustStore
-from exchange.wire.receipts import (
-    refused_receipt,
-    refused_statement,
-    written_receipt,
-    written_statement,
-)
+from exchange.wire.scopes import scopes_in
 
 #: Messages and bytes in one call at most; a bridge takes 4 MiB unless it is told otherwise.
 CALL_MESSAGES = 128
 CALL_BYTES = 768 * 1024
-
-_RETRY_REASONS: dict[str, type[ExchangeError]] = {
-    kind.reason: kind for kind in ExchangeError.__subclasses__() if kind.retryable
-}
 
 
 class ExchangeClient:
@@ -88,24 +84,43 @@ class ExchangeClient:
         file: Path | None = None,
         patience: Patience | None = None,
         checkpoint: str = "",
+        sealing: SealingFiles | None = None,
+        at_deadline: bool = False,
     ) -> None:
         """
         Take a channel; *certificates* are the signer's chain in DER, leaf first.
 
-        *target* and *file*, the configuration, are what sentences about a lost link name.
+        *target* and *file*, the configuration, are what sentences about a lost link name.  With
+        *sealing*, what it chooses is sealed on its way and what was sealed to us opened.
         """
         self.sealer = sealer
         self.organisation = sealer.organisation
+        #: Whether this gateway says what its region decides when the time is over (`adapters.timers`).
+        self.at_deadline = at_deadline
         #: The newest checkpoint of the bridge's log seen so far; keep it across restarts.
         self.checkpoint = checkpoint
         self._channel = channel
         self._chain = message_pb.CertificateChain(certificates=certificates)
         self._patience = patience or Patience()
-        self._check = Checker(sealer.organisation, trust, logs)
+        keys = OwnKeys(sealer.organisation, sealing.keys) if sealing is not None else None
+        self._check = Checker(sealer.organisation, trust, logs, keys)
         self._call = Calls(target, self._patience, file)
         self._stub = ExchangeServiceStub(channel)
+        self.attachments = AttachmentCalls(channel, self._call)
         self.tickets = Tickets(channel, self._call)
         self.directory = Directory(channel, self._call)
+        self._seals: Seals | None = None
+        if sealing is not None and keys is not None:
+            self._seals = Seals(
+                sealer.organisation,
+                sealing,
+                keys,
+                trust=trust,
+                published=self.directory.sealing_keys,
+                content=lambda ticket_id: self.tickets.get(ticket_id).envelopes,
+                scopes=lambda ticket_id: scopes_in(self.tickets.get(ticket_id).ticket),
+                clock=self._patience.clock,
+            )
 
     @classmethod
     def dial(
@@ -125,24 +140,22 @@ class ExchangeClient:
         if sealer is None:
             signer = SigningKey.load(files.signer_key, files.signer_chain)
             sealer = Sealer(files.organisation, signer)
-        channel = secure_channel(
-            files.target,
-            roots=read_file(files.bridge_roots),
-            key=read_private_file(files.gateway_key),
-            chain=read_file(files.gateway_chain),
-        )
         return cls(
-            channel,
+            RenewingChannel(
+                partial(dial, files),
+                (files.gateway_key, files.gateway_chain, files.bridge_roots),
+                partial(require_fitting, files.gateway_key, files.gateway_chain, files.gateway_pin),
+            ),
             sealer=sealer,
             certificates=read_certificates(files.signer_chain),
             trust=TrustStore.load(files.trust),
-            logs=[
-                NoteVerifier.parse(read_file(path).decode().strip()) for path in files.log_verifiers
-            ],
+            logs=[NoteVerifier.load(path) for path in files.log_verifiers],
             target=files.target,
             file=files.file,
             patience=patience,
             checkpoint=checkpoint,
+            sealing=files.sealing,
+            at_deadline=files.at_deadline,
         )
 
     def __enter__(self) -> Self:
@@ -159,6 +172,30 @@ class ExchangeClient:
     def close(self) -> None:
         """Hang up; calls under way fail as `BridgeUnavailable`."""
         self._channel.close()
+
+    @property
+    def trouble(self) -> ExchangeError | None:
+        """Why a renewed certificate is not used, None where there is nothing to say; calls go on."""
+        return self._channel.trouble if isinstance(self._channel, RenewingChannel) else None
+
+    def time(self) -> ClockTold | None:
+        """Return what time the bridge has; None from a version that does not tell it."""
+        return ask_time(self._channel, self._call)
+
+    def proves(self, entry: ticket_pb.TrailEntry) -> bool:
+        """
+        Return whether *entry* is of a message and shows its stored receipt, which is then verified.
+
+        Raises `VerificationError` where none of the logs that we trust gave it.
+        """
+        if not entry.receipt.HasField("stored"):
+            return False
+        self._check.stored(entry.receipt.stored, entry.digest)
+        return True
+
+    def seals(self, kind: Kind, group: Group) -> bool:
+        """Return whether *group* is sealed in our messages of *kind*."""
+        return self._seals is not None and self._seals.chooses(kind, group)
 
     def interrupt(self) -> None:
         """End a waiting `pull`, and let none wait any more; pushes and acknowledgements go on."""
@@ -194,15 +231,34 @@ class ExchangeClient:
         return results
 
     def _push(self, batch: Sequence[SealedMessage]) -> list[PushResult]:
-        request = pb.PushMessagesRequest(
-            envelopes=[message.envelope for message in batch],
-            certificates=[self._chain],
-            checkpoint=self.checkpoint,
-        )
-        trace = trace_of(batch[0].message_id)
-        response = self._call(self._stub.PushMessages, request, trace=trace)
-        outcomes = as_many(response.outcomes, batch)
-        return [self._pushed(m, outcome) for m, outcome in zip(batch, outcomes, strict=True)]
+        ready = [self._ready(message) for message in batch]
+        envelopes = [one for one in ready if isinstance(one, bytes)]
+        outcomes: Iterator[pb.PushOutcome] = iter(())
+        if envelopes:
+            request = pb.PushMessagesRequest(
+                envelopes=envelopes, certificates=[self._chain], checkpoint=self.checkpoint
+            )
+            trace = trace_of(batch[0].message_id)
+            response = self._call(self._stub.PushMessages, request, trace=trace)
+            outcomes = iter(as_many(response.outcomes, envelopes))
+        return [
+            one if isinstance(one, PushResult) else self._pushed(message, next(outcomes))
+            for message, one in zip(batch, ready, strict=True)
+        ]
+
+    def _ready(self, message: SealedMessage) -> bytes | PushResult:
+        """Return the envelope to push, or why the message waits: its neighbours do not."""
+        if self._seals is None:
+            return message.envelope
+        try:
+            return self._seals.ready(message)
+        except ITS_OWN as failure:
+            return PushResult(
+                message_id=message.message_id,
+                digest=message.digest,
+                failure=failure,
+                delay=NO_KEY_PAUSE,
+            )
 
     def _pushed(self, message: SealedMessage, outcome: pb.PushOutcome) -> PushResult:
         message_id, digest = message.message_id, message.digest
@@ -231,8 +287,12 @@ class ExchangeClient:
         except VerificationError as broken:
             # Not believed, so nothing is decided; the neighbours' receipts count all the same.
             return PushResult(message_id=message_id, digest=digest, failure=broken)
-        failure, delay = _retry(outcome.retry)
+        failure, delay = retry_of(outcome.retry)
         return PushResult(message_id=message_id, digest=digest, failure=failure, delay=delay)
+
+    def opened(self, envelope: bytes) -> bytes:
+        """Return an envelope that was read with what was sealed to us in clear; raises `VerificationError`."""
+        return self._check.opened(envelope)
 
     # -- pull and acknowledge
 
@@ -262,8 +322,9 @@ class ExchangeClient:
         results: list[AcknowledgeResult] = []
         for start in range(0, len(items), CALL_MESSAGES):
             batch = items[start : start + CALL_MESSAGES]
+            statements = signed(batch, self.organisation, self.sealer.signer)
             request = pb.AcknowledgeMessagesRequest(
-                acknowledgements=self._signed(batch), certificates=[self._chain]
+                acknowledgements=statements, certificates=[self._chain]
             )
             try:
                 said = (item for item in batch if not isinstance(item, Noted))
@@ -278,30 +339,6 @@ class ExchangeClient:
             results += [self._acknowledged(outcome) for outcome in outcomes]
         return results
 
-    def _signed(self, batch: Sequence[Acknowledgement]) -> list[pb.Acknowledgement]:
-        written = [item for item in batch if isinstance(item, Written)]
-        declined = [item for item in batch if isinstance(item, Declined)]
-        by, signer = self.organisation, self.sealer.signer
-        written_bytes = [
-            written_statement(w.message_id, w.digest, by, w.time, w.local_number) for w in written
-        ]
-        declined_bytes = [
-            refused_statement(d.message_id, d.digest, by, d.refusal, d.time) for d in declined
-        ]
-        signed_written = zip(written_bytes, sign(WRITTEN_TYPE, written_bytes, signer), strict=True)
-        signed_declined = zip(
-            declined_bytes, sign(REFUSED_TYPE, declined_bytes, signer), strict=True
-        )
-        found = []
-        for item in batch:
-            if isinstance(item, Noted):
-                found.append(pb.Acknowledgement(receipt_position=item.position))
-            elif isinstance(item, Written):
-                found.append(pb.Acknowledgement(written=written_receipt(*next(signed_written))))
-            else:
-                found.append(pb.Acknowledgement(refused=refused_receipt(*next(signed_declined))))
-        return found
-
     def _acknowledged(self, outcome: pb.AcknowledgeOutcome) -> AcknowledgeResult:
         match outcome.WhichOneof("outcome"):
             case "recorded":
@@ -314,13 +351,17 @@ class ExchangeClient:
                     return AcknowledgeResult(refusal=self._check.refused(outcome.refused, None))
                 except VerificationError as broken:
                     return AcknowledgeResult(failure=broken)
-        failure, delay = _retry(outcome.retry)
+        failure, delay = retry_of(outcome.retry)
         return AcknowledgeResult(failure=failure, delay=delay)
 
     # -- reconcile
 
     def reconcile(
-        self, heads: Mapping[str, bytes] | None = None, since: datetime | None = None
+        self,
+        heads: Mapping[str, bytes] | None = None,
+        since: datetime | None = None,
+        *,
+        aside: bool = False,
     ) -> Reconciled:
         """
         Compare the newest state-moving message of each hand-off (id to digest) with the bridge's.
@@ -328,9 +369,10 @@ class ExchangeClient:
         What is missing here is delivered again by the next pull; what the bridge is missing is to
         be pushed again.  With *since* (aware), everything that was addressed here and accepted at
         or after it is delivered again, whatever *heads* name: what to ask for after a restored
-        database.  Either way a hand-off is taken out of quarantine.
+        database.  Either way a hand-off is taken out of quarantine.  With *aside*, what was set aside
+        in the hand-offs of *heads* comes again, too.
         """
-        return reconcile(self._call, self._stub, heads or {}, since)
+        return reconcile(self._call, self._stub, heads or {}, since, aside=aside)
 
     def _newest(self, note: str) -> None:
         """Remember a checkpoint that is signed and newer than the one held."""
@@ -353,9 +395,3 @@ def _split(messages: Sequence[SealedMessage]) -> Iterator[Sequence[SealedMessage
         size += len(message.envelope)
     if batch:
         yield batch
-
-
-def _retry(retry: pb.Retry) -> tuple[ExchangeError, timedelta]:
-    kind = _RETRY_REASONS.get(retry.reason, BridgeUnavailable)
-    text = Text(en=retry.text.en or retry.reason, zh=retry.text.zh or retry.reason)
-    return kind(text), retry.delay.ToTimedelta()

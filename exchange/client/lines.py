@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from datetime import UTC, datetime
 from enum import IntEnum
+from pathlib import Path
 from typing import Any, TypeVar
 
 from exchange.acts import MOVING_KINDS, TICKET_KINDS, Classification, Kind, Marker, Urgency
@@ -71,6 +72,7 @@ def read_message(value: Mapping[str, Any]) -> OutgoingMessage:
         classification=_word(value, "classification", Classification.ORDINARY),
         act=_object(value, "act"),
         groups={name: _object(value["groups"], name) for name in _object(value, "groups")},
+        files=_files(value),
         **{key: _text(value, key) for key in _TEXTS},
     )
 
@@ -113,6 +115,14 @@ def _object(value: Mapping[str, Any], key: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise _wrong(key, "must be an object { }.", "应为 { } 对象。")
     return found
+
+
+def _files(value: Mapping[str, Any]) -> dict[str, Path]:
+    found = _object(value, "files")
+    for name, path in found.items():
+        if not isinstance(path, str) or not path:
+            raise _wrong("files", f"must name a file for '{name}'.", f"须为“{name}”指定文件名。")
+    return {name: Path(path) for name, path in found.items()}
 
 
 def _time(value: Mapping[str, Any]) -> datetime:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 from exchange.acts import Classification, Kind, Marker, Urgency
@@ -30,7 +31,9 @@ from exchange.wire.headers import (
     draft_message,
     envelope_groups,
     header_fields,
+    read_envelope,
     seal_envelope,
+    signed_anew,
 )
 from exchange.wire.misfits import misfit
 
@@ -63,6 +66,9 @@ class OutgoingMessage:
     classification: Classification = Classification.ORDINARY
     act: Mapping[str, Any] = field(default_factory=dict)
     groups: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    #: Attachment id to the file whose bytes travel: an adapter's runner keeps a copy, and fills in size,
+    #: digests and number of chunks.
+    files: Mapping[str, Path] = field(default_factory=dict)
     message_id: str = ""
     record: str = ""
     revision: str = ""
@@ -79,6 +85,12 @@ class OutgoingMessage:
 _NAMELESS = Text(
     en="A message needs a message_id, or the platform's record (and revision) it is derived from.",
     zh="消息须有 message_id，或给出用于生成编号的平台记录号（及版本）。",
+)
+
+
+_FILES = Text(
+    en="'files' is for who sends them behind the message: an adapter, or exchange push; nothing was sent.",
+    zh="files 由适配器或 exchange push 在消息之后发送，本次未发送。",
 )
 
 
@@ -135,6 +147,8 @@ class Sealer:
     def draft(self, message: OutgoingMessage) -> Draft:
         """Return the bytes to sign; raises `InvalidRequest` naming the field that is wrong."""
         message_id = message.id_for(self.organisation)
+        if message.files:
+            raise InvalidRequest(_FILES, field="files")
         header: dict[str, Any] = {
             "message_id": message_id,
             "ticket_id": message.ticket_id,
@@ -156,6 +170,15 @@ class Sealer:
                 raise
             raise InvalidRequest(plainer, **error.facts) from error
 
+    def file_key(self, digest: bytes, size: int, chunk_count: int) -> bytes:
+        """
+        Return the key under which a file travels that is cut so: 32 bytes.
+
+        It follows from the sealer's secret and from what the file is, where its salts do: a file that is
+        said again is encrypted to the same bytes, and no key ever encrypts two files.
+        """
+        return self._salts(f"file/{digest.hex()}/{size}/{chunk_count}")(32)
+
     def seal(self, messages: Sequence[OutgoingMessage]) -> list[SealedMessage]:
         """Sign *messages*, in their order; one signature serves up to 128 of them."""
         drafts = [self.draft(message) for message in messages]
@@ -166,6 +189,21 @@ class Sealer:
             for message, draft, signature in zip(messages[start:], batch, signatures, strict=False):
                 sealed.append(self._sealed(message, draft, seal_envelope(draft, signature)))
         return sealed
+
+    def sign_anew(self, message: SealedMessage) -> SealedMessage | None:
+        """
+        Return *message* under this signer's certificate of now; None where it is another author's.
+
+        Header and digest stay as they were, so whatever names it still does.
+        """
+        received = read_envelope(message.envelope)
+        said, before = received.message, received.signature
+        if said is None or said.author != self.organisation:
+            return None
+        if before is not None and before.key_id == self.signer.public.key_id:
+            return message
+        (signature,) = sign(MESSAGE_TYPE, [said.header], self.signer)
+        return replace(message, envelope=signed_anew(message.envelope, signature))
 
     def _sealed(self, message: OutgoingMessage, draft: Draft, envelope: bytes) -> SealedMessage:
         return SealedMessage(
@@ -228,6 +266,15 @@ class IncomingMessage:
         }
 
     @property
+    def withheld(self) -> list[str]:
+        """The groups that its author signed and that did not come: masked, or sealed to others."""
+        return sorted(
+            group_name(number)
+            for number in self.message.groups
+            if group_name(number) not in self.groups
+        )
+
+    @property
     def message_id(self) -> str:
         """The message's id."""
         return self.message.id
@@ -261,6 +308,8 @@ class IncomingReceipt:
     time: datetime
     local_number: str = ""
     refusal: Refusal | None = None
+    #: Why the receiver set the message aside, for good unless it says "written"; empty where it did not.
+    set_aside: str = ""
     #: A serialised ``Receipt`` of the contract.
     receipt: bytes
     #: The signer's certificates (DER, leaf first), without which nobody can verify the receipt
@@ -302,12 +351,17 @@ class Written:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declined:
-    """This organisation cannot digest the message; its lane stops until somebody looks."""
+    """
+    This organisation cannot digest the message; its lane stops until somebody looks.
+
+    With a reason in *set_aside* somebody has looked: the lane goes on without the message.
+    """
 
     message_id: str
     digest: bytes
     refusal: Refusal
     time: datetime
+    set_aside: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

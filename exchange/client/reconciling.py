@@ -44,7 +44,12 @@ class Reconciled:
 
 
 def reconcile(
-    call: Calls, stub: ExchangeServiceStub, heads: Mapping[str, bytes], since: datetime | None
+    call: Calls,
+    stub: ExchangeServiceStub,
+    heads: Mapping[str, bytes],
+    since: datetime | None,
+    *,
+    aside: bool = False,
 ) -> Reconciled:
     """
     Compare *heads*, 512 a call, then have everything *since* put back, page by page.
@@ -52,7 +57,7 @@ def reconcile(
     The contract's ``compare_notes`` is not asked for, on purpose.  A note is acknowledged only when
     the platform has written it, and waits in the mailbox until then: it comes by itself.  One can be
     missing only where the platform's own database was restored, and the spool, which was not, would
-    then name it as held.  *since* is for that.
+    then name it as held.  *since* is for that.  *aside*: what was set aside is put back, too.
     """
     findings: list[Finding] = []
     redelivered = 0
@@ -60,7 +65,8 @@ def reconcile(
     for start in range(0, len(known), RECONCILE_HEADS):
         batch = known[start : start + RECONCILE_HEADS]
         request = pb.ReconcileHandoffsRequest(
-            heads=[pb.HandoffHead(handoff_id=name, digest=digest) for name, digest in batch]
+            heads=[pb.HandoffHead(handoff_id=name, digest=digest) for name, digest in batch],
+            include_set_aside=aside,
         )
         response = call(stub.ReconcileHandoffs, request)
         redelivered += response.redelivered

@@ -77,11 +77,11 @@ def relay(city: City) -> Rounds:
     yield [case.say(P, "result", "市级12345已办结。", handoff=above)]
     yield [case.say(C, "close", "已告知报警人。", handoff=above), case.conclude("办结。")]
     direct = Text(
-        en="Straight to 12345 was refused (RELAY_REQUIRED); ",
+        en="Straight to 12345 was refused (RELAY_REQUIRED). ",
         zh="直接移交 12345 被拒（RELAY_REQUIRED）；",
     )
     said = Text(
-        en="the desk below handed it to the city's 110, which handed it on to 12345 on the same "
+        en="The desk below handed it to the city's 110, which handed it on to 12345 on the same "
         "bridge; the result came back along the same line.",
         zh="下级 110 移交市级 110，再由其在同一网桥上转派 12345，结果沿原路返回。",
     )

@@ -34,7 +34,7 @@ def scenes(city: City) -> Iterator[Scene]:
     if rules.levels_110_first:
         yield Scene(
             name="emergency",
-            title=Text(en="An emergency of level 较大", zh="较大突发事件"),
+            title=Text(en="An emergency of the second level (较大)", zh="较大突发事件"),
             rules="R40 R41", rounds=emergency(city),
         )  # fmt: skip
     if rules.danger_to_110:

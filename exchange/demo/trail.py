@@ -59,7 +59,7 @@ def read_trail(ground: Ground, ticket: str) -> list[Line]:
             written=tuple(written.get(entry.message_id, ())),
         )
         for entry in entries
-        if entry.kind != "written"
+        if entry.kind not in ("written", "set_aside")
     ]
 
 

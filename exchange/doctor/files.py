@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from certs.errors import Refused
 from certs.files import read_certificates
@@ -17,6 +18,9 @@ from exchange.errors import ExchangeError
 from exchange.text import Text
 from exchange.trust import TrustStore
 
+if TYPE_CHECKING:
+    from exchange.client import GatewayFiles
+
 #: A certificate that ends within this time is to be renewed now.
 SOON = timedelta(days=14)
 
@@ -27,6 +31,10 @@ _RENEW = Text(
 _MISMATCH = Text(
     en="The certificate was issued for another key, or one of the two is not a PEM file of its kind.",
     zh="该证书是为另一把密钥签发的，或其中之一不是相应的 PEM 文件。",
+)
+_TOKEN_MEND = Text(
+    en="Name the .token file that the request was made with, or have the certificate issued anew.",
+    zh="请使用申请证书时生成的 .token 文件，或重新签发证书。",
 )
 _SET_CLOCK = Text(
     en="Set this machine's clock right: timedatectl set-ntp true (or date -s); then look again.",
@@ -61,6 +69,28 @@ def pair(name: str, key: Path, chain: Path) -> Iterator[Finding]:
         )  # fmt: skip
     else:
         yield fine("pair", f"{name}: key and certificate fit", f"{name}：密钥与证书匹配")
+
+
+def token(gateway: GatewayFiles) -> Iterator[Finding]:
+    """Look whether the token opens, and its key is that of the gateway's certificate."""
+    # Late: a library of the wrong version must not keep the doctor from saying so.
+    from exchange.client.token import token_fits  # noqa: PLC0415
+
+    key, chain = gateway.gateway_key, gateway.gateway_chain
+    name = Text(en=f"The token that {key} names", zh=f"{key} 所指令牌")
+    try:
+        fitting = token_fits(key, chain, gateway.gateway_pin)
+    except ExchangeError as error:
+        yield failed("pair", name, error)
+        return
+    if fitting:
+        yield fine(
+            "pair",
+            "gateway: the token's key and the certificate fit",
+            "网关：令牌中的密钥与证书匹配",
+        )
+    else:
+        yield wrong("pair", name, _MISMATCH, _TOKEN_MEND)
 
 
 def validity(certificates: Mapping[Text, Path], now: datetime) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from exchange.causes import cause
 from exchange.errors import (
     BridgeUnavailable,
+    ConfigurationError,
     ExchangeError,
     LimitExceeded,
     NotAuthenticated,
@@ -116,6 +117,10 @@ _DATABASE = Text(
     "SQLite 请检查文件所在文件夹是否存在且可写",
 )
 _FIXES: dict[str, Text] = {
+    "adapter": Text(
+        en="See which adapter it is: exchange adapter list; install it anew, or remove it with pip",
+        zh="请先执行 exchange adapter list 查明是哪个适配器，再用 pip 重新安装或移除",
+    ),
     "python": _REINSTALL,
     "packages": _REINSTALL,
     "key": Text(
@@ -133,6 +138,19 @@ _FIXES: dict[str, Text] = {
         "name its file in the configuration ([trust] of a gateway, [networks] of a bridge)",
         zh="请向所列网络的认证机构索取根证书，电话核对 SHA-256，并在配置中指定"
         "（网关为 [trust]，网桥为 [networks]）",
+    ),
+    "revocation": Text(
+        en="Mend the file that the cause names: a network's list comes from its authority, the deny list is "
+        "written by exchange certs deny",
+        zh="请修正原因中所指的文件：吊销列表由该网络认证机构提供，禁止名单由 exchange certs deny 写入",
+    ),
+    "keys": Text(
+        en="Let the bridge's user read the key ring (at_rest.key_ring) and the database; see: exchange keys show",
+        zh="请确保网桥用户可读密钥环（at_rest.key_ring）与数据库；可查：exchange keys show",
+    ),
+    "sealing": Text(
+        en="Put the sealing keys back from their backup, or make new ones: exchange sealing make",
+        zh="请从备份恢复封装密钥，或新建：exchange sealing make",
     ),
     "register": Text(
         en="Correct the entry named in the register or profile file, then: exchange config check",
@@ -157,6 +175,10 @@ _FIXES: dict[str, Text] = {
 }
 #: Of a call to the bridge the kind of failure says who mends it.
 _OF_KIND: dict[type[ExchangeError], Text] = {
+    ConfigurationError: Text(
+        en="Correct this gateway's configuration as the cause says; the bridge was not asked",
+        zh="请按原因所述更正本网关的配置；并未向网桥发出调用",
+    ),
     NotAuthenticated: Text(
         en="Ask the bridge's operator whether your network's root is among its [networks], and look at "
         "your certificate: exchange certs show FILE",

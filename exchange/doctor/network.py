@@ -7,14 +7,16 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from exchange.doctor.findings import Finding, fine, wrong
+from exchange.doctor.findings import Finding, Status, fine, wrong
 from exchange.text import Text
 
 #: Seconds for one step on the way.
 STEP = 4.0
+#: Two clocks that differ by more are worth a word: deadlines of minutes are told by them.
+CLOCKS_DIFFER = timedelta(seconds=30)
 
 # What an HTTP/2 client says first (RFC 9113 section 3.4): preface and empty settings.
 _GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"
@@ -33,6 +35,25 @@ class Credentials:
     roots: Path
 
 
+def clocks(ahead: timedelta) -> Finding:
+    """Say how far this machine's clock is *ahead* of the bridge's, negative behind it."""
+    seconds = round(abs(ahead).total_seconds())
+    if abs(ahead) <= CLOCKS_DIFFER:
+        return fine("clock", "Our clock and the bridge's agree", "本机与网桥的时钟一致")
+    en, zh = ("ahead of", "快") if ahead > timedelta(0) else ("behind", "慢")
+    return wrong(
+        "clock",
+        Text(en=f"This machine's clock is {seconds} s {en} the bridge's",
+             zh=f"本机时钟比网桥{zh} {seconds} 秒"),
+        Text(en="One of the two is wrong. Receipts, deadlines and certificates are judged by them.",
+             zh="其中之一有误；回执、时限与证书均以时钟为准。"),
+        Text(en="Set this machine's clock right: timedatectl set-ntp true; if it is right, tell the bridge's "
+                "operator",
+             zh="请校准本机时钟：timedatectl set-ntp true；如本机无误，请告知网桥运营方"),
+        Status.WARN,
+    )  # fmt: skip
+
+
 def split_address(address: str) -> tuple[str, int] | None:
     """Return host and port of ``host:port`` or ``[v6]:port``; None if it is neither."""
     host, _, port = address.rpartition(":")
@@ -42,7 +63,12 @@ def split_address(address: str) -> tuple[str, int] | None:
 
 
 def reach(address: str, credentials: Credentials, now: datetime) -> Iterator[Finding]:
-    """Go all the way to the bridge at *address*, as far as it goes."""
+    """Go all the way to the bridge at *address*, as far as it goes; to each of several."""
+    for one in address.split(","):
+        yield from _reach(one.strip(), credentials, now)
+
+
+def _reach(address: str, credentials: Credentials, now: datetime) -> Iterator[Finding]:
     place = split_address(address)
     if place is None:
         yield wrong(

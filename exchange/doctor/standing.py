@@ -8,7 +8,7 @@ same under the same names: waiting, unacknowledged, stopped, lag, contact, space
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,9 +18,13 @@ from certs.screen import shown_time
 from exchange.certificates import RuleBroken, ends
 from exchange.doctor.files import SOON
 from exchange.doctor.findings import Finding, Status, fine, wrong
+from exchange.doctor.network import CLOCKS_DIFFER
 from exchange.doctor.storage import LITTLE_ROOM, served
+from exchange.doctor.trusting import in_force
 from exchange.envelope import read_file
-from exchange.query.figures import Answering, Figures, FiguresRoom, Mailbox
+from exchange.query.duties import Answering, Owing
+from exchange.query.figures import Figures, FiguresRoom, Mailbox
+from exchange.server.trust_state import TrustState, read_state
 from exchange.text import Text
 
 if TYPE_CHECKING:
@@ -41,8 +45,8 @@ _LOOK = Text(
     zh="请联系 {who} 确认其网关是否运行：在其处按其配置执行 exchange doctor",
 )
 _RENEW = Text(
-    en="Have it issued anew (certs/README.md says how), and restart what uses it",
-    zh="请重新签发（见 certs/README.md），并重启使用它的程序",
+    en="Have it issued anew (certs/README.md says how); what uses it takes it without a restart",
+    zh="请重新签发（见 certs/README.md）；使用它的程序会自动采用，无须重启",
 )
 _ROOM = Text(
     en="Make room, or move the database: du -xh {folder} | sort -h | tail",
@@ -63,8 +67,12 @@ class BridgeStanding:
     space: int | None
     #: When each certificate of the configuration ends; None where its file cannot be read.
     certificates: Mapping[str, datetime | None]
+    #: What the bridge says of the trust in force; None where it said nothing yet.
+    trust: TrustState | None
     #: Who answers for what; None where it was not asked for.
     answering: tuple[Answering, ...] | None
+    #: Who owes what by a deadline that is over or soon will be; None likewise.
+    owing: tuple[Owing, ...] | None
 
 
 def certificate_files(settings: Settings) -> dict[str, Path]:
@@ -120,7 +128,8 @@ def look(settings: Settings, now: datetime, *, answers: bool = False) -> BridgeS
     room = FiguresRoom.open(settings.database)
     try:
         answering = (*room.answering(now), *room.unassigned()) if answers else None
-        figures, folder = room.figures(), room.folder()
+        owing = tuple(room.owing(now)) if answers else None
+        figures, folder = room.figures(settings.origin), room.folder()
     finally:
         room.close()
     return BridgeStanding(
@@ -130,7 +139,9 @@ def look(settings: Settings, now: datetime, *, answers: bool = False) -> BridgeS
         folder=folder,
         space=None if folder is None else shutil.disk_usage(folder).free,
         certificates=certificate_ends(certificate_files(settings)),
+        trust=read_state(settings.state),
         answering=answering,
+        owing=owing,
     )
 
 
@@ -138,6 +149,9 @@ def examine(settings: Settings, now: datetime) -> Iterator[Finding]:
     """Yield the findings about what waits; other probes look at disk, certificates and port."""
     standing = look(settings, now)
     ill = [*waiting(standing), *stopped(standing), *silent(standing)]
+    yield from clock(standing)
+    if standing.serving is not None:
+        yield from in_force(standing.trust, now)
     yield from ill or [fine("waiting", "Nothing waits too long", "没有积压过久的消息")]
 
 
@@ -156,7 +170,10 @@ def judge(standing: BridgeStanding) -> Iterator[Finding]:
     yield from silent(standing)
     yield from space(standing)
     yield from expiring(standing.certificates, standing.now)
-    yield from overdue(standing.answering or ())
+    yield from clock(standing)
+    if standing.serving is not None:
+        yield from in_force(standing.trust, standing.now)
+    yield from overdue(standing.owing or ())
 
 
 def waiting(standing: BridgeStanding) -> Iterator[Finding]:
@@ -258,20 +275,33 @@ def expiring(certificates: Mapping[str, datetime | None], now: datetime) -> Iter
             )  # fmt: skip
 
 
-def overdue(answering: tuple[Answering, ...]) -> Iterator[Finding]:
-    """Yield who answers for hand-offs whose next step is overdue."""
-    late: dict[str, int] = {}
-    for one in answering:
-        late[one.organisation] = late.get(one.organisation, 0) + one.overdue
-    for who, count in late.items():
-        if count:
+def clock(standing: BridgeStanding) -> Iterator[Finding]:
+    """Yield whether this machine's clock is behind what the log already has."""
+    newest = standing.figures.log.checkpoint
+    if newest is not None and newest - standing.now > CLOCKS_DIFFER:
+        when = shown_time(newest)
+        yield wrong(
+            "clock",
+            Text(en=f"The log's newest entry is of {when}, which has not come yet by this machine's clock",
+                 zh=f"日志最新条目的时间为 {when}，晚于本机时钟"),
+            Text(en="The clock was set back, or was ahead when that was recorded.",
+                 zh="时钟被调回，或记录时时钟偏快。"),
+            Text(en="Set the clock right: timedatectl set-ntp true; what is recorded stays as it is",
+                 zh="请校准时钟：timedatectl set-ntp true；已记录的内容不变"),
+            Status.WARN,
+        )  # fmt: skip
+
+
+def overdue(owing: Iterable[Owing]) -> Iterator[Finding]:
+    """Yield who owes something by a deadline that has passed."""
+    for one in owing:
+        if one.overdue:
+            who, count = one.organisation, one.overdue
             yield wrong(
-                "answers",
-                Text(en=f"{count} hand-offs that {who} answers for are overdue",
-                     zh=f"{who} 负责的移交中有 {count} 件逾期"),
-                Text(en="Whoever decides has not taken the next step in time.",
-                     zh="应作下一步处理的一方未按时限办理。"),
-                Text(en=f"See them: exchange ticket list --overdue --answers {who}",
-                     zh=f"查看：exchange ticket list --overdue --answers {who}"),
+                "owes",
+                Text(en=f"{count} deadlines of {who} have passed", zh=f"{who} 有 {count} 项时限已逾期"),
+                Text(en="It has not done by then what it owed.", zh="该机构未按时限办理。"),
+                Text(en=f"See them: exchange ticket list --overdue --owes {who}",
+                     zh=f"查看：exchange ticket list --overdue --owes {who}"),
                 Status.WARN,
             )  # fmt: skip

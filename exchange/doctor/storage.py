@@ -15,12 +15,13 @@ from exchange.errors import (
     StoreUnavailable,
     StoreUnusable,
 )
+from exchange.keyring import RingFile
 from exchange.log import TrustedLogs
 from exchange.note import NoteVerifier
 from exchange.query.evidence import EvidenceRoom
 from exchange.store.claim import served_by
 from exchange.store.engines import Engines, connect
-from exchange.store.schema import check_files, check_version, check_writable
+from exchange.store.schema import check_files, check_keys, check_version, check_writable
 from exchange.text import Text
 
 #: Bytes below which a disk is nearly full; at a city's pace a day needs about 100 MB.
@@ -37,6 +38,11 @@ _BACK = Text(
     "start: exchange migrate --create",
     zh="请更正 database 配置，或恢复原数据库或其备份。仅在网桥首次启动时执行：exchange migrate --create",
 )
+_KEYS = Text(en="The keys of what is encrypted at rest", zh="静态加密所用的密钥")
+_RING = Text(
+    en="Put the key ring in place that the cause names (at_rest.key_ring), mode 600; see: exchange keys show",
+    zh="请按原因放回密钥环（at_rest.key_ring），权限 600；可查：exchange keys show",
+)
 _LET = Text(
     en="Give the bridge's user what the cause names, or name a database that takes writes.",
     zh="请按原因授予网桥用户权限，或改用可写的数据库。",
@@ -44,11 +50,18 @@ _LET = Text(
 
 
 def database(
-    url: str, verifier: NoteVerifier | None, room_needed: int = LITTLE_ROOM
+    url: str,
+    verifier: NoteVerifier | None,
+    room_needed: int = LITTLE_ROOM,
+    ring: RingFile | None = None,
 ) -> Iterator[Finding]:
-    """Look at the database at *url*; *verifier* is the log's public key, None if it is not known."""
+    """
+    Look at the database at *url*; *verifier* is the log's public key, None if it is not known.
+
+    *ring* is the key ring that is configured, if one is.
+    """
     try:
-        engines = connect(url)
+        engines = connect(url, ring=ring)
     except ConfigurationError as error:
         yield failed("database", _DATABASE, error)
         return
@@ -74,6 +87,7 @@ def database(
         yield fine(
             "schema", "The database is reachable and of this version", "数据库可用且版本相符"
         )
+        yield from _decryptable(engines)
         ill = list(_writable(engines))
         yield from ill or [fine("writable", "The database takes writes", "数据库可写")]
     finally:
@@ -98,6 +112,19 @@ def served(url: str) -> str | None:
         return ""  # the findings about the database say why
 
 
+def _decryptable(engines: Engines) -> Iterator[Finding]:
+    """Look whether the keys are there that the database's content needs; nothing is said where it needs none."""
+    try:
+        check_keys(engines)
+    except StoreUnusable as error:
+        yield wrong("keys", _KEYS, error.text, _RING)
+    except ExchangeError as error:
+        yield failed("keys", _KEYS, error)
+    else:
+        if engines.at_rest.on:
+            yield fine("keys", "The key ring opens what is encrypted", "密钥环可打开已加密的内容")
+
+
 def _writable(engines: Engines) -> Iterator[Finding]:
     """Try a write that is taken back; a finding where the database does not take it."""
     try:
@@ -119,8 +146,9 @@ def _head(room: EvidenceRoom, verifier: NoteVerifier) -> Iterator[Finding]:
     """Look whether the log's head is the newest checkpoint, signed by the configured key."""
     what = Text(en="The log's head", zh="日志头")
     try:
-        origin, size, root = room.head()
-        checkpoint = TrustedLogs([verifier]).checkpoint(room.checkpoint())
+        head = room.head(verifier.name)
+        origin, size, root = head.origin, head.size, head.root
+        checkpoint = TrustedLogs([verifier]).checkpoint(room.checkpoint(verifier.name))
     except NotFound:
         yield fine("log", "The log is empty", "日志为空")
         return

@@ -10,10 +10,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import exchange
-from exchange.doctor.findings import Finding, fine, wrong
+from exchange.doctor.findings import Finding, Status, fine, wrong
 from exchange.text import Text
 
 PYTHON = (3, 11)
+#: Seconds that the adapters of others may take to load; more than `adapters.found` waits.
+LOADING = 70.0
 _OURS = ("exchange", "adapters", "certs")
 #: The generated code refuses an older runtime than its generator.
 _LEAST = {"grpcio": (1, 85), "protobuf": (7, 35), "protovalidate": (2, 1), "sqlalchemy": (2, 0)}
@@ -86,6 +88,32 @@ def packages(path: Sequence[str] | None = None) -> Iterator[Finding]:
             )  # fmt: skip
         else:
             yield fine("packages", f"'{name}' is ours", f"软件包“{name}”正确")
+
+
+def adapters() -> Iterator[Finding]:
+    """Look whether every adapter that others installed beside ours can be started; each is a warning."""
+    # Late: a package that is not ours must not keep the doctor from saying so.
+    from adapters.found import OURS, examine, found  # noqa: PLC0415
+
+    for one in examine([one for one in found() if one.distribution != OURS]):
+        name = one.name or "?"
+        source = f"{one.distribution} {one.version}".rstrip()
+        if one.fault is None:
+            yield fine(
+                "adapter",
+                f"The adapter '{name}' of {source} loads",
+                f"{source} 的适配器“{name}”可用",
+            )
+        else:
+            yield wrong(
+                "adapter",
+                Text(en=f"The adapter '{name}' of {source} cannot be started.",
+                     zh=f"{source} 的适配器“{name}”无法启动。"),
+                one.fault,
+                Text(en="Do what the cause says, then look again: exchange adapter list",
+                     zh="请按原因所述处理，再执行：exchange adapter list"),
+                Status.WARN,
+            )  # fmt: skip
 
 
 def _place(name: str, path: Sequence[str] | None) -> Path | None:

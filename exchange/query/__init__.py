@@ -2,8 +2,9 @@
 The read side: who has what, who answers for what, and what happened (可查、可看、可追溯).
 
 Everything is seen with someone's eyes: an organisation's, which sees the tickets it is a party to
-(as their origin, or as sender or receiver of one of their hand-offs), or the operator's (None),
-which sees all, but of a confidential ticket neither matter nor region.
+(as their origin, or as sender or receiver of one of their hand-offs) and those that a hand-off's scope
+lets it know of, in its regions; or the operator's (None), which sees all.  Who is no party, the operator
+too, sees neither matter nor region of a confidential ticket.
 """
 
 from __future__ import annotations
@@ -13,33 +14,59 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any
-from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select
 
 from exchange import tables
 from exchange.acts import Classification, Kind
-from exchange.errors import InvalidRequest, NotFound
-from exchange.query.records import (
+from exchange.deadlines import Deadline
+from exchange.errors import NotFound
+from exchange.knowing import Shown, is_party, known_by, shown
+from exchange.query.conditions import conditions
+from exchange.query.few import ids_first
+from exchange.query.kept import (
+    destroyed,
+    envelopes_at,
+    erasures,
+    opened,
+    passages,
+    set_aside,
+)
+from exchange.query.places import read_index, read_place
+from exchange.query.room import Room
+from exchange.query.scope import ANYWHERE
+from exchange.query.statements import EVERY_TICKET, not_hidden, seen_by
+from exchange.store import StoredReceipt
+from exchange.store.drivers import driver_of
+from exchange.store.engines import Engines, reading
+from exchange.store.rows import (
+    HANDOFF,
+    NO_MESSAGE,
+    SET_ASIDE,
+    WRITTEN,
+    further_of,
+    standing_of,
+    ticket_of,
+    unpack_chain,
+)
+from exchange.store.tree import proofs_at
+from exchange.tables import moment_of, stamp
+from exchange.text import Text
+from exchange.ticket import Handoff, State, Ticket
+from exchange.views import (
+    EVERY_GROUP,
     EVERYTHING,
+    Content,
     Filters,
     HandoffView,
     TicketView,
     TrailEntry,
     Workload,
 )
-from exchange.query.room import Room
-from exchange.store import StoredReceipt
-from exchange.store.drivers import driver_of
-from exchange.store.engines import Engines, reading
-from exchange.store.rows import HANDOFF, WRITTEN, standing_of, ticket_of, unpack_chain
-from exchange.store.tree import StoredTree
-from exchange.tables import moment_of, stamp
-from exchange.text import Text
-from exchange.ticket import State
 
 __all__ = [
     "EVERYTHING",
+    "Content",
     "Filters",
     "HandoffView",
     "Query",
@@ -52,8 +79,6 @@ _TICKET = tables.ticket.c
 _HANDOFF = tables.handoff.c
 _TRAIL = tables.trail.c
 _UPDATED = HANDOFF.index("updated")
-#: A leaf index has fewer digits than the greatest 64-bit number.
-_DIGITS = 18
 
 
 class Query(Room):
@@ -63,35 +88,73 @@ class Query(Room):
         super().__init__(engines)
         self._driver = driver_of(engines.reader.dialect.name)
 
-    def ticket(self, ticket_id: str, caller: str | None) -> TicketView:
-        """Return one ticket; raises `NotFound` when it is not there for *caller*."""
+    def ticket(
+        self, ticket_id: str, caller: str | None, *, regions: Sequence[str] = ANYWHERE
+    ) -> TicketView:
+        """Return one ticket; raises `NotFound` when it is not there for *caller* in *regions*."""
         with reading(self._engines) as connection:
-            found = _views(connection, _tickets(caller).where(_TICKET.id == ticket_id), caller)
-        if not found:
-            raise _no_ticket(ticket_id)
-        return found[0]
+            return _seen(connection, ticket_id, caller, regions)
 
-    def envelopes(self, ticket_id: str, caller: str | None) -> list[bytes]:
+    def envelopes(
+        self,
+        ticket_id: str,
+        caller: str | None,
+        *,
+        limit: int = 50,
+        page_token: str = "",
+        regions: Sequence[str] = ANYWHERE,
+    ) -> tuple[list[Content], str]:
         """
-        Return the envelopes of the ticket's opening and supplements, oldest first.
+        Return a page of the messages of a ticket's opening and supplements, oldest first, and the
+        token of the next page.
 
-        An organisation gets the opening and the supplements that it said or that were said to it.
-        Raises `NotFound` when the ticket is not there for *caller*.
+        A party gets the opening and the supplements that it said or that were said to it, a knower the
+        opening and those of the hand-offs that it knows of; each group of them only where `Content.shown`
+        shows it.  Raises `NotFound` when the ticket is not there for *caller*, `InvalidRequest` for a strange
+        token.
         """
-        opening = _TRAIL.kind == Kind.OPEN_TICKET.value
-        supplement = _TRAIL.kind == Kind.SUPPLEMENT.value
-        if caller is not None:
-            supplement = and_(supplement, or_(_TRAIL.author == caller, _TRAIL.recipient == caller))
-        statement = (
-            select(tables.message.c.envelope)
-            .join(tables.trail, _TRAIL.leaf_index == tables.message.c.leaf_index)
-            .where(_TRAIL.ticket_id == ticket_id, or_(opening, supplement))
-            .order_by(_TRAIL.leaf_index)
-        )
+        after = read_index(page_token)
         with reading(self._engines) as connection:
-            _require_party(connection, ticket_id, caller)
-            # One that was archived is empty here.
-            return [bytes(envelope) for (envelope,) in connection.execute(statement) if envelope]
+            view = _seen(connection, ticket_id, caller, regions)
+            handoffs = [one.standing.handoff for one in view.handoffs]
+            said = or_(
+                _TRAIL.kind == Kind.OPEN_TICKET.value,
+                and_(_TRAIL.kind == Kind.SUPPLEMENT.value, *_heard(caller, handoffs)),
+            )
+            statement = (
+                select(
+                    _TRAIL.leaf_index,
+                    _TRAIL.author,
+                    _TRAIL.recipient,
+                    _TRAIL.handoff_id,
+                    tables.message.c.id,
+                    tables.message.c.envelope,
+                )
+                .join(tables.trail, _TRAIL.leaf_index == tables.message.c.leaf_index)
+                .where(_TRAIL.ticket_id == ticket_id, said, _TRAIL.leaf_index > after)
+                .order_by(_TRAIL.leaf_index)
+                .limit(limit + 1)
+            )
+            found = connection.execute(statement).all()
+            # One that was archived or destroyed is empty here.
+            there = [row for row in found[:limit] if row.envelope]
+            envelopes = opened(
+                connection, self._engines.at_rest, [(row.id, bytes(row.envelope)) for row in there]
+            )
+        page = [
+            Content(envelope=envelope, shown=_shown(caller, view.ticket, handoffs, row))
+            for row, envelope in zip(there, envelopes, strict=True)
+        ]
+        return page, str(found[limit - 1][0]) if len(found) > limit else ""
+
+    def offers(self, ticket_id: str) -> list[bytes]:
+        """Return the envelopes of a ticket's offers: keys to what is sealed are handed on with them."""
+        with reading(self._engines) as connection:
+            places = select(_TRAIL.leaf_index).where(
+                _TRAIL.ticket_id == ticket_id, _TRAIL.kind == Kind.OFFER.value
+            )
+            found = connection.scalars(places).all()
+            return list(envelopes_at(connection, found, self._engines.at_rest).values())
 
     def tickets(
         self,
@@ -100,34 +163,51 @@ class Query(Room):
         *,
         limit: int = 50,
         page_token: str = "",
+        regions: Sequence[str] = ANYWHERE,
     ) -> tuple[list[TicketView], str]:
         """
         Return a page of tickets, newest first, and the token of the next one (empty on the last).
 
         Raises `InvalidRequest` when *page_token* is not one that this function gave.
         """
-        statement = _tickets(caller).where(*_conditions(filters))
-        if caller is None and (filters.region or filters.matter):
-            # What is hidden is not found by asking for it either.
-            statement = statement.where(_TICKET.classification == int(Classification.ORDINARY))
+        wanted = [*seen_by(caller, regions), *conditions(filters)]
+        if filters.region or filters.matter:
+            wanted.append(not_hidden(caller))
         if page_token:
-            before, ticket_id = _read_place(page_token)
-            statement = statement.where(
+            before, ticket_id = read_place(page_token)
+            wanted.append(
                 or_(
                     _TICKET.opened < before,
                     and_(_TICKET.opened == before, _TICKET.id < ticket_id),
                 )
             )
-        newest_first = statement.order_by(_TICKET.opened.desc(), _TICKET.id.desc())
         with reading(self._engines) as connection:
-            found = _views(connection, newest_first.limit(limit + 1), caller)
+            among = ids_first(connection, caller, filters)
+            if among is None:
+                newest_first = EVERY_TICKET.where(*wanted).order_by(
+                    _TICKET.opened.desc(), _TICKET.id.desc()
+                )
+                found = _views(connection, newest_first.limit(limit + 1), caller)
+            else:
+                # Sorted here: an order asked for could lead the database along all tickets after all.
+                these = select(_TICKET.opened, _TICKET.id).where(_TICKET.id.in_(among), *wanted)
+                places = sorted(map(tuple, connection.execute(these)), reverse=True)[: limit + 1]
+                page = [ticket_id for _, ticket_id in places]
+                found = _views(connection, EVERY_TICKET.where(_TICKET.id.in_(page)), caller)
+                found.sort(key=lambda view: page.index(view.ticket.id))
         if len(found) <= limit:
             return found, ""
         last = found[limit - 1].ticket
         return found[:limit], f"{stamp(last.opened)}/{last.id}"
 
     def trail(
-        self, ticket_id: str, caller: str | None, *, limit: int = 100, page_token: str = ""
+        self,
+        ticket_id: str,
+        caller: str | None,
+        *,
+        limit: int = 100,
+        page_token: str = "",
+        regions: Sequence[str] = ANYWHERE,
     ) -> tuple[list[TrailEntry], str]:
         """
         Return a page of a ticket's trail, oldest first, and the token of the next one.
@@ -136,7 +216,7 @@ class Query(Room):
         Raises `NotFound` when the ticket is not there for *caller*, `InvalidRequest` for a strange
         token, and `TamperingFound` where the stored log does not give the proofs.
         """
-        after = _read_index(page_token)
+        after = read_index(page_token)
         statement = (
             select(tables.trail)
             .where(_TRAIL.ticket_id == ticket_id, _TRAIL.leaf_index > after)
@@ -144,20 +224,21 @@ class Query(Room):
             .limit(limit + 1)
         )
         with reading(self._engines) as connection:
-            _require_party(connection, ticket_id, caller)
+            _seen(connection, ticket_id, caller, regions)
             found = connection.execute(statement).all()
             page = found[:limit]
-            tree = StoredTree(partial(self._driver.fetch, connection))
-            proofs = tree.proofs([row.leaf_index for row in page])
+            places = [row.leaf_index for row in page]
+            proofs = proofs_at(partial(self._driver.fetch, connection), places)
             receipts = _receipts(
                 connection, [row.leaf_index for row in page if row.kind == WRITTEN]
-            )
-            envelopes = _envelopes(
-                connection, [row.leaf_index for row in page if row.kind != WRITTEN]
-            )
+            ) | set_aside(connection, [row.leaf_index for row in page if row.kind == SET_ASIDE])
+            said = [row.leaf_index for row in page if row.kind not in NO_MESSAGE]
+            envelopes = envelopes_at(connection, said, self._engines.at_rest)
+            gone = destroyed(connection, said)
+            onward = passages(connection, [row.leaf_index for row in page])
         entries = [
             TrailEntry(
-                leaf_index=row.leaf_index,
+                leaf_index=proofs[row.leaf_index].index,
                 time=row.time,
                 ticket_id=row.ticket_id,
                 handoff_id=row.handoff_id,
@@ -171,6 +252,8 @@ class Query(Room):
                 proof=proofs[row.leaf_index],
                 receipt=receipts.get(row.leaf_index),
                 envelope=envelopes.get(row.leaf_index, b""),
+                onward=onward.get(row.leaf_index, ()),
+                erased=row.leaf_index in gone,
             )
             for row in page
         ]
@@ -203,78 +286,6 @@ class Query(Room):
             ]
 
 
-# -- statements
-
-
-def _of_ticket(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Return that the ticket has a hand-off for which *conditions* hold."""
-    return exists().where(_HANDOFF.ticket_id == _TICKET.id, *conditions).correlate(tables.ticket)
-
-
-def _party(organisation: str) -> ColumnElement[bool]:
-    """Return that *organisation* is a party to the ticket."""
-    side = or_(_HANDOFF.sender == organisation, _HANDOFF.receiver == organisation)
-    return or_(_TICKET.origin == organisation, _of_ticket(side))
-
-
-def _tickets(caller: str | None) -> Select[Any]:
-    updated = (
-        select(func.max(_TRAIL.time))
-        .where(_TRAIL.ticket_id == _TICKET.id)
-        .correlate(tables.ticket)
-        .scalar_subquery()
-    )
-    # The raw columns in their order, times as text: `rows` reads both sides' rows alike.
-    columns = [column.cast(tables.plain(27)) if column is _TICKET.opened else column
-               for column in tables.ticket.columns]  # fmt: skip
-    statement = select(*columns, updated)
-    return statement if caller is None else statement.where(_party(caller))
-
-
-def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
-    if filters.state is not None:
-        conditions.append(_of_ticket(_HANDOFF.state == int(filters.state)))
-    if filters.region:
-        conditions.append(_begins(_TICKET.region, _region_prefix(filters.region)))
-    if filters.matter:
-        conditions.append(
-            or_(_TICKET.matter == filters.matter, _begins(_TICKET.matter, filters.matter + "."))
-        )
-    if filters.organisation:
-        conditions.append(_party(filters.organisation))
-    if filters.answers:
-        # Where no hand-off has an answerer, the origin answers for the open ticket.
-        alone = and_(_TICKET.origin == filters.answers, ~_of_ticket(_HANDOFF.answers != ""))
-        # On a closed ticket one may still answer: for an own duty below what was taken over.
-        duty = _of_ticket(_HANDOFF.answers == filters.answers)
-        conditions.append(or_(and_(~_TICKET.closed, alone), duty))
-    if filters.opened_from is not None:
-        conditions.append(_TICKET.opened >= filters.opened_from)
-    if filters.opened_until is not None:
-        conditions.append(_TICKET.opened < filters.opened_until)
-    if filters.overdue_at is not None:
-        conditions.append(_of_ticket(_HANDOFF.due < filters.overdue_at))
-    if filters.open_only:
-        conditions.append(~_TICKET.closed)
-    return conditions
-
-
-def _begins(column: ColumnElement[str], prefix: str) -> ColumnElement[bool]:
-    """Return that *column* begins with *prefix*; a range, so that an index can help."""
-    return and_(column >= prefix, column < prefix[:-1] + chr(ord(prefix[-1]) + 1))
-
-
-def _region_prefix(region: str) -> str:
-    """Return the digits that a division shares with everything below it."""
-    for level in (9, 6):
-        if len(region) > level and not region[level:].strip("0"):
-            region = region[:level]
-    while 2 < len(region) <= 6 and region.endswith("00"):
-        region = region[:-2]
-    return region
-
-
 def _views(connection: Connection, statement: Select[Any], caller: str | None) -> list[TicketView]:
     found = connection.execute(statement).all()
     handoffs: dict[str, list[HandoffView]] = {row[0]: [] for row in found}
@@ -284,24 +295,41 @@ def _views(connection: Connection, statement: Select[Any], caller: str | None) -
             for column in tables.handoff.columns
         ]
         of_these = select(*columns).where(_HANDOFF.ticket_id.in_(sorted(handoffs)))
-        for row in connection.execute(of_these.order_by(_HANDOFF.offered, _HANDOFF.id)):
-            standing = standing_of(row)
+        rows = connection.execute(of_these.order_by(_HANDOFF.offered, _HANDOFF.id)).all()
+        further = _further(connection, [row[0] for row in rows])
+        for row in rows:
+            standing = standing_of(row, further.get(row[0], ()))
             view = HandoffView(standing=standing, updated=moment_of(row[_UPDATED]))
             handoffs[standing.handoff.ticket_id].append(view)
+    erased = erasures(connection, sorted(handoffs)) if found else {}
     views = [
         TicketView(
             ticket=ticket_of(row),
             updated=row[-1] or moment_of(row[tables.ticket.columns.keys().index("opened")]),
             handoffs=tuple(handoffs[row[0]]),
+            erased=erased.get(row[0]),
         )
         for row in found
     ]
-    return views if caller is not None else [_for_operator(view) for view in views]
+    return [_for_third(view, caller) for view in views]
 
 
-def _for_operator(view: TicketView) -> TicketView:
-    """Return *view* without what the views for people hide of a confidential ticket."""
-    if view.ticket.classification is Classification.ORDINARY:
+def _further(connection: Connection, handoff_ids: Sequence[str]) -> dict[str, tuple[Deadline, ...]]:
+    """Return what is due on these hand-offs beside their next steps."""
+    column = tables.deadline.c
+    raw = [
+        one.cast(tables.plain(27)) if isinstance(one.type, tables.Moment) else one for one in column
+    ]
+    return further_of(
+        connection.execute(select(*raw).where(column.handoff_id.in_(handoff_ids))).all()
+    )
+
+
+def _for_third(view: TicketView, caller: str | None) -> TicketView:
+    """Return *view* without what who is no party, the operator too, is not shown of a confidential ticket."""
+    ordinary = view.ticket.classification is Classification.ORDINARY
+    sides = (one.standing.handoff for one in view.handoffs)
+    if ordinary or (caller is not None and is_party(caller, view.ticket, sides)):
         return view
     handoffs = []
     for one in view.handoffs:
@@ -328,48 +356,36 @@ def _receipts(connection: Connection, leaf_indexes: Sequence[int]) -> dict[int, 
     }
 
 
-def _envelopes(connection: Connection, leaf_indexes: Sequence[int]) -> dict[int, bytes]:
-    column = tables.message.c
-    statement = select(column.leaf_index, column.envelope).where(
-        column.leaf_index.in_(leaf_indexes)
-    )
-    return {index: bytes(envelope) for index, envelope in connection.execute(statement)}
-
-
-def _require_party(connection: Connection, ticket_id: str, caller: str | None) -> None:
-    if connection.execute(_tickets(caller).where(_TICKET.id == ticket_id)).first() is None:
+def _seen(
+    connection: Connection, ticket_id: str, caller: str | None, regions: Sequence[str]
+) -> TicketView:
+    """Return the ticket; raises `NotFound` when it is not there for *caller* in *regions*."""
+    wanted = EVERY_TICKET.where(_TICKET.id == ticket_id, *seen_by(caller, regions))
+    found = _views(connection, wanted, caller)
+    if not found:
         raise _no_ticket(ticket_id)
+    return found[0]
 
 
-def _read_place(page_token: str) -> tuple[datetime, str]:
-    """Return when the last ticket of a page was opened, and its id."""
-    opened, _, ticket_id = page_token.partition("/")
-    try:
-        moment = moment_of(opened)
-        given = stamp(moment) == opened and str(UUID(ticket_id)) == ticket_id
-    except (ValueError, OverflowError) as error:
-        raise _strange_token() from error
-    if not given:
-        raise _strange_token()
-    return moment, ticket_id
-
-
-def _read_index(page_token: str) -> int:
-    """Return the leaf index of a page's last entry; -1 before the first page."""
-    if not page_token:
-        return -1
-    if not (page_token.isascii() and page_token.isdigit() and len(page_token) <= _DIGITS):
-        raise _strange_token()
-    return int(page_token)
-
-
-def _strange_token() -> InvalidRequest:
-    return InvalidRequest(
-        Text(
-            en="The page token is not one that this bridge gave; begin with an empty one.",
-            zh="分页标记并非本桥所给，请从空标记重新开始。",
-        )
+def _shown(caller: str | None, ticket: Ticket, handoffs: Sequence[Handoff], row: Any) -> Shown:
+    if caller is None:
+        return EVERY_GROUP
+    return shown(
+        caller,
+        ticket,
+        handoffs,
+        author=row.author,
+        recipient=row.recipient,
+        handoff_id=row.handoff_id,
     )
+
+
+def _heard(caller: str | None, handoffs: Sequence[Handoff]) -> list[ColumnElement[bool]]:
+    """Return that a note was said by *caller*, to it, or in a hand-off that it may know of."""
+    if caller is None:
+        return []
+    known = sorted(known_by(caller, handoffs))
+    return [or_(_TRAIL.author == caller, _TRAIL.recipient == caller, _TRAIL.handoff_id.in_(known))]
 
 
 def _no_ticket(ticket_id: str) -> NotFound:

@@ -6,20 +6,25 @@ For the operator alone: it is not seen with an organisation's eyes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from exchange import tables
 from exchange.errors import NotFound
 from exchange.log import StoredProof
+from exchange.query.kept import opened, passages
 from exchange.query.room import Room
 from exchange.store import StoredReceipt
+from exchange.store.cosignatures import proofs_over
 from exchange.store.drivers import driver_of
 from exchange.store.engines import reading
+from exchange.store.logs import Registered, logs_of, registered
+from exchange.store.places import log_key
 from exchange.store.rows import unpack_chain
-from exchange.store.tree import StoredTree
+from exchange.store.tree import proofs_at
 from exchange.text import Text
 
 _TRAIL = tables.trail.c
@@ -33,7 +38,8 @@ class Evidence:
     """
     Everything stored about one message of a ticket.
 
-    Of one that was archived, envelope and written receipts stand in the archive and are empty here.
+    Of one that was archived, envelope and written receipts stand in the archive and are empty here; of
+    one whose content was destroyed, the envelope.
     """
 
     message_id: str
@@ -41,8 +47,13 @@ class Evidence:
     proof: StoredProof
     #: Written receipts, each with its own leaf's proof.
     written: tuple[tuple[StoredReceipt, StoredProof], ...]
+    #: By place, each leaf of these under the co-signed checkpoints that cover it.
+    cosigned: Mapping[int, tuple[StoredProof, ...]]
+    place: int
     #: Refusals as (statement, packed signature).
     refused: tuple[tuple[bytes, bytes], ...]
+    #: The stored receipts of further bridges to which it was carried, each once.
+    onward: tuple[bytes, ...] = ()
 
 
 class EvidenceRoom(Room):
@@ -69,6 +80,8 @@ class EvidenceRoom(Room):
         driver = driver_of(self._engines.reader.dialect.name)
         with reading(self._engines) as connection:
             found = connection.execute(messages).all()
+            stored = [(row.id, bytes(row.envelope)) for row in found]
+            envelopes = opened(connection, self._engines.at_rest, stored)
             written = [
                 StoredReceipt(
                     message_id=row.message_id,
@@ -86,14 +99,17 @@ class EvidenceRoom(Room):
                 .order_by(_REFUSAL.number)
             )
             refused = connection.execute(refusals).all()
-            tree = StoredTree(partial(driver.fetch, connection))
+            onward = passages(connection, [row.leaf_index for row in found])
             leaves = [row.leaf_index for row in found] + [one.leaf_index for one in written]
-            proofs = tree.proofs(leaves)
+            proofs = proofs_at(partial(driver.fetch, connection), leaves)
+            cosigned = proofs_over(connection, proofs)
         return [
             Evidence(
                 message_id=row.id,
-                envelope=bytes(row.envelope),
+                envelope=envelope,
                 proof=proofs[row.leaf_index],
+                cosigned=cosigned,
+                place=row.leaf_index,
                 written=tuple(
                     (one, proofs[one.leaf_index]) for one in written if one.message_id == row.id
                 ),
@@ -102,8 +118,9 @@ class EvidenceRoom(Room):
                     for message_id, statement, signature in refused
                     if message_id == row.id
                 ),
+                onward=onward.get(row.leaf_index, ()),
             )
-            for row in found
+            for row, envelope in zip(found, envelopes, strict=True)
         ]
 
     def certificate(self, key_id: bytes) -> tuple[bytes, ...]:
@@ -113,29 +130,39 @@ class EvidenceRoom(Room):
             packed = connection.execute(statement).scalar()
         return unpack_chain(bytes(packed)) if packed is not None else ()
 
-    def checkpoint(self) -> bytes:
-        """Return the newest signed checkpoint; raises `NotFound` while nothing was accepted."""
+    def checkpoint(self, origin: str = "") -> bytes:
+        """
+        Return the newest signed checkpoint of the log *origin*, or of the database's first one.
+
+        Raises `NotFound` while nothing was accepted.
+        """
         drain = tables.drain.c
-        newest = select(drain.note).order_by(drain.size_after.desc()).limit(1)
         with reading(self._engines) as connection:
+            number = log_named(connection, origin).number
+            of_log = drain.size_after.between(log_key(number, 0), log_key(number + 1, -1))
+            newest = select(drain.note).where(of_log).order_by(drain.size_after.desc()).limit(1)
             note = connection.execute(newest).scalar()
         if note is None:
             raise NotFound(_EMPTY)
         return bytes(note)
 
-    def head(self) -> tuple[str, int, bytes]:
-        """Return the log's origin, size and root; raises `NotFound` before the first start."""
-        log = tables.log.c
+    def head(self, origin: str = "") -> Registered:
+        """Return the log *origin*, or the database's first; raises `NotFound` before its first start."""
         with reading(self._engines) as connection:
-            found = connection.execute(select(log.origin, log.size, log.root)).first()
-        if found is None:
-            raise NotFound(_EMPTY)
-        return found.origin, found.size, bytes(found.root)
+            return log_named(connection, origin)
 
-    def size(self) -> int:
-        """Return how many entries the log has."""
-        with reading(self._engines) as connection:
-            return connection.execute(select(tables.log.c.size)).scalar() or 0
+    def logs(self) -> list[Registered]:
+        """Return the database's logs by number."""
+        return logs_of(self._engines)
+
+
+def log_named(connection: Connection, origin: str) -> Registered:
+    """Return the log *origin*, or the first where none is named so; raises `NotFound` if none is."""
+    driver = driver_of(connection.dialect.name)
+    logs = registered(partial(driver.fetch, connection))
+    if not logs:
+        raise NotFound(_EMPTY)
+    return next((one for one in logs if one.origin == origin), logs[0])
 
 
 _EMPTY = Text(

@@ -1,5 +1,5 @@
 """
-How the bridge itself stands: what waits for whom and since when, what stopped, who answers.
+How the bridge itself stands: what waits for whom and since when, what stopped.
 
 For its operator, and for the metrics: codes, counts and times, nothing that a citizen said.  What is
 read is in proportion to what waits, to what is open and to the newest `NEWEST` entries of the log,
@@ -16,15 +16,17 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from sqlalchemy import Connection, Row, exists, func, select, text
+from sqlalchemy import Connection, Row, func, select, text
 
 from exchange import tables
 from exchange.acts import Urgency
-from exchange.query.room import Room
+from exchange.errors import NotFound
+from exchange.query.duties import DutiesRoom
+from exchange.query.evidence import log_named
+from exchange.records import Content
 from exchange.store.engines import POSTGRESQL, reading
-from exchange.store.records import Content
+from exchange.store.places import log_key
 from exchange.store.rows import WRITTEN
-from exchange.ticket import State
 
 #: Rows by the position of what waits first.
 Firsts = dict[int, Any]
@@ -35,8 +37,6 @@ NEWEST = 2000
 _MAIL = tables.mailbox.c
 _STOP = tables.quarantine.c
 _TRAIL = tables.trail.c
-_HANDOFF = tables.handoff.c
-_TICKET = tables.ticket.c
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +79,12 @@ class Stopped:
     message_id: str
     #: The refusal as it was signed, for `exchange.wire` to read.
     statement: bytes
+    #: What the trail tells of the message; empty for one that is not in it.
+    kind: str
+    author: str
+    ticket_id: str
+    #: How many deliveries stand in the lane, the message among them.
+    waiting: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,18 +107,6 @@ class LogHead:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answering:
-    """How many hand-offs in one state an organisation answers for; None: tickets without any."""
-
-    organisation: str
-    state: State | None
-    count: int
-    overdue: int
-    #: Since when the oldest of them is in this state.
-    oldest: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
     """How a bridge's database stands at one moment."""
 
@@ -125,68 +119,28 @@ class Figures:
     log: LogHead
 
 
-class FiguresRoom(Room):
+class FiguresRoom(DutiesRoom):
     """Reads one database's figures; raises as `exchange.query.Query` does."""
 
-    def figures(self) -> Figures:
-        """Return how the database stands."""
+    def figures(self, origin: str = "") -> Figures:
+        """Return how the database stands, and of its logs *origin*, or the first."""
         with reading(self._engines) as connection:
             groups = _groups(connection)
             firsts = _firsts(connection, [group.position for group in groups])
-            head = _head(connection)
+            head = _head(connection, origin)
             return Figures(
                 mailboxes=tuple(_mailboxes(groups, firsts, _stopped_lanes(connection))),
                 unacknowledged=_unacknowledged(groups, firsts),
                 stopped=tuple(_stopped(connection)),
-                lags=tuple(_lags(connection, head.size)),
+                lags=tuple(_lags(connection)),
                 contacts=_contacts(connection),
                 log=head,
             )
 
-    def answering(self, now: datetime) -> list[Answering]:
-        """Return who answers for hand-offs, by organisation and state, as of *now*."""
-        statement = (
-            select(
-                _HANDOFF.answers,
-                _HANDOFF.state,
-                func.count(),
-                func.count().filter(_HANDOFF.due < now),
-                func.min(_HANDOFF.updated, type_=_HANDOFF.updated.type),
-            )
-            .where(_HANDOFF.answers != "")
-            .group_by(_HANDOFF.answers, _HANDOFF.state)
-            .order_by(_HANDOFF.answers, _HANDOFF.state)
-        )
+    def stopped(self) -> list[Stopped]:
+        """Return the lanes that stand still, the one that has for longest first."""
         with reading(self._engines) as connection:
-            return [
-                Answering(
-                    organisation=organisation,
-                    state=State(state),
-                    count=count,
-                    overdue=overdue,
-                    oldest=oldest,
-                )
-                for organisation, state, count, overdue, oldest in connection.execute(statement)
-            ]
-
-    def unassigned(self) -> list[Answering]:
-        """Return who answers for open tickets without a hand-off in work: their origins."""
-        in_work = exists().where(_HANDOFF.ticket_id == _TICKET.id, _HANDOFF.answers != "")
-        statement = (
-            select(
-                _TICKET.origin,
-                func.count(),
-                func.min(_TICKET.opened, type_=_TICKET.opened.type),
-            )
-            .where(_TICKET.closed.is_(False), ~in_work.correlate(tables.ticket))
-            .group_by(_TICKET.origin)
-            .order_by(_TICKET.origin)
-        )
-        with reading(self._engines) as connection:
-            return [
-                Answering(organisation=origin, state=None, count=count, overdue=0, oldest=oldest)
-                for origin, count, oldest in connection.execute(statement)
-            ]
+            return list(_stopped(connection))
 
     def folder(self) -> Path | None:
         """Return the folder that the database fills; None where it is on another machine or hidden."""
@@ -294,28 +248,52 @@ def _stopped_lanes(connection: Connection) -> dict[str, int]:
 
 def _stopped(connection: Connection) -> Iterable[Stopped]:
     refusal = tables.refusal.c
+    waiting = (
+        select(func.count())
+        .where(_MAIL.recipient == _STOP.recipient, _MAIL.lane == _STOP.lane)
+        .scalar_subquery()
+    )
     statement = (
-        select(_STOP.recipient, _STOP.lane, _STOP.time, refusal.message_id, refusal.statement)
+        select(
+            _STOP.recipient,
+            _STOP.lane,
+            _STOP.time,
+            refusal.message_id,
+            refusal.statement,
+            _TRAIL.kind,
+            _TRAIL.author,
+            _TRAIL.ticket_id,
+            waiting.label("waiting"),
+        )
         .join(tables.refusal, refusal.number == _STOP.refusal)
+        .outerjoin(tables.trail, _TRAIL.leaf_index == _STOP.source)
         .order_by(_STOP.time, _STOP.recipient, _STOP.lane)
     )
-    for organisation, lane, since, message_id, statement_bytes in connection.execute(statement):
+    for row in connection.execute(statement):
         yield Stopped(
-            organisation=organisation,
-            lane=lane,
-            since=since,
-            message_id=message_id,
-            statement=bytes(statement_bytes),
+            organisation=row.recipient,
+            lane=row.lane,
+            since=row.time,
+            message_id=row.message_id,
+            statement=bytes(row.statement),
+            kind=row.kind or "",
+            author=row.author or "",
+            ticket_id=row.ticket_id or "",
+            waiting=row.waiting,
         )
 
 
-def _lags(connection: Connection, size: int) -> Iterable[Lag]:
+def _lags(connection: Connection) -> Iterable[Lag]:
+    oldest = (
+        select(_TRAIL.leaf_index).order_by(_TRAIL.leaf_index.desc()).offset(NEWEST - 1).limit(1)
+    )
+    first = connection.execute(oldest).scalar() or 0
     said, message = tables.trail.alias("said"), tables.message.c
     statement = (
         select(_TRAIL.author, _TRAIL.time, said.c.time)
         .join(tables.message, message.id == _TRAIL.message_id)
         .join(said, said.c.leaf_index == message.leaf_index)
-        .where(_TRAIL.leaf_index >= size - NEWEST, _TRAIL.kind == WRITTEN)
+        .where(_TRAIL.leaf_index >= first, _TRAIL.kind == WRITTEN)
     )
     lags: dict[str, list[float]] = defaultdict(list)
     for organisation, written, accepted in connection.execute(statement):
@@ -335,12 +313,18 @@ def _contacts(connection: Connection) -> dict[str, dict[str, datetime]]:
     return dict(found)
 
 
-def _head(connection: Connection) -> LogHead:
-    log = tables.log.c
-    found = connection.execute(select(log.origin, log.size)).first()
-    if found is None:
+def _head(connection: Connection, origin: str) -> LogHead:
+    try:
+        found = log_named(connection, origin)
+    except NotFound:
         return LogHead(origin="", size=0, checkpoint=None)
-    newest = select(_TRAIL.time).order_by(_TRAIL.leaf_index.desc()).limit(1)
+    drain = tables.drain.c
+    first = func.coalesce(drain.place, drain.size_before)
+    newest = (
+        select(_TRAIL.time)
+        .join(tables.drain, _TRAIL.leaf_index == first)
+        .where(drain.size_after == log_key(found.number, found.size))
+    )
     return LogHead(
         origin=found.origin, size=found.size, checkpoint=connection.execute(newest).scalar()
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Self
 
+from exchange.keyring import RingFile
 from exchange.store.engines import Engines, connect
 from exchange.store.schema import check_version
 
@@ -15,9 +16,13 @@ class Room:
         self._engines = engines
 
     @classmethod
-    def open(cls, url: str) -> Self:
-        """Open the database at *url* for reading; raises as `Store.open` does, but needs no key."""
-        engines = connect(url)
+    def open(cls, url: str, ring: RingFile | None = None) -> Self:
+        """
+        Open the database at *url* for reading; raises as `Store.open` does, but needs no log key.
+
+        Without *ring*, what messages say is read only where it is not encrypted.
+        """
+        engines = connect(url, ring=ring)
         try:
             check_version(engines)
         except BaseException:

@@ -6,13 +6,13 @@ import errno
 import ipaddress
 import socket
 
+from exchange.causes import cause
 from exchange.errors import ConfigurationError
 from exchange.text import Text
 
 _TAKEN = Text(
-    en="The bridge cannot listen on {address}: {why}. Stop what uses it, or set 'listen' to another "
-    "address.",
-    zh="网桥无法监听 {address}：{why}。请停止占用者，或在 listen 中改用其他地址。",
+    en="The bridge cannot listen on {address} (the setting '{setting}'): {why}.",
+    zh="网桥无法监听 {address}（配置项 {setting}）：{why}。",
 )
 _NONE = Text(
     en="'{address}' is no address to listen on; write host:port, such as 0.0.0.0:5110.",
@@ -69,10 +69,14 @@ def require_free(address: str) -> None:
             raise cannot_listen(address, failure) from failure
 
 
-def cannot_listen(address: str, error: Exception) -> ConfigurationError:
-    """Return the failure to listen on *address*, in the operating system's words where it has any."""
-    why = getattr(error, "strerror", None) or str(error)
-    return ConfigurationError(_TAKEN.fill(address=address, why=why), address=address)
+def cannot_listen(address: str, error: Exception, setting: str = "listen") -> ConfigurationError:
+    """Return the failure to listen on *address*, with its cause where the operating system gives one."""
+    why = cause(error) if isinstance(error, OSError) else Text(en=str(error), zh=str(error))
+    text = Text(
+        en=_TAKEN.en.format(address=address, setting=setting, why=why.en),
+        zh=_TAKEN.zh.format(address=address, setting=setting, why=why.zh),
+    )
+    return ConfigurationError(text, address=address)
 
 
 def _bind(

@@ -1,14 +1,17 @@
 """
 How large an answer may become: gRPC's clients take 4 MiB unless they are told otherwise.
 
-What goes on in a next call (a pull, a page) is cut before that; at least one item is always given.
+What goes on in a next call (a pull, a page) is cut before that, and at least one item is always given;
+of what a comparison redelivered only so much is named.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, TypeVar
 
+from exchange._proto.v1 import exchange_service_pb2 as pb
+from exchange.bridge import Finding
 from exchange.store import Content, Waiting
 from exchange.wire.calls import envelope_key_id, unpack_signature
 
@@ -61,3 +64,19 @@ def _signer_of(one: Waiting) -> bytes:
     if one.content is Content.MESSAGE:
         return envelope_key_id(one.payload)
     return unpack_signature(one.signature).key_id
+
+
+def findings_of(found: Iterable[Finding]) -> list[pb.HandoffFinding]:
+    """Return what a comparison found, of what is delivered again the first `NAMED`."""
+    made, room = [], NAMED
+    for finding in found:
+        made.append(
+            pb.HandoffFinding(
+                handoff_id=finding.handoff_id,
+                agreement=finding.agreement.value,  # type: ignore[arg-type]  # the contract's numbers
+                bridge_digest=finding.digest,
+                redelivered_message_ids=finding.redelivered[:room],
+            )
+        )
+        room = max(0, room - len(finding.redelivered))
+    return made

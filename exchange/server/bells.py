@@ -7,7 +7,7 @@ A listener is ready *before* the mailbox is looked into, so nothing can come in 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 
@@ -48,43 +48,58 @@ class Bells:
     def __init__(self) -> None:
         self._listening: dict[str, set[Listener]] = {}
         self.closed = False
+        #: Told of every ring where other bridges have listeners, too.
+        self.abroad: Callable[[Iterable[str]], None] | None = None
 
     def __len__(self) -> int:
         """Return how many listen."""
-        return sum(map(len, self._listening.values()))
+        every = list(self._listening.values())  # asked for by other threads, too
+        return len(set[Listener]().union(*every))
 
     @contextmanager
-    def listening(self, organisation: str) -> Iterator[Listener]:
-        """Yield a listener that hears when something came for *organisation*, and the close."""
+    def listening(self, *organisations: str) -> Iterator[Listener]:
+        """Yield a listener that hears when something came for *organisations*, and the close."""
         listener = Listener()
-        listeners = self._listening.setdefault(organisation, set())
-        listeners.add(listener)
+        for organisation in organisations:
+            self._listening.setdefault(organisation, set()).add(listener)
         try:
             yield listener
         finally:
             listener.serve()
-            listeners.discard(listener)
-            if not listeners and self._listening.get(organisation) is listeners:
-                del self._listening[organisation]
+            for organisation in organisations:
+                listeners = self._listening[organisation]
+                listeners.discard(listener)
+                if not listeners:
+                    del self._listening[organisation]
 
     def ring(self, organisations: Iterable[str]) -> None:
-        """Wake every pull that waits for one of *organisations*."""
+        """Wake every pull that waits for one of *organisations*, wherever it waits."""
+        self.hear(organisations)
+        if self.abroad is not None:
+            self.abroad(organisations)
+
+    def organisations(self) -> frozenset[str]:
+        """Return for whom pulls wait here."""
+        return frozenset(self._listening)
+
+    def hear(self, organisations: Iterable[str]) -> None:
+        """Wake every pull that waits here for one of *organisations*."""
         for organisation in organisations:
             for listener in self._listening.get(organisation, ()):
                 listener.ring()
 
     async def served(self, seconds: float) -> None:
         """Wait until every pull that was woken is answered, or waits again; at most so long."""
-        under_way = [
+        under_way = {
             listener.served
             for listeners in self._listening.values()
             for listener in listeners
             if listener.served is not None
-        ]
+        }
         if under_way:
             await asyncio.wait(under_way, timeout=seconds)
 
     def close(self) -> None:
         """Wake everybody; nobody waits from now on."""
         self.closed = True
-        self.ring(list(self._listening))
+        self.hear(list(self._listening))

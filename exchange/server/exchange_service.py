@@ -5,16 +5,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future
+from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 from exchange._proto.v1 import exchange_service_pb2 as pb
 from exchange._proto.v1 import message_pb2 as message_pb
-from exchange.bridge import PAGE_TICKETS, Finding, Head, Mailboxes, Since
-from exchange.errors import PredecessorUnknown, Refusal, RefusalCode, refuse
-from exchange.server.answers import NAMED, fitting
+from exchange.bridge import LAST_POSITION, PAGE_TICKETS, Mailboxes, SharedMailboxes, Since
+from exchange.errors import NotAuthorized, Refusal
+from exchange.server.answers import findings_of, fitting
 from exchange.server.bells import Bells, Listener
-from exchange.server.failures import retry_after
+from exchange.server.exchange_forms import (
+    acknowledge_outcome,
+    delivery,
+    head_of,
+    push_outcome,
+    read_acknowledgement,
+    seen_of,
+)
 from exchange.server.guard import Call
 from exchange.server.keeper import Keeper
 from exchange.server.keyring import Chain, Keyring
@@ -24,24 +33,18 @@ from exchange.submission import (
     Acknowledged,
     Author,
     Delivered,
-    Outcome,
+    Passed,
     Pushed,
     Received,
-    Recorded,
-    Refused,
-    Retry,
     Statement,
-    Stored,
 )
-from exchange.wire.calls import envelope_key_id, unpack_signature
-from exchange.wire.headers import read_envelope, time_from_proto, time_to_proto
-from exchange.wire.receipts import (
-    fill_stored,
-    read_refused,
-    read_written,
-    refused_receipt,
-    retry_outcome,
-    written_receipt,
+from exchange.text import Text
+from exchange.wire.headers import read_envelope, time_from_proto
+from exchange.wire.sealing import handed_with
+
+_NOT_BEHIND = Text(
+    en="{relay} is no registered relay of {organisation}; ask the bridge's operator to enter it.",
+    zh="{relay} 未登记为 {organisation} 的中继，请联系网桥运营方登记。",
 )
 
 _In = TypeVar("_In")
@@ -58,22 +61,21 @@ _AFTER_LEASE = timedelta(milliseconds=20)
 #: Seconds for which the answer to an urgent push stands back: it is durable, and the core that would
 #: make its receipt first brings it to the waiting receiver.
 _RECEIVER_FIRST = 0.02
-#: Seconds after which a message whose predecessor is missing may be pushed again.
-_PREDECESSOR_DELAY = 1.0
 
 
 class ExchangeService:
     """
     Answers the four calls of the contract's ``ExchangeService``.
 
-    *puller* has one thread: it alone looks into *mailboxes*.  *reader* reads the store.
+    *puller* has one thread: it alone looks into *mailboxes*.  *reader* reads the store.  *relays* are
+    those of the bridge's settings.  *read* takes an envelope apart.
     """
 
     def __init__(
         self,
         *,
         keeper: Keeper,
-        mailboxes: Mailboxes,
+        mailboxes: Mailboxes | SharedMailboxes,
         writer: Writer,
         keyring: Keyring,
         bells: Bells,
@@ -81,8 +83,11 @@ class ExchangeService:
         puller: Executor,
         reader: Executor,
         clock: Callable[[], datetime],
+        relays: Mapping[str, Sequence[str]] | None = None,
+        read: Callable[[bytes], Received] = read_envelope,
     ) -> None:
         self._keeper = keeper
+        self._read = read
         self._mailboxes = mailboxes
         self._writer = writer
         self._keyring = keyring
@@ -91,7 +96,11 @@ class ExchangeService:
         self._puller = puller
         self._reader = reader
         self._clock = clock
+        self._relays = relays or {}
         self._carried: set[asyncio.Task[Any]] = set()
+        #: Held by the one large call that is taken apart: were it several, each look at what else
+        #: waits would cost a slice of every one.
+        self._taking_apart = asyncio.Lock()
 
     # -- push
 
@@ -102,9 +111,7 @@ class ExchangeService:
 
     async def _push(self, request: pb.PushMessagesRequest, call: Call) -> pb.PushMessagesResponse:
         with self._allowances.carrying(call.organisation, len(request.envelopes)):
-            received: list[Received] = await _in_slices(
-                read_envelope, request.envelopes, TAKEN_APART
-            )
+            received: list[Received] = await self._apart(self._read, request.envelopes)
             call.messages.extend(r.message.id for r in received if r.message is not None)
             offered = _chains(request.certificates)
             authors = await self._authors(
@@ -123,7 +130,7 @@ class ExchangeService:
                 await self._bells.served(_RECEIVER_FIRST)
             response = pb.PushMessagesResponse()
             add = response.outcomes.add  # made where it stands: a copy costs as much again
-            await _in_slices(lambda outcome: _push_outcome(add(), outcome), outcomes, ANSWERED)
+            await _in_slices(lambda outcome: push_outcome(add(), outcome), outcomes, ANSWERED)
             return response
 
     # -- acknowledge
@@ -140,8 +147,8 @@ class ExchangeService:
     ) -> pb.AcknowledgeMessagesResponse:
         organisation = call.organisation
         with self._allowances.carrying(organisation, len(request.acknowledgements)):
-            said = await _in_slices(_read_acknowledgement, request.acknowledgements, TAKEN_APART)
-            call.messages.extend(s.message_id for s in said if isinstance(s, Statement))
+            said = await self._apart(read_acknowledgement, request.acknowledgements)
+            call.messages.extend(s.message_id for s in said if isinstance(s, Statement | Passed))
             offered = _chains(request.certificates)
             authors = await self._authors(
                 {s.signature.key_id for s in said if isinstance(s, Statement)}, offered
@@ -152,17 +159,18 @@ class ExchangeService:
                     statement=s if isinstance(s, Statement) else None,
                     author=authors.get(s.signature.key_id) if isinstance(s, Statement) else None,
                     receipt_position=s if isinstance(s, int) else None,
+                    passed=s if isinstance(s, Passed) else None,
                     refusal=s if isinstance(s, Refusal) else None,
                 )
                 for s in said
             ]
             outcomes = await self._writer.submit(work)
             # Its lanes are free again: another of its pulls may be waiting for the next in one.
-            self._bells.ring((organisation,))
+            self._bells.ring(self._boxes(organisation))
             response = pb.AcknowledgeMessagesResponse()
             add = response.outcomes.add
             await _in_slices(
-                lambda outcome: _acknowledge_outcome(add(), outcome), outcomes, ANSWERED
+                lambda outcome: acknowledge_outcome(add(), outcome), outcomes, ANSWERED
             )
             return response
 
@@ -170,18 +178,21 @@ class ExchangeService:
 
     async def pull(self, request: pb.PullMessagesRequest, call: Call) -> pb.PullMessagesResponse:
         """Lease what waits for the caller; wait for it as long as the request allows."""
-        with self._bells.listening(call.organisation) as listener:
+        with self._bells.listening(*self._boxes(call.organisation)) as listener:
             with self._allowances.pulling(call.organisation):
                 delivered = await self._wait(request, call, listener)
             call.messages.extend(one.message_id for one in delivered)
-            key_ids = [key_id for key_id in map(_signer_of, delivered) if key_id]
-            chains = await self._known_chains(key_ids)
+            seen = [seen_of(one) for one in delivered]
+            chains = await self._known_chains(one.key_id for one in seen if one.key_id)
+            openings = [one.sealed_opening for one in seen]
+            if any(openings):
+                delivered = await self._with_keys(delivered, openings)
             response = pb.PullMessagesResponse(
                 certificates=[message_pb.CertificateChain(certificates=chain) for chain in chains],
                 checkpoint=self._mailboxes.checkpoint.decode(),
             )
             add = response.deliveries.add
-            await _in_slices(lambda one: _delivery(add(), one), delivered, ANSWERED)
+            await _in_slices(lambda one: delivery(add(), one), delivered, ANSWERED)
             return response
 
     async def _wait(
@@ -192,10 +203,21 @@ class ExchangeService:
         waits = min(request.wait.ToTimedelta(), max(call.caller.not_after - call.time, timedelta()))
         ends = loop.time() + waits.total_seconds()
         limit = request.max_deliveries or PULL_USUAL
+        after = None
+        if request.HasField("after_position"):  # a mailbox counts to 2**63, the field to 2**64
+            after = min(request.after_position, LAST_POSITION)
+        organisation, looked = call.organisation, False
         while True:
             listener.ready()
             now = self._clock()
-            delivered, lease_ends = await self._look(call.organisation, limit, now)
+            # One that has looked once is told by the drains what is new; see `exchange.bridge.heard`.
+            told = looked and after is None and organisation not in self._relays
+            heard = self._mailboxes.heard(organisation, limit, now, fitting) if told else None
+            if heard is None:
+                delivered, lease_ends = await self._look(organisation, limit, now, after)
+                looked = True
+            else:
+                delivered, lease_ends = heard, self._mailboxes.next_expiry(organisation)
             left = ends - loop.time()
             if delivered or left <= 0 or self._bells.closed:
                 return delivered
@@ -204,20 +226,25 @@ class ExchangeService:
             await listener.wait(left)
 
     async def _look(
-        self, organisation: str, limit: int, now: datetime
+        self, organisation: str, limit: int, now: datetime, after: int | None
     ) -> tuple[list[Delivered], datetime | None]:
         """Return what was leased, and when the first lease of *organisation* ends."""
+        boxes = self._boxes(organisation)
 
         def look() -> tuple[list[Delivered], datetime | None]:
-            delivered = self._mailboxes.pull(organisation, limit, now, fitting)
-            return delivered, self._mailboxes.next_expiry(organisation)
+            if after is not None:
+                return self._mailboxes.read_on(boxes, limit, after, now, fitting), None
+            behind = boxes[1:]
+            delivered = self._mailboxes.pull(organisation, limit, now, fitting, behind)
+            return delivered, self._mailboxes.next_expiry(organisation, behind)
 
         job = self._puller.submit(look)
         try:
             return await asyncio.wrap_future(job)
         except asyncio.CancelledError:
             # Nobody is there to take what it leased.
-            self._begin(self._give_back(organisation, job))
+            if after is None:
+                self._begin(self._give_back(organisation, job))
             raise
 
     async def _give_back(
@@ -228,11 +255,28 @@ class ExchangeService:
         def give_back() -> None:
             if not job.cancelled() and job.exception() is None:
                 positions = [delivery.position for delivery in job.result()[0]]
-                self._mailboxes.give_back(organisation, positions)
+                behind = self._boxes(organisation)[1:]
+                self._mailboxes.give_back(organisation, positions, behind)
 
         # The puller has one thread: *job* is over when this begins.
         await asyncio.get_running_loop().run_in_executor(self._puller, give_back)
-        self._bells.ring((organisation,))
+        self._bells.ring(self._boxes(organisation))
+
+    async def _with_keys(
+        self, delivered: Sequence[Delivered], openings: Sequence[str]
+    ) -> list[Delivered]:
+        """Return *delivered*, *openings* of these tickets with the keys that offers handed on to who gets them."""
+
+        def offers() -> dict[str, list[bytes]]:
+            return {ticket: self._mailboxes.offers(ticket) for ticket in {*openings} - {""}}
+
+        found = await asyncio.get_running_loop().run_in_executor(self._puller, offers)
+        return [
+            replace(one, envelope=handed_with(one.envelope, found[ticket], {one.recipient}))
+            if ticket
+            else one
+            for one, ticket in zip(delivered, openings, strict=True)
+        ]
 
     # -- reconcile
 
@@ -243,22 +287,50 @@ class ExchangeService:
         replays = request.HasField("since")
         looked_at = len(request.heads) + (PAGE_TICKETS if replays else 0)
         self._allowances.spend_messages(call.organisation, looked_at)
-        heads = [_head(head) for head in request.heads]
+        heads = [head_of(head, aside=request.include_set_aside) for head in request.heads]
+        organisation = request.organisation or call.organisation
+        if organisation not in self._boxes(call.organisation):
+            text = _NOT_BEHIND.fill(relay=call.organisation, organisation=organisation)
+            raise NotAuthorized(text, rule="relay-unregistered", organisation=organisation)
+        if not heads and not replays and not request.organisation:
+            return await self._reopen(call)
         since = None
         if replays:
             since = Since(time=time_from_proto(request.since), after=request.page_token)
         found = await self._writer.alone(
-            lambda: self._keeper.reconcile(call.organisation, heads, self._clock(), since)
+            lambda: self._keeper.reconcile(organisation, heads, self._clock(), since)
         )
-        self._mailboxes.reconciled(call.organisation, found)
-        self._bells.ring((call.organisation,))
+        self._mailboxes.reconciled(organisation, found)
+        self._bells.ring((organisation,))
         return pb.ReconcileHandoffsResponse(
-            findings=_findings(found.findings),
+            findings=findings_of(found.findings),
             redelivered=found.redelivered,
             next_page_token=found.next_after,
         )
 
+    async def _reopen(self, call: Call) -> pb.ReconcileHandoffsResponse:
+        """Deliver again what stands still for the caller and, of a relay, for those behind it."""
+        redelivered = 0
+        for organisation in self._boxes(call.organisation):
+            ask = partial(self._keeper.reconcile, organisation, [], self._clock(), None)
+            found = await self._writer.alone(ask)
+            self._mailboxes.reconciled(organisation, found)
+            redelivered += found.redelivered
+        self._bells.ring(self._boxes(call.organisation))
+        return pb.ReconcileHandoffsResponse(redelivered=redelivered)
+
     # -- shared
+
+    def _boxes(self, organisation: str) -> tuple[str, ...]:
+        """Return whose mailboxes *organisation* empties: its own and, of a relay, those behind it."""
+        return organisation, *self._relays.get(organisation, ())
+
+    async def _apart(self, read: Callable[[_In], _Out], items: Sequence[_In]) -> list[_Out]:
+        """Return what *read* makes of each item: of few at once, of many one call after the other."""
+        if len(items) <= TAKEN_APART:
+            return [read(item) for item in items]
+        async with self._taking_apart:
+            return await _in_slices(read, items, TAKEN_APART)
 
     async def _authors(
         self, key_ids: set[bytes], offered: Sequence[Chain]
@@ -304,94 +376,3 @@ async def _in_slices(
 
 def _chains(offered: Iterable[message_pb.CertificateChain]) -> list[Chain]:
     return [tuple(chain.certificates) for chain in offered]
-
-
-def _retry(retry: Retry) -> pb.Retry:
-    error = retry.error
-    delay = _PREDECESSOR_DELAY if isinstance(error, PredecessorUnknown) else retry_after(error)
-    return retry_outcome(error, delay)
-
-
-def _push_outcome(made: pb.PushOutcome, outcome: Outcome) -> None:
-    match outcome:
-        case Stored():
-            fill_stored(made.stored, outcome.message_id, outcome.proof)
-        case Refused():
-            made.refused.CopyFrom(refused_receipt(outcome.statement, outcome.signature))
-        case Retry():
-            made.retry.CopyFrom(_retry(outcome))
-        case Recorded():
-            raise TypeError(outcome)
-
-
-def _acknowledge_outcome(made: pb.AcknowledgeOutcome, outcome: Outcome) -> None:
-    match outcome:
-        case Recorded():
-            made.recorded.SetInParent()
-            if outcome.leaf_index is not None:
-                made.recorded.leaf_index = outcome.leaf_index
-        case Refused():
-            made.refused.CopyFrom(refused_receipt(outcome.statement, outcome.signature))
-        case Retry():
-            made.retry.CopyFrom(_retry(outcome))
-        case Stored():
-            raise TypeError(outcome)
-
-
-def _read_acknowledgement(said: pb.Acknowledgement) -> Statement | Refusal | int:
-    match said.WhichOneof("acknowledgement"):
-        case "written":
-            return read_written(said.written)
-        case "refused":
-            return read_refused(said.refused)
-        case "receipt_position":
-            return said.receipt_position
-        case _:
-            return refuse(RefusalCode.MALFORMED, "statement", "required")
-
-
-def _signer_of(delivered: Delivered) -> bytes:
-    for receipt in (delivered.written, delivered.refused):
-        if receipt is not None:
-            return unpack_signature(receipt[1]).key_id
-    return envelope_key_id(delivered.envelope)
-
-
-def _delivery(made: pb.Delivery, delivered: Delivered) -> None:
-    made.lane = delivered.lane
-    made.position = delivered.position
-    made.attempt = delivered.attempt
-    made.lease_expire_time.CopyFrom(time_to_proto(delivered.lease_expires))
-    if delivered.written is not None:
-        statement, signature = delivered.written
-        written = written_receipt(statement, unpack_signature(signature))
-        made.receipt.written.CopyFrom(written)
-    elif delivered.refused is not None:
-        statement, signature = delivered.refused
-        refused = refused_receipt(statement, unpack_signature(signature))
-        made.receipt.refused.CopyFrom(refused)
-    else:
-        made.envelope = delivered.envelope
-
-
-def _head(head: pb.HandoffHead) -> Head:
-    return Head(
-        handoff_id=head.handoff_id,
-        digest=head.digest,
-        notes=frozenset(head.message_ids) if head.compare_notes else None,
-    )
-
-
-def _findings(found: Iterable[Finding]) -> list[pb.HandoffFinding]:
-    made, room = [], NAMED
-    for finding in found:
-        made.append(
-            pb.HandoffFinding(
-                handoff_id=finding.handoff_id,
-                agreement=finding.agreement.value,  # type: ignore[arg-type]  # the contract's numbers
-                bridge_digest=finding.digest,
-                redelivered_message_ids=finding.redelivered[:room],
-            )
-        )
-        room = max(0, room - len(finding.redelivered))
-    return made

@@ -31,12 +31,16 @@ from exchange.errors import (
     VerificationError,
 )
 from exchange.text import Text
+from exchange.withdrawn import CallerDenied, CertificateRevoked, RevocationUnknown
 
 DOMAIN = "hotline.exchange"
 
 #: What a caller may be told.  Every other failure is the bridge's own affair: INTERNAL.
 CODES: dict[type[ExchangeError], grpc.StatusCode] = {
     NotAuthenticated: grpc.StatusCode.UNAUTHENTICATED,
+    CertificateRevoked: grpc.StatusCode.UNAUTHENTICATED,
+    RevocationUnknown: grpc.StatusCode.UNAUTHENTICATED,
+    CallerDenied: grpc.StatusCode.PERMISSION_DENIED,
     NotAuthorized: grpc.StatusCode.PERMISSION_DENIED,
     InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
     LimitExceeded: grpc.StatusCode.RESOURCE_EXHAUSTED,

@@ -4,7 +4,8 @@ The journal: one JSON object a line, for the operator's own log collection.
 Rule 1: an event has a fixed name and facts that were chosen one by one: codes, counts, times and
 numbers, never a message's content, never a sentence that may quote one.  Rule 2: of an exception
 only its type and the places in the code are written, because its words may quote a citizen's; only
-what a database as a whole suffers from ("disk is full") is told, for without it nobody could mend it.
+what a database as a whole suffers from ("disk is full"), or what is wrong with a file of certificates,
+is told, for without it nobody could mend it.
 Rule 3: what foreign libraries write obeys rule 2 as well, and their talkative levels are off.
 """
 
@@ -48,7 +49,7 @@ def kind_of(error: BaseException) -> str:
 
 def _cut(_logger: Any, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     for key, value in event.items():
-        longest = _LONGEST_SAID if key == "said" else _LONGEST
+        longest = _LONGEST_SAID if key in ("said", "said_zh") else _LONGEST
         if isinstance(value, str) and len(value) > longest:
             event[key] = value[:longest] + "…"
     return event

@@ -19,6 +19,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -26,7 +27,7 @@ from concurrent.futures import Executor
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from exchange.bridge import Drained, Head, Ledger, Reconciled, Since
+from exchange.bridge import Announced, Declared, Drained, Head, Ledger, Part, Reconciled, Since
 from exchange.config import Settings
 from exchange.errors import ExchangeError, StoreUnavailable, StoreUnusable
 from exchange.server.crossing import pack, unpack
@@ -64,6 +65,9 @@ class Keeper(Protocol):
     ) -> Reconciled:
         """Compare a copy of hand-offs, as `Ledger.reconcile`."""
 
+    async def enter(self, act: Part | Declared, now: datetime) -> Announced:
+        """Record what an authority or the bridge itself did, as `Ledger.enter`."""
+
     def process_id(self) -> int | None:
         """Return the process that it is, None where it is this one."""
 
@@ -92,6 +96,11 @@ class ThreadKeeper:
         ask = self.ledger.reconcile
         found: Reconciled = await self._run(ask, organisation, heads, now, since)
         return found
+
+    async def enter(self, act: Part | Declared, now: datetime) -> Announced:
+        """Record what an authority or the bridge itself did, as `Ledger.enter`."""
+        announced: Announced = await self._run(self.ledger.enter, act, now)
+        return announced
 
     def process_id(self) -> int | None:
         """Return None: it is a thread of this process."""
@@ -145,6 +154,12 @@ class ProcessKeeper:
         line = self._line or await self._started()
         found: Reconciled = await line.ask(("reconcile", (organisation, heads, now, since)))
         return found
+
+    async def enter(self, act: Part | Declared, now: datetime) -> Announced:
+        """Record what an authority or the bridge itself did, as `Ledger.enter`."""
+        line = self._line or await self._started()
+        announced: Announced = await line.ask(("enter", (act, now)))
+        return announced
 
     def process_id(self) -> int | None:
         """Return the process that it is, None before it was started."""
@@ -217,8 +232,8 @@ class _Line:
             raise StoreUnavailable(_ENDED)
         waiting = asyncio.get_running_loop().create_future()
         self._asked.append(waiting)
-        self._writer.write(len(data).to_bytes(_LENGTH))
-        self._writer.write(data)
+        # In one piece: two would wake the other process twice.
+        self._writer.write(len(data).to_bytes(_LENGTH) + data)
         answer = await waiting
         if isinstance(answer, Exception):
             raise answer
@@ -267,20 +282,59 @@ def main(descriptor: int) -> None:
             return
         try:
             _send(line, ledger.store.checkpoint())
-            _answer(line, ledger, journal)
+            _Turns(line, ledger, journal).run()
         finally:
             ledger.store.close()
 
 
-def _answer(line: socket.socket, ledger: Ledger, journal: Journal) -> None:
-    known: dict[str, Callable[..., Any]] = {"drain": ledger.drain, "reconcile": ledger.reconcile}
-    while True:
-        name, arguments = _receive(line)
+class _Turns:
+    """
+    Two threads that answer by turns: one works, the other takes the next question apart meanwhile.
+
+    While the database waits for its disk, a core is free for that.  Whoever has read a question also
+    answers it, so that an urgent one wakes no second thread.
+    """
+
+    def __init__(self, line: socket.socket, ledger: Ledger, journal: Journal) -> None:
+        self._line = line
+        self._known: dict[str, Callable[..., Any]] = {
+            "drain": ledger.drain,
+            "reconcile": ledger.reconcile,
+            "enter": ledger.enter,
+        }
+        self._journal = journal
+        self._reading = threading.Lock()
+        self._working = threading.Lock()
+
+    def run(self) -> None:
+        """Answer until the other end of the line is closed."""
+        other = threading.Thread(target=self._answer)
+        other.start()
+        self._answer()
+        other.join()
+
+    def _answer(self) -> None:
         try:
-            answer = known[name](*arguments)
+            while True:
+                with self._reading:
+                    name, arguments = _receive(self._line)
+                    self._working.acquire()  # before anyone else may read: in the order asked
+                try:
+                    self._tell(name, arguments)
+                finally:
+                    self._working.release()
+        except (EOFError, OSError):
+            pass  # the bridge hung up, or was killed
+        finally:
+            with contextlib.suppress(OSError):
+                self._line.shutdown(socket.SHUT_RD)  # the other one ends, too, after its answer
+
+    def _tell(self, name: str, arguments: tuple[Any, ...]) -> None:
+        try:
+            answer = self._known[name](*arguments)
         except Exception as error:  # noqa: BLE001  # the serving process tells it
-            answer = _tellable(error, journal)
-        _send(line, answer)
+            answer = _tellable(error, self._journal)
+        _send(self._line, answer)
 
 
 def _open(settings: Settings, serving: int) -> Ledger:

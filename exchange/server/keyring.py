@@ -13,10 +13,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
 
+from exchange.certificates import Rule
 from exchange.errors import VerificationError
-from exchange.identity import Party, verify_signer
+from exchange.identity import WITHDRAWN, Party, verify_signer
+from exchange.server.in_force import InForce
 from exchange.submission import Author
-from exchange.trust import TrustStore
+from exchange.withdrawn import RevocationUnknown
 
 Chain = tuple[bytes, ...]
 
@@ -37,7 +39,7 @@ class Keyring:
 
     def __init__(
         self,
-        trust: TrustStore,
+        trust: InForce,
         registered: Collection[Party],
         stored: Callable[[Collection[bytes]], Iterable[Chain]],
         clock: Callable[[], datetime],
@@ -83,7 +85,11 @@ class Keyring:
     def authors(
         self, key_ids: Iterable[bytes], offered: Sequence[Chain], now: datetime
     ) -> Mapping[bytes, Author]:
-        """Return who signs with each key; a key that is not trusted at *now* is left out."""
+        """
+        Return who signs with each key; a key that is not trusted at *now* is left out.
+
+        Raises `RevocationUnknown` where only a fresh list of revoked certificates could tell.
+        """
         here = {sha256(chain[0]).digest(): chain for chain in offered}
         found: dict[bytes, Author] = {}
         for key_id in key_ids:
@@ -100,8 +106,12 @@ class Keyring:
 
     def _author(self, chain: Chain, now: datetime) -> Author | None:
         try:
-            signer = verify_signer(chain, self._trust, now)
-        except VerificationError:
+            signer = verify_signer(chain, self._trust.store, now)
+        except VerificationError as error:
+            rule = Rule(error.facts["rule"])
+            if WITHDRAWN.get(rule) is RevocationUnknown:
+                # No fault of the message's: a refusal would be for ever, the list may come today.
+                raise RevocationUnknown(error.text, **error.facts) from error
             return None  # the answer is the refusal SIGNER_NOT_TRUSTED, given with the message
         if signer.party not in self._registered:
             return None

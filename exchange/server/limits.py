@@ -11,8 +11,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from exchange.config import Limits
 from exchange.errors import LimitExceeded
+from exchange.settings import Limits
 from exchange.text import Text
 
 _RATE = Text(
@@ -92,6 +92,12 @@ class Allowances:
         """Hold *count* messages in flight for the length of the block."""
         limit = self._limits.messages_in_flight
         with self._holding(organisation, count, limit, MESSAGES):
+            yield
+
+    @contextmanager
+    def calling(self, organisation: str) -> Iterator[None]:
+        """Hold one call, of whatever kind, for the length of the block."""
+        with self._holding(organisation, 1, self._limits.calls_of_one, CALLS):
             yield
 
     @contextmanager

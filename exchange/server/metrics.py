@@ -22,6 +22,10 @@ exchange_call_seconds                  method               a pull's waiting inc
 exchange_queued_messages                                    not yet in a drain
 exchange_waiting_pulls                                      pulls that wait for something to come
 exchange_leases                                             lanes handed out, not yet acknowledged
+exchange_calls_cut_total               rule                 calls cut while they were answered
+exchange_trust_generation                                   counts up with every change of trust
+exchange_trust_refused                                      1 while the files of trust are wrong
+exchange_crl_ends_timestamp_seconds    network              when a newer list of revoked is due
 process_*                                                   CPU, memory, files of the serving process
 exchange_keeper_process_*                                   likewise of the process that writes
 =====================================  ===================  ===========================================
@@ -35,6 +39,8 @@ exchange_waiting_oldest_seconds        organisation         age of the first in 
 exchange_waiting_urgent_oldest_seconds organisation         age of the first urgent one
 exchange_unacknowledged_oldest_seconds                      age of the oldest message nobody acknowledged
 exchange_stopped_lanes                 organisation         lanes that stand still
+exchange_overdue                       organisation         deadlines that it owes and that have passed
+exchange_due_soon                      organisation         likewise, whose time to remind has come
 exchange_lag_seconds                   organisation         from accepted to written, median of the newest
 exchange_contact_timestamp_seconds     organisation,        when it last called: push, pull, acknowledge
                                        method
@@ -118,7 +124,47 @@ class Measures:
         self._queued = Gauge("exchange_queued_messages", "Not yet in a drain.", registry=registry)
         self._pulls = Gauge("exchange_waiting_pulls", "Pulls that wait.", registry=registry)
         self._leases = Gauge("exchange_leases", "Lanes handed out.", registry=registry)
+        self._acts = Gauge(
+            "exchange_acts",
+            "Acts of a network's authority in the log.",
+            ["network"],
+            registry=registry,
+        )
+        self._refused_acts = Gauge(
+            "exchange_acts_refused", "Whether a network's journal is refused.", ["network"],
+            registry=registry,
+        )  # fmt: skip
+        self._generation = Gauge(
+            "exchange_trust_generation", "Counts up with every change of trust.", registry=registry
+        )
+        self._refused_trust = Gauge(
+            "exchange_trust_refused", "1 while the files of trust are wrong.", registry=registry
+        )
+        self._lists = Gauge(
+            "exchange_crl_ends_timestamp_seconds", "When a newer list is due.", ["network"],
+            registry=registry,
+        )  # fmt: skip
+        self._cut = prometheus_client.Counter(
+            "exchange_calls_cut", "Calls cut while they were answered.", ["rule"], registry=registry
+        )
         ProcessCollector(registry=registry)
+
+    def trusted(self, generation: int, lists: Mapping[str, datetime], *, refused: bool) -> None:
+        """Say which generation of trust is in force, and when each network's list ends."""
+        self._generation.set(generation)
+        self._refused_trust.set(refused)
+        self._lists.clear()
+        for network, ends in lists.items():
+            self._lists.labels(network).set(ends.timestamp())
+
+    def announced(self, network: str, number: int, *, refused: bool) -> None:
+        """Say how far an authority's journal stands in the log, and whether its file is refused."""
+        self._acts.labels(network).set(number)
+        self._refused_acts.labels(network).set(refused)
+
+    def cut(self, rule: str) -> None:
+        """Count one call that was cut."""
+        self._cut.labels(rule).inc()
 
     def watch(
         self,
@@ -209,10 +255,14 @@ class Standing(Collector):
     def __init__(
         self,
         database: str,
-        certificates: Mapping[str, datetime],
+        certificates: Callable[[], Mapping[str, datetime]],
         clock: Callable[[], datetime],
+        *,
+        origin: str = "",
     ) -> None:
         self._room = FiguresRoom.open(database)
+        #: The log whose head is told, where the database has several.
+        self._origin = origin
         self._certificates = certificates
         self._clock = clock
         self._reading = threading.Lock()
@@ -239,11 +289,12 @@ class Standing(Collector):
 
     def _families(self, now: datetime) -> Iterator[Metric]:
         days = _family("certificate_days", "Days left of a certificate.", "certificate")
-        for name, end in self._certificates.items():
+        for name, end in self._certificates().items():
             days.add_metric([name], (end - now) / timedelta(days=1))
         yield days
         try:
-            figures, folder = self._room.figures(), self._room.folder()
+            figures, folder = self._room.figures(self._origin), self._room.folder()
+            owing = self._room.owing(now)
         except ExchangeError:
             yield _alone("figures_readable", "Whether the database can be read.", 0)
             return
@@ -261,6 +312,12 @@ class Standing(Collector):
             age = (now - figures.unacknowledged.accepted).total_seconds()
             yield _alone("unacknowledged_oldest_seconds", "The oldest unacknowledged.", age)
         yield from _by_organisation(figures, now)
+        overdue = _family("overdue", "Deadlines it owes that have passed.", "organisation")
+        soon = _family("due_soon", "Deadlines it owes that are to be reminded of.", "organisation")
+        for one in owing[:MOST_LABELLED]:
+            overdue.add_metric([one.organisation], one.overdue)
+            soon.add_metric([one.organisation], one.soon)
+        yield from (overdue, soon)
 
 
 def _by_organisation(figures: Figures, now: datetime) -> Iterator[Metric]:
@@ -310,7 +367,7 @@ class MetricsServer:
                 port, host, measures.registry
             )
         except OSError as error:
-            raise cannot_listen(f"{host}:{port}", error) from error
+            raise cannot_listen(f"{host}:{port}", error, "metrics") from error
         self.port: int = self._server.server_port
 
     def close(self) -> None:

@@ -6,10 +6,12 @@ import asyncio
 import os
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 
 from exchange.certificates import RuleBroken, ends
 from exchange.config import Settings
 from exchange.envelope import read_file
+from exchange.errors import ConfigurationError
 from exchange.server.address import metrics_place
 from exchange.server.contacts import ContactKeeper
 from exchange.server.journal import Journal
@@ -44,7 +46,9 @@ class Observing:
         place = metrics_place(settings.metrics, settings.metrics_reach)
 
         def serve(measures: Measures) -> MetricsServer:
-            standing = Standing(settings.database, _certificates(settings), clock)
+            standing = Standing(
+                settings.database, partial(_certificates, settings), clock, origin=settings.origin
+            )
             try:
                 served = MetricsServer(measures, standing, place)
             except BaseException:
@@ -80,6 +84,6 @@ def _certificates(settings: Settings) -> dict[str, datetime]:
     for name, path in {"bridge": settings.tls.certificate, **roots}.items():
         try:
             found[name] = ends(read_file(path))
-        except RuleBroken:
+        except (RuleBroken, ConfigurationError):
             continue
     return found

@@ -16,25 +16,31 @@ from typing import TypeVar
 
 from exchange._proto.v1 import directory_service_pb2 as directory_pb
 from exchange._proto.v1 import message_pb2 as message_pb
+from exchange._proto.v1 import sealing_pb2 as sealing_pb
 from exchange._proto.v1 import ticket_service_pb2 as ticket_pb
-from exchange.divisions import COUNTRY, Division, Divisions, divisions, is_within, trim
+from exchange.divisions import COUNTRY, Division, Divisions, is_within, trim
 from exchange.errors import InvalidRequest, NotFound
 from exchange.matters import Item
 from exchange.organisations import Register
-from exchange.query import Query
+from exchange.query import Content, Query
+from exchange.query.acts import ActsRoom
 from exchange.server.answers import page_within
 from exchange.server.guard import Call
 from exchange.server.known import Directory
+from exchange.server.published import published
 from exchange.text import Text
 from exchange.wire import directory, tickets
+from exchange.wire.sealing import handed_with, is_sealed, show_only
 
 _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
 _Item = TypeVar("_Item")
 
 TICKETS_USUAL = 50
+CONTENT_USUAL = 50
 TRAIL_USUAL = 100
 DIRECTORY_USUAL = 200
+ACTS_USUAL = 100
 
 _STRANGE_TOKEN = Text(
     en="The page token is not one that this bridge gave; begin with an empty one.",
@@ -47,7 +53,7 @@ _NO_PROFILE = Text(
 
 
 class TicketService:
-    """Answers the contract's ``TicketService``; an organisation sees what it is a party to."""
+    """Answers the contract's ``TicketService``; an organisation sees its own tickets in its regions."""
 
     def __init__(self, query: Query, register: Register, reader: Executor) -> None:
         self._query = query
@@ -57,7 +63,7 @@ class TicketService:
     async def get_ticket(
         self, request: ticket_pb.GetTicketRequest, call: Call
     ) -> ticket_pb.GetTicketResponse:
-        """Return one ticket and the envelopes of its content."""
+        """Return one ticket and a page of the envelopes of its content."""
         return await _on(self._reader, self._get, request, call)
 
     async def list_tickets(
@@ -73,11 +79,30 @@ class TicketService:
         return await _on(self._reader, self._trail, request, call)
 
     def _get(self, request: ticket_pb.GetTicketRequest, call: Call) -> ticket_pb.GetTicketResponse:
-        view = self._query.ticket(request.ticket_id, call.organisation)
-        return ticket_pb.GetTicketResponse(
-            ticket=tickets.ticket_to_proto(view, self._register),
-            envelopes=self._query.envelopes(request.ticket_id, call.organisation),
-        )
+        who, regions = call.organisation, call.regions
+        view = self._query.ticket(request.ticket_id, who, regions=regions)
+        summary = tickets.ticket_to_proto(view, self._register)
+
+        def page(size: int) -> ticket_pb.GetTicketResponse:
+            found, token = self._query.envelopes(
+                request.ticket_id, who, limit=size, page_token=request.page_token, regions=regions
+            )
+            return ticket_pb.GetTicketResponse(
+                ticket=summary, envelopes=self._shown(request, found, who), next_page_token=token
+            )
+
+        return page_within(page, request.page_size or CONTENT_USUAL)
+
+    def _shown(
+        self, request: ticket_pb.GetTicketRequest, found: Sequence[Content], who: str
+    ) -> list[bytes]:
+        """Return what goes out of *found*, with the keys that *who* was handed to what is sealed."""
+        offers: list[bytes] = []
+        if any(is_sealed(one.envelope) for one in found):
+            offers = self._query.offers(request.ticket_id)
+        return [
+            show_only(handed_with(one.envelope, offers, {who}), one.shown.shows) for one in found
+        ]
 
     def _list(
         self, request: ticket_pb.ListTicketsRequest, call: Call
@@ -88,6 +113,7 @@ class TicketService:
                 tickets.filters_from_proto(request, call.time),
                 limit=size,
                 page_token=request.page_token,
+                regions=call.regions,
             )
             return ticket_pb.ListTicketsResponse(
                 tickets=[tickets.ticket_to_proto(view, self._register) for view in found],
@@ -103,6 +129,7 @@ class TicketService:
                 call.organisation,
                 limit=size,
                 page_token=request.page_token,
+                regions=call.regions,
             )
             chains = self._query.certificates(tickets.trail_key_ids(found))
             return ticket_pb.GetTrailResponse(
@@ -117,9 +144,10 @@ class TicketService:
 class DirectoryService:
     """Answers the contract's ``DirectoryService``; everybody registered sees all of it."""
 
-    def __init__(self, known: Directory, reader: Executor) -> None:
+    def __init__(self, known: Directory, reader: Executor, acts: ActsRoom) -> None:
         self._known = known
         self._reader = reader
+        self._acts = acts
 
     async def list_organisations(
         self, request: directory_pb.ListOrganisationsRequest, call: Call
@@ -145,12 +173,49 @@ class DirectoryService:
         """Return one profile."""
         return await _on(self._reader, self._profile, request, call)
 
+    async def list_acts(
+        self, request: directory_pb.ListActsRequest, call: Call
+    ) -> directory_pb.ListActsResponse:
+        """Return a page of what authorities and bridges did."""
+        return await _on(self._reader, self._list_acts, request, call)
+
+    def _list_acts(
+        self, request: directory_pb.ListActsRequest, _: Call
+    ) -> directory_pb.ListActsResponse:
+        found, token = self._acts.page(
+            source=request.source,
+            limit=request.page_size or ACTS_USUAL,
+            page_token=request.page_token,
+        )
+        return directory_pb.ListActsResponse(
+            acts=[directory.act_to_proto(one) for one in found], next_page_token=token
+        )
+
+    async def list_sealing_keys(
+        self, request: directory_pb.ListSealingKeysRequest, call: Call
+    ) -> directory_pb.ListSealingKeysResponse:
+        """Return the sealing keys that some organisations published."""
+        return await _on(self._reader, self._sealing_keys, request, call)
+
+    def _sealing_keys(
+        self, request: directory_pb.ListSealingKeysRequest, _: Call
+    ) -> directory_pb.ListSealingKeysResponse:
+        found = published(self._known.sealing_keys, frozenset(request.organisations))
+        return directory_pb.ListSealingKeysResponse(
+            keys=[sealing_pb.SealingKey.FromString(one) for one in found]
+        )
+
     def _organisations(
         self, request: directory_pb.ListOrganisationsRequest, _: Call
     ) -> directory_pb.ListOrganisationsResponse:
         region = request.region or COUNTRY
         known = sorted(
-            (found for found in self._known.register if is_within(found.region, trim(region))),
+            (
+                found
+                for found in self._known.register
+                if is_within(found.region, trim(region))
+                and (not request.matter or found.owns(request.matter))
+            ),
             key=lambda found: found.code,
         )
         page, token = _page(known, request.page_token, request.page_size)
@@ -162,7 +227,9 @@ class DirectoryService:
     def _regions(
         self, request: directory_pb.ListRegionsRequest, call: Call
     ) -> directory_pb.ListRegionsResponse:
-        below = children(divisions(), request.parent or COUNTRY, call.time.date())
+        below = children(
+            self._known.register.divisions, request.parent or COUNTRY, call.time.date()
+        )
         page, token = _page(below, request.page_token, request.page_size)
         return directory_pb.ListRegionsResponse(
             regions=[directory.division_to_proto(found) for found in page], next_page_token=token

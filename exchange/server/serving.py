@@ -11,39 +11,55 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 
-from exchange._proto.v1 import directory_service_pb2 as directory_pb
-from exchange._proto.v1 import exchange_service_pb2 as exchange_pb
-from exchange._proto.v1 import ticket_service_pb2 as ticket_pb
-from exchange.bridge import Drained, Mailboxes
-from exchange.config import Limits
+from exchange.bridge import Drained, Mailboxes, SharedMailboxes
 from exchange.identity import Party
 from exchange.query import Query
+from exchange.query.acts import ActsRoom
 from exchange.server import tls13_only
+from exchange.server.announcer import Announcer
+from exchange.server.attaching import AttachmentService
 from exchange.server.bells import Bells
 from exchange.server.credentials import listen, server_options
 from exchange.server.exchange_service import ExchangeService
 from exchange.server.guard import Guard
+from exchange.server.handlers import (
+    attachment_handlers,
+    directory_handlers,
+    exchange_handlers,
+    ticket_handlers,
+    witness_handlers,
+)
+from exchange.server.in_force import InForce
 from exchange.server.journal import Journal
 from exchange.server.keeper import Keeper
 from exchange.server.keyring import Keyring
 from exchange.server.known import Directory
 from exchange.server.limits import Allowances
 from exchange.server.lookout import Lookout
+from exchange.server.neighbours import Neighbours
 from exchange.server.observing import Observing
 from exchange.server.reading import DirectoryService, TicketService
+from exchange.server.sentinel import Sentinel
+from exchange.server.trust_files import TrustFiles
+from exchange.server.trust_state import StateFile
+from exchange.server.witnessing import Witnesses, WitnessService
 from exchange.server.writer import Writer
+from exchange.settings import Limits
+from exchange.store.attachments import Attachments
+from exchange.store.cosignatures import Cosignatures
 from exchange.submission import Work
-from exchange.trust import TrustStore
+from exchange.wire import coded
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -89,22 +105,32 @@ class Server:
         *,
         origin: str,
         keeper: Keeper,
-        mailboxes: Mailboxes,
+        mailboxes: Mailboxes | SharedMailboxes,
         query: Query,
         directory: Directory,
-        trust: TrustStore,
+        trust: InForce,
         limits: Limits,
         journal: Journal,
         clock: Callable[[], datetime] = utc_now,
         executors: Executors | None = None,
         lookout: Lookout | None = None,
         observing: Observing | None = None,
+        watched: tuple[TrustFiles, StateFile] | None = None,
+        neighbours: Neighbours | None = None,
+        relays: Mapping[str, Sequence[str]] | None = None,
+        witnessing: tuple[Cosignatures, Witnesses] | None = None,
+        acts: ActsRoom,
+        journals: Mapping[str, Path] | None = None,
+        attachments: Attachments | None = None,
     ) -> None:
+        self._acts = acts
+        self._neighbours = neighbours
         self._observing = observing or Observing()
         self._lookout = lookout
         if lookout is not None:
             lookout.alarmed = lambda: self._store_works(works=False)
         self._origin = origin
+        self._holidays_until = directory.calendar.known_until
         self._keeper = keeper
         self._mailboxes = mailboxes
         self._query = query
@@ -115,7 +141,12 @@ class Server:
         self._bells = Bells()
         self._tasks: set[asyncio.Task[None]] = set()
         register = directory.register
-        registered: frozenset[Party] = frozenset((o.network, o.code) for o in register)
+        registered: dict[Party, tuple[str, ...]] = {
+            (o.network, o.code): (o.region, *o.also) for o in register
+        }
+        kept, witnesses = witnessing or (None, {})
+        # Witnesses have no organisation; a network without their keys has none that may call.
+        registered |= {(network, ""): () for network in witnesses}
         allowances = Allowances(limits, asyncio.get_running_loop().time)
         self._guard = Guard(
             trust=trust,
@@ -128,6 +159,18 @@ class Server:
             measures=self._observing.measures,
             contacts=self._observing.contacts,
         )
+        self._sentinel = None
+        if watched is not None:
+            files, state = watched
+            self._sentinel = Sentinel(
+                files,
+                in_force=trust,
+                guard=self._guard,
+                clock=clock,
+                journal=journal,
+                measures=self._observing.measures,
+                state=state,
+            )
         self._writer = Writer(
             self._drain,
             clock=clock,
@@ -137,13 +180,30 @@ class Server:
             journal=journal,
             measures=self._observing.measures,
         )
+        self._announcer = None
+        if watched is not None:
+            self._announcer = Announcer(
+                journals or {},
+                origin=origin,
+                acts=acts,
+                reader=self._executors.reader,
+                shared=neighbours is not None,
+                in_force=trust,
+                keeper=keeper,
+                alone=self._writer.alone,
+                entered=self._log_grew,
+                clock=clock,
+                journal=journal,
+                measures=self._observing.measures,
+                state=watched[1],
+            )
         self._observing.measures.watch(
             queued=self._writer.__len__,
             pulls=self._bells.__len__,
             leases=mailboxes.leased,
             keeper=keeper.process_id,
         )
-        services = (
+        services: tuple[grpc.GenericRpcHandler[Any, Any], ...] = (
             exchange_handlers(
                 ExchangeService(
                     keeper=keeper,
@@ -155,11 +215,23 @@ class Server:
                     puller=self._executors.puller,
                     reader=self._executors.reader,
                     clock=clock,
+                    relays=relays,
+                    read=coded.reader(directory.codes),
                 )
             ),
             ticket_handlers(TicketService(query, register, self._executors.reader)),
-            directory_handlers(DirectoryService(directory, self._executors.reader)),
+            directory_handlers(DirectoryService(directory, self._executors.reader, acts)),
         )
+        self._witnessing = None
+        if kept is not None:
+            self._witnessing = WitnessService(kept, witnesses, self._executors.reader, journal)
+            services += (witness_handlers(self._witnessing),)
+        self._attachments = attachments
+        if attachments is not None:
+            attaching = AttachmentService(
+                attachments, self._executors.reader, allowances, journal, relays=relays or {}
+            )
+            services += (attachment_handlers(attaching),)
         self._server = grpc.aio.server(
             interceptors=[self._guard],
             options=server_options(limits),
@@ -172,9 +244,16 @@ class Server:
         """Listen on *address* and return the port; raises `ConfigurationError` if it is taken."""
         port = listen(self._server, address, credentials)
         self._observing.start()
+        if self._neighbours is not None:
+            self._neighbours.start(self._bells)
         self._writer.start()
         await self._server.start()
-        self._journal.info("serving", port=port, origin=self._origin, tls13_only=tls13_only)
+        if self._sentinel is not None:
+            self._sentinel.start()
+        if self._announcer is not None:
+            self._announcer.start()
+        facts = {"tls13_only": tls13_only, "holidays_until": self._holidays_until}
+        self._journal.info("serving", port=port, origin=self._origin, **facts)
         return port
 
     async def stop(self) -> None:
@@ -184,10 +263,21 @@ class Server:
         self._guard.stop()
         self._bells.close()
         await self._server.stop(self._limits.stop_seconds)
+        if self._announcer is not None:
+            await self._announcer.close()
         await self._writer.close()
+        if self._sentinel is not None:
+            await self._sentinel.close()
+        if self._neighbours is not None:
+            await self._neighbours.close()
         await self._observing.close()
         await asyncio.get_running_loop().run_in_executor(None, self._executors.close)
         self._query.close()
+        self._acts.close()
+        if self._witnessing is not None:
+            self._witnessing.close()
+        if self._attachments is not None:
+            self._attachments.close()
         if self._lookout is not None:
             self._lookout.close()
         self._mailboxes.close()
@@ -215,9 +305,16 @@ class Server:
                 with contextlib.suppress(ValueError):
                     loop.remove_signal_handler(number)
 
+    def _log_grew(self, checkpoint: bytes) -> None:
+        self._mailboxes.checkpoint = checkpoint
+
     async def _drain(self, work: Sequence[Work], now: datetime) -> Drained:
-        drained = await self._keeper.drain(work, now)
-        self._mailboxes.took(drained)
+        try:
+            drained = await self._keeper.drain(work, now)
+        except BaseException:
+            self._mailboxes.lost()
+            raise
+        self._mailboxes.took(drained, work)
         return drained
 
     def _store_works(self, works: bool) -> None:
@@ -226,81 +323,3 @@ class Server:
         task = asyncio.create_task(self._health.set("", _SERVING if works else _NOT_SERVING))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def exchange_handlers(service: ExchangeService) -> grpc.GenericRpcHandler[Any, Any]:
-    """Return the contract's methods of the exchange service."""
-    return grpc.method_handlers_generic_handler(
-        exchange_pb.DESCRIPTOR.services_by_name["ExchangeService"].full_name,
-        {
-            "PushMessages": _unary(
-                service.push, exchange_pb.PushMessagesRequest, exchange_pb.PushMessagesResponse
-            ),
-            "PullMessages": _unary(
-                service.pull, exchange_pb.PullMessagesRequest, exchange_pb.PullMessagesResponse
-            ),
-            "AcknowledgeMessages": _unary(
-                service.acknowledge,
-                exchange_pb.AcknowledgeMessagesRequest,
-                exchange_pb.AcknowledgeMessagesResponse,
-            ),
-            "ReconcileHandoffs": _unary(
-                service.reconcile,
-                exchange_pb.ReconcileHandoffsRequest,
-                exchange_pb.ReconcileHandoffsResponse,
-            ),
-        },
-    )
-
-
-def ticket_handlers(service: TicketService) -> grpc.GenericRpcHandler[Any, Any]:
-    """Return the contract's methods of the ticket service."""
-    return grpc.method_handlers_generic_handler(
-        ticket_pb.DESCRIPTOR.services_by_name["TicketService"].full_name,
-        {
-            "GetTicket": _unary(
-                service.get_ticket, ticket_pb.GetTicketRequest, ticket_pb.GetTicketResponse
-            ),
-            "ListTickets": _unary(
-                service.list_tickets, ticket_pb.ListTicketsRequest, ticket_pb.ListTicketsResponse
-            ),
-            "GetTrail": _unary(
-                service.get_trail, ticket_pb.GetTrailRequest, ticket_pb.GetTrailResponse
-            ),
-        },
-    )
-
-
-def directory_handlers(service: DirectoryService) -> grpc.GenericRpcHandler[Any, Any]:
-    """Return the contract's methods of the directory."""
-    return grpc.method_handlers_generic_handler(
-        directory_pb.DESCRIPTOR.services_by_name["DirectoryService"].full_name,
-        {
-            "ListOrganisations": _unary(
-                service.list_organisations,
-                directory_pb.ListOrganisationsRequest,
-                directory_pb.ListOrganisationsResponse,
-            ),
-            "ListRegions": _unary(
-                service.list_regions,
-                directory_pb.ListRegionsRequest,
-                directory_pb.ListRegionsResponse,
-            ),
-            "ListMatters": _unary(
-                service.list_matters,
-                directory_pb.ListMattersRequest,
-                directory_pb.ListMattersResponse,
-            ),
-            "GetProfile": _unary(
-                service.get_profile, directory_pb.GetProfileRequest, directory_pb.GetProfileResponse
-            ),
-        },
-    )
-
-
-def _unary(answer: Any, request: Any, response: Any) -> Any:
-    return grpc.unary_unary_rpc_method_handler(
-        answer,
-        request_deserializer=request.FromString,
-        response_serializer=response.SerializeToString,
-    )

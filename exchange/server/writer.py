@@ -1,8 +1,10 @@
 """
 The one way into the store: what queued while the last drain committed is drained together.
 
-No time is added when idle, and throughput grows with load.  Two queues: a drain takes the urgent
-first; whole tickets go to one queue, so order within a ticket is kept.  All state lives on the
+No time is added when idle, and throughput grows with load.  Three queues: a drain takes the urgent
+first, then what is acknowledged, which ends what was begun and frees its receiver for more, then
+what is pushed; of the latter two one of each caller in turn.  A caller's tickets go whole to one
+queue, so order within a ticket is kept.  All state lives on the
 event loop's thread; the drain itself runs wherever its keeper does (`exchange.server.keeper`).
 """
 
@@ -22,6 +24,7 @@ from exchange.errors import BridgeUnavailable, ExchangeError, LimitExceeded
 from exchange.server.failures import STORE_FAILURES, store_failure
 from exchange.server.journal import Journal
 from exchange.server.metrics import Measures
+from exchange.server.turns import Turns
 from exchange.submission import Acknowledged, Outcome, Pushed, Retry, Work
 from exchange.text import Text
 
@@ -96,7 +99,8 @@ class Writer:
         self._journal = journal
         self._probe_seconds = probe_seconds
         self._urgent: deque[_Piece] = deque()
-        self._bulk: deque[_Piece] = deque()
+        self._acknowledged: Turns[_Piece] = Turns()
+        self._bulk: Turns[_Piece] = Turns()
         self._arrived = asyncio.Event()
         self._closing = False
         self._works = True
@@ -107,7 +111,10 @@ class Writer:
 
     def __len__(self) -> int:
         """Return how many messages wait for a drain."""
-        return len(self._urgent) + len(self._bulk) + self._ahead
+        return self._waiting() + self._ahead
+
+    def _waiting(self) -> int:
+        return len(self._urgent) + len(self._acknowledged) + len(self._bulk)
 
     def start(self) -> None:
         """Begin to drain, on the running event loop."""
@@ -131,8 +138,12 @@ class Writer:
         call = _Call([None] * len(work), len(work), asyncio.get_running_loop().create_future())
         urgent = urgent_tickets(work)
         for place, piece in enumerate(work):
-            queue = self._urgent if urgent and _ticket(piece) in urgent else self._bulk
-            queue.append((piece, call, place))
+            if isinstance(piece, Acknowledged):
+                self._acknowledged.append(piece.caller, (piece, call, place))
+            elif urgent and _ticket(piece) in urgent:
+                self._urgent.append((piece, call, place))
+            else:
+                self._bulk.append(piece.caller, (piece, call, place))
         self._arrived.set()
         await call.done
         outcomes = [outcome for outcome in call.outcomes if outcome is not None]
@@ -177,7 +188,7 @@ class Writer:
 
     def _may_begin(self) -> bool:
         """Return whether to begin a drain: one at a time, and a full one ahead of its turn."""
-        waiting = len(self._urgent) + len(self._bulk)
+        waiting = self._waiting()
         if self._under_way:
             return len(self._under_way) == 1 and waiting >= AHEAD
         return waiting > 0
@@ -202,8 +213,9 @@ class Writer:
         taken: list[_Piece] = []
         while self._urgent and len(taken) < DRAIN_MOST:
             taken.append(self._urgent.popleft())
-        while self._bulk and len(taken) < most:
-            taken.append(self._bulk.popleft())
+        for queue in (self._acknowledged, self._bulk):
+            while queue and len(taken) < most:
+                taken.append(queue.popleft())
         return taken
 
     async def _commit(self, pieces: list[_Piece]) -> None:

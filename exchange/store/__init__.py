@@ -22,15 +22,37 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Collection, Iterator
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Connection
 
 from exchange import tables
 from exchange.errors import StoreMismatch, StoreUnavailable, TamperingFound, VerificationError
+from exchange.keyring import RingFile
 from exchange.log import StoredProof, TrustedLogs, sign_checkpoint
 from exchange.merkle import Frontier
 from exchange.note import LogKey
+from exchange.records import (
+    Accepted,
+    Act,
+    Carried,
+    Content,
+    Delivery,
+    Entry,
+    Known,
+    MailRow,
+    Noted,
+    Passage,
+    Refused,
+    Reopened,
+    SetAside,
+    Settled,
+    Standing,
+    StoredReceipt,
+    Waiting,
+    Written,
+)
 from exchange.store import rows
 from exchange.store.claim import Claim, claim
 from exchange.store.engines import (
@@ -38,34 +60,32 @@ from exchange.store.engines import (
     SQLITE_PATIENCE,
     Engines,
     RowsRefused,
+    RowsWanted,
     connect,
     reading,
     translated,
 )
+from exchange.store.logs import logs_of, registered, shared_as
 from exchange.store.outbox import Outbox
-from exchange.store.records import (
-    Accepted,
-    Content,
-    Delivery,
-    Entry,
-    Known,
-    MailRow,
-    Noted,
-    Refused,
-    Reopened,
-    Settled,
-    Standing,
-    StoredReceipt,
-    Waiting,
-    Written,
+from exchange.store.places import log_key
+from exchange.store.schema import (
+    ENCRYPTED,
+    check_keys,
+    check_version,
+    check_writable,
+    create,
+    migrate,
+    shut_out_older,
+    upgrade,
 )
-from exchange.store.schema import check_version, check_writable, create, migrate, upgrade
-from exchange.store.tree import StoredTree, finding
+from exchange.store.tree import StoredTree, finding, proofs_at
 from exchange.store.writer import Head, Writer
 from exchange.text import Text
 
 __all__ = [
     "Accepted",
+    "Act",
+    "Carried",
     "Content",
     "Delivery",
     "Entry",
@@ -73,9 +93,12 @@ __all__ = [
     "MailRow",
     "Noted",
     "Outbox",
+    "Passage",
     "Refused",
     "Reopened",
     "RowsRefused",
+    "RowsWanted",
+    "SetAside",
     "Settled",
     "Standing",
     "Store",
@@ -90,8 +113,8 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 
-_HEAD = "SELECT origin, size, root, position FROM log"
-_NEWEST = "SELECT note FROM drain ORDER BY size_after DESC LIMIT 1"
+_NEWEST = "SELECT note FROM drain WHERE size_after > {} AND size_after < {} ORDER BY size_after DESC LIMIT 1"
+_NAME = "UPDATE log SET verifier = {} WHERE origin = {}"
 _LEAF_INDEXES = "SELECT id, leaf_index FROM message WHERE id {among}"
 _CERTIFICATES = "SELECT chain FROM certificate WHERE key_id = {}"
 #: Bytes of SQLite's write-ahead log from which on it is emptied.
@@ -108,6 +131,9 @@ class Store(Outbox):
         self._key = key
         self._writing = threading.Lock()
         self._head: Head | None = None
+        #: The log's number where several share the database; None where its bridge is alone.
+        self._number: int | None = None
+        self._at_rest = engines.at_rest if engines.at_rest.on else None
         #: The heads one of which the log must have when it is read again; empty if any will do.
         self._expected: tuple[Head, ...] = ()
         self._note = b""
@@ -124,30 +150,51 @@ class Store(Outbox):
 
     @classmethod
     def open(
-        cls, url: str, key: LogKey, *, alone: bool = False, claimed_by: int | None = None
+        cls,
+        url: str,
+        key: LogKey,
+        *,
+        alone: bool = False,
+        claimed_by: int | None = None,
+        ring: RingFile | None = None,
     ) -> Store:
         """
-        Open the database at *url* for the log whose name and key is *key*.
+        Open the database at *url* for the log whose name and key is *key*; with *ring*, what messages
+        say is encrypted from now on.
 
         *alone* keeps every other bridge from opening it so, until this one is closed or killed;
         *claimed_by* is the process that they are told, if not this one.
 
-        Raises `StoreUnusable` when another bridge has it or it takes no writes, `StoreMismatch` when
+        Raises `StoreUnusable` when another bridge has it, it takes no writes, or its content is under
+        keys that the ring has not, `StoreMismatch` when
         it is not there or has another version or another log, `TamperingFound` when its log does not
         end with a checkpoint that *key* signed, and `StoreUnavailable` when it cannot be reached.
         """
-        store = cls(connect(url, keyed=True), key)
+        store = cls(connect(url, keyed=True, ring=ring), key)
         try:
             check_version(store._engines)
             check_writable(store._engines)
+            check_keys(store._engines)
+            if ring is not None:
+                shut_out_older(store._engines, ENCRYPTED)
+            store._number = shared_as(store._engines, key.name)
             if alone:
-                store._claim = claim(store._engines, claimed_by)
+                store._claim = claim(store._engines, claimed_by, shared_by=store._number)
             with store.writing():
                 pass  # reads and checks the head, or begins the log
         except BaseException:
             store.close()
             raise
         return store
+
+    @property
+    def shared(self) -> bool:
+        """Whether bridges with logs of their own share the database."""
+        return self._number is not None
+
+    def siblings(self) -> frozenset[str]:
+        """Return the other logs of the database."""
+        return frozenset(one.origin for one in logs_of(self._engines)) - {self._key.name}
 
     def close(self) -> None:
         """Close every connection, and let others serve."""
@@ -168,10 +215,14 @@ class Store(Outbox):
             with connection.begin() as transaction:
                 self._require_file()
                 head = self._head = self._head or self._read_head(connection)
-                writer = Writer(connection, self._driver, self._key, head, self._certified)
+                writer = Writer(
+                    connection, self._driver, self._key, head, self._certified,
+                    number=self._number, at_rest=self._at_rest,
+                )  # fmt: skip
                 yield writer
                 # Should the connection be lost now, nobody knows which of the two it is.
                 self._head, self._expected = None, (head, writer.head)
+                writer.send(commit=True)
                 transaction.commit()
             self._head = writer.head
             self._certified = writer.certified if len(writer.certified) < _KEYS else frozenset()
@@ -231,29 +282,46 @@ class Store(Outbox):
 
     def _read_head(self, connection: Connection) -> Head:
         """Read the head in the writer's transaction, and check it as far as that is quick."""
-        found = self._driver.fetch(connection, _HEAD)
-        if not found:
+        fetch = partial(self._driver.fetch, connection)
+        logs = registered(fetch)
+        verifier = str(self._key.verifier)
+        if not logs:
             empty = Head(frontier=Frontier(), position=0)
             root = empty.frontier.root()
-            self._driver.insert(connection, tables.log, [(self._key.name, 0, root, 0)])
+            first = (self._key.name, 0, root, 0, 0, verifier)
+            self._driver.insert(connection, tables.log, [first])
             return empty
-        origin, size, root, position = found[0]
-        if origin != self._key.name:
+        mine = next((one for one in logs if one.origin == self._key.name), None)
+        if mine is None:
+            found = ", ".join(one.origin for one in logs)
             raise StoreMismatch(
                 Text(
-                    en=f"The database holds the log {origin}, the key is that of {self._key.name}. "
+                    en=f"The database holds the log {found}, the key is that of {self._key.name}. "
                     "Name the right database or key.",
-                    zh=f"数据库中的日志为 {origin}，而密钥属于 {self._key.name}。"
+                    zh=f"数据库中的日志为 {found}，而密钥属于 {self._key.name}。"
                     "请指定正确的数据库或密钥。",
                 ),
-                found=origin,
+                found=found,
                 needed=self._key.name,
             )
-        tree = StoredTree(lambda *query: self._driver.fetch(connection, *query))
-        head = Head(frontier=tree.frontier(size), position=position)
-        newest = self._driver.fetch(connection, _NEWEST)
+        if self._number is None and len(logs) > 1:
+            raise StoreMismatch(
+                Text(
+                    en="Another log has joined this database since it was opened. Start the bridge "
+                    "again: it then shares the database.",
+                    zh="打开数据库后另有日志加入。请重新启动网桥，之后即与其共用数据库。",
+                ),
+                origin=self._key.name,
+            )
+        if not mine.verifier:
+            self._driver.execute(connection, _NAME, verifier, mine.origin)
+        head = Head(
+            frontier=StoredTree(fetch, mine.number).frontier(mine.size), position=mine.position
+        )
+        bounds = log_key(mine.number, 0), log_key(mine.number + 1, 0)
+        newest = self._driver.fetch(connection, _NEWEST, *bounds)
         self._note = bytes(newest[0][0]) if newest else b""
-        self._check_head(head, bytes(root))
+        self._check_head(head, mine.root)
         return head
 
     def _check_head(self, head: Head, root: bytes) -> None:
@@ -300,9 +368,9 @@ class Store(Outbox):
         if not message_ids:
             return {}
         with reading(self._engines) as connection:
-            tree = StoredTree(lambda *query: self._driver.fetch(connection, *query))
-            found = self._driver.fetch(connection, _LEAF_INDEXES, sorted(message_ids))
-            proofs = tree.proofs([index for _, index in found])
+            fetch = partial(self._driver.fetch, connection)
+            found = fetch(_LEAF_INDEXES, sorted(message_ids))
+            proofs = proofs_at(fetch, [index for _, index in found])
         return {message_id: proofs[index] for message_id, index in found}
 
     def checkpoint(self) -> bytes:

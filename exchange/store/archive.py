@@ -6,7 +6,8 @@ digests, the trail, the log.  So a repeated message is still recognised and gets
 lists and trails are as before, and the log verifies.
 
 An archive is a file of JSON lines: a head, the signers' certificates, one line a ticket with what
-left and each leaf's proof, and an end.  It is complete and durable, and the database says so, before
+left and each leaf's proof, and an end.  What is encrypted leaves so; only the database has its key
+(`exchange.store.archived.opened`).  It is complete and durable, and the database says so, before
 anything leaves; contents then leave ticket by ticket, each looked at once more.  Whatever stops the
 work, it is begun again and goes on: at worst a ticket stands in two files.
 """
@@ -20,6 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from errno import EEXIST
+from functools import partial
 from hashlib import sha256
 from itertools import groupby, islice
 from pathlib import Path
@@ -29,10 +31,11 @@ from sqlalchemy import Connection
 
 from exchange import tables
 from exchange.errors import StoreMismatch, TamperingFound
-from exchange.store.drivers import Driver, driver_of, select_form
+from exchange.keyring import is_encrypted
+from exchange.store.drivers import Driver, Run, driver_of, select_form
 from exchange.store.engines import POSTGRESQL, Engines, reading, translated
 from exchange.store.rows import TRAIL, WRITTEN, Row, seal, unpack_chain
-from exchange.store.tree import StoredTree
+from exchange.store.tree import proofs_at
 from exchange.tables import stamp
 from exchange.text import Text
 
@@ -44,8 +47,8 @@ _TICKETS_A_PAGE = 50
 #: Nobody answers for anything, nothing waits or stands still, and nothing was said for long.
 _DONE = (
     "t.closed AND (SELECT max(r.time) FROM trail r WHERE r.ticket_id = t.id) < {}"
-    " AND EXISTS (SELECT 1 FROM trail r WHERE r.ticket_id = t.id AND NOT EXISTS"
-    "  (SELECT 1 FROM archived a WHERE a.leaf_index = r.leaf_index))"
+    " AND EXISTS (SELECT 1 FROM trail r WHERE r.ticket_id = t.id AND r.kind <> 'set_aside'"
+    "  AND NOT EXISTS (SELECT 1 FROM archived a WHERE a.leaf_index = r.leaf_index))"
     " AND NOT EXISTS (SELECT 1 FROM handoff h WHERE h.ticket_id = t.id AND h.answers <> '')"
     " AND NOT EXISTS (SELECT 1 FROM trail r JOIN mailbox b ON b.source = r.leaf_index"
     "  AND b.content <> 'refused' WHERE r.ticket_id = t.id)"
@@ -61,8 +64,9 @@ _NEXT = (
     " AND (t.opened > {} OR (t.opened = {} AND t.id > {})) ORDER BY t.opened, t.id LIMIT {}"
 )
 _STILL = f"SELECT t.id FROM ticket t WHERE {_DONE} AND t.id {{among}}"  # noqa: S608
+# What sets a message aside stays where it is, as every refusal does.
 _HERE = (
-    "NOT EXISTS (SELECT 1 FROM archived a WHERE a.leaf_index = t.leaf_index)"
+    "t.kind <> 'set_aside' AND NOT EXISTS (SELECT 1 FROM archived a WHERE a.leaf_index = t.leaf_index)"
     " ORDER BY t.ticket_id, t.leaf_index"
 )
 _ENTRIES = (
@@ -79,8 +83,9 @@ _REFUSALS = (
     " WHERE message_id {among} ORDER BY number"
 )
 _CHAINS = select_form(tables.certificate) + " ORDER BY key_id"
-_ORIGIN = "SELECT origin FROM log"
-_LOCKED = "SELECT origin FROM log FOR UPDATE"
+_ORIGIN = "SELECT origin FROM log ORDER BY number"
+_LOCKED = "SELECT id FROM ticket WHERE id {among} ORDER BY id FOR UPDATE"
+_HEADS = "SELECT origin FROM log ORDER BY number FOR UPDATE"
 _LAST = "SELECT coalesce(max(number), 0) FROM archive"
 _EMPTY_MESSAGES = "UPDATE message SET envelope = {} WHERE leaf_index {among}"
 _EMPTY_RECEIPTS = "UPDATE receipt SET statement = {}, signature = {} WHERE leaf_index {among}"
@@ -216,8 +221,8 @@ class _Archive:
         """Yield the line of each of *tickets*."""
         with reading(self._engines) as connection:
             found = self._driver.fetch(connection, _ENTRIES, list(tickets))
-            tree = StoredTree(lambda *query: self._driver.fetch(connection, *query))
-            proofs = tree.proofs([row[0] for row in found])
+            fetch = partial(self._driver.fetch, connection)
+            proofs = proofs_at(fetch, [row[0] for row in found])
             ids = sorted({row[5] for row in found if row[4] != WRITTEN})
             refused = self._driver.fetch(connection, _REFUSALS, ids) if ids else []
         for ticket, entries in groupby(found, key=lambda row: row[2]):
@@ -253,7 +258,9 @@ class _Archive:
             }
             with translated(self._engines), self._engines.writer.begin() as connection:
                 if connection.dialect.name == POSTGRESQL:
-                    self._driver.fetch(connection, _LOCKED)  # as every drain does first
+                    # As a drain of several bridges does first, and then every drain.
+                    self._driver.fetch(connection, _LOCKED, sorted(held))
+                    self._driver.fetch(connection, _HEADS)
                 gone = self._leaving(connection, held)
                 self._leave(connection, number, [row for rows in gone.values() for row in rows])
             left += len(gone)
@@ -279,9 +286,8 @@ class _Archive:
             self._driver.execute(connection, _EMPTY_MESSAGES, b"", messages)
         if written:
             self._driver.execute(connection, _EMPTY_RECEIPTS, b"", b"", written)
-        with self._driver.piped(connection):
-            for row in rows:
-                self._driver.execute(connection, _SEAL, seal(row[:10], bytes(row[10])), row[0])
+        seals = ((seal(row[:10], bytes(row[10])), row[0]) for row in rows)
+        self._driver.write(connection, [Run(_SEAL, one) for one in seals])
 
 
 def _chain(first: list[str], rest: Iterator[list[str]], most: int) -> Iterator[list[str]]:
@@ -356,7 +362,9 @@ def _entry(row: Row, proof: str) -> dict[str, Any]:
     envelope, statement, signature = row[len(TRAIL) :]
     if row[4] == WRITTEN:
         return said | {"statement": _text(statement), "signature": _text(signature)}
-    return said | {"envelope": _text(envelope)}
+    # As it is stored: the key of what is encrypted stays in the database, and is destroyed there.
+    stored = bytes(envelope or b"")
+    return said | {"encrypted" if is_encrypted(stored) else "envelope": _text(envelope)}
 
 
 def _text(content: bytes | memoryview | None) -> str:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from exchange import tables
-from exchange.errors import ExchangeError
+from exchange.errors import ExchangeError, TamperingFound
 from exchange.merkle import leaf_hash
+from exchange.records import Content
 from exchange.store.archive import digest_of, read_lines
 from exchange.store.drivers import driver_of, select_form
 from exchange.store.engines import Engines, reading
-from exchange.store.records import Content
-from exchange.store.rows import TRAIL, WRITTEN, Row, seal
+from exchange.store.rows import NO_MESSAGE, TRAIL, WRITTEN, Row, seal
 from exchange.store.standing import Reader, check_ticket
 from exchange.store.tree import Fetch, finding
 from exchange.tables import moment_of
@@ -23,7 +23,7 @@ from exchange.text import Text
 
 _ARCHIVES = "SELECT number, file, digest FROM archive ORDER BY number"
 _COUNT = "SELECT count(*) FROM archived WHERE archive = {}"
-_ALL = "SELECT count(*) FROM archived"
+_ALL = "SELECT count(*) FROM archived WHERE archive > 0"
 _FILES = (
     "SELECT file FROM archive WHERE number IN (SELECT a.archive FROM trail t"
     " JOIN archived a ON a.leaf_index = t.leaf_index WHERE t.ticket_id = {}) ORDER BY number"
@@ -31,6 +31,10 @@ _FILES = (
 _TRAIL = (
     f"SELECT {', '.join(f't.{name}' for name in TRAIL)}, a.archive FROM trail t"  # noqa: S608
     " LEFT JOIN archived a ON a.leaf_index = t.leaf_index WHERE t.ticket_id = {}"
+)
+_DESTROYED = (
+    "SELECT t.leaf_index FROM trail t JOIN archived a ON a.leaf_index = t.leaf_index"
+    " WHERE t.ticket_id = {} AND a.archive < 0"
 )
 _TICKET = select_form(tables.ticket) + " WHERE id = {}"
 _HANDOFFS = select_form(tables.handoff) + " WHERE ticket_id = {}"
@@ -48,6 +52,35 @@ def archives_of(engines: Engines, ticket_id: str) -> list[str]:
     driver = driver_of(engines.reader.dialect.name)
     with reading(engines) as connection:
         return [row[0] for row in driver.fetch(connection, _FILES, ticket_id)]
+
+
+def opened(engines: Engines, line: dict[str, Any]) -> dict[str, Any]:
+    """
+    Return the *line* of a ticket with its envelopes in clear; those that were destroyed are left out.
+
+    Raises `StoreUnusable` where a key of the ring is wanted, `TamperingFound` where an entry does not
+    hold what was encrypted for its message.
+    """
+    locked = [entry for entry in line["entries"] if "encrypted" in entry]
+    if not locked:
+        return line
+    driver = driver_of(engines.reader.dialect.name)
+    with reading(engines) as connection:
+        fetch: Fetch = partial(driver.fetch, connection)
+        gone = {row[0] for row in fetch(_DESTROYED, line["ticket_id"])}
+        here = [entry for entry in locked if entry["leaf_index"] not in gone]
+        stored = [(entry["message_id"], b64decode(entry["encrypted"])) for entry in here]
+        envelopes = engines.at_rest.decrypted(fetch, stored)
+    clear = {
+        entry["leaf_index"]: entry | {"envelope": b64encode(envelope).decode()}
+        for entry, envelope in zip(here, envelopes, strict=True)
+    }
+    entries = [
+        clear.get(entry["leaf_index"], entry)
+        for entry in line["entries"]
+        if entry["leaf_index"] not in gone
+    ]
+    return line | {"entries": entries}
 
 
 def check_archives(engines: Engines, folder: Path, reader: Reader) -> Iterator[Text]:
@@ -78,6 +111,11 @@ def _check_file(engines: Engines, number: int, file: Path, reader: Reader) -> It
     covered = 0
     for line in read_lines(file):
         if "ticket_id" not in line:
+            continue
+        try:
+            line = opened(engines, line)  # noqa: PLW2901
+        except TamperingFound as error:
+            yield finding("archive", "number", number, error.text.en, error.text.zh)
             continue
         with reading(engines) as connection:
             fetch: Fetch = partial(driver.fetch, connection)
@@ -144,7 +182,7 @@ def _check_standing(
 ) -> Iterator[Text]:
     """Yield where the ticket does not stand as its archived messages leave it."""
     said = [entry for entry in line["entries"] if "envelope" in entry]
-    if len(said) != sum(row[4] != WRITTEN for row in rows.values()):
+    if len(said) != sum(row[4] not in NO_MESSAGE for row in rows.values()):
         return  # the rest stands elsewhere
     ticket_id = line["ticket_id"]
     trail: Sequence[Row] = [

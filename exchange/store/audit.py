@@ -8,9 +8,11 @@ What is checked, in this order:
 2. Every trail row fits its seal, and the message or receipt that belongs to it: ids, kind, author
    and digest are derived again from the bytes.  Everything signed carries its signer's signature,
    and the reader may ask of each signer whether its network vouched for it at that time.
-3. Refusals fit their seals, certificates their key ids.
+3. Refusals and passages fit their seals, certificates their key ids.  What was destroyed is what a
+   log's key signed for (`exchange.erasure`).
 4. Tickets and hand-offs stand as their messages, told once more, leave them.  Mailboxes deliver
-   only what is there, and every message waits for its recipient or was written.
+   only what is there, and every message waits for its recipient or was written.  Deadlines are of a
+   hand-off that stands so and owed by a party to it; by when, is the bridge's own reckoning.
 5. SQLite's indexes have every row.
 
 Of what was archived the rows are here and the contents are not: trail and log are checked as ever,
@@ -23,70 +25,103 @@ beginning of the audit is left to the next one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Any
-
-from sqlalchemy import Connection
 
 from exchange import tables
 from exchange.errors import ExchangeError
 from exchange.log import Checkpoint, TrustedLogs
 from exchange.merkle import Frontier, Growth, leaf_hash
 from exchange.note import NoteVerifier
+from exchange.records import Content
 from exchange.store.drivers import driver_of, select_form
 from exchange.store.engines import SQLITE, Engines, reading
-from exchange.store.records import Content
+from exchange.store.entries import check_row, check_statement, moment_or_none, with_envelopes
+from exchange.store.erasing import check_erasures
+from exchange.store.logs import logs_of
+from exchange.store.places import LOG_ROOM, TURN_ROOM, log_key
 from exchange.store.renewal import Era, eras
 from exchange.store.rows import (
     CERTIFICATE,
+    PASSAGE,
     REFUSAL,
-    SUCCESSION,
     TRAIL,
-    WRITTEN,
     Row,
     seal,
     unpack_chain,
 )
 from exchange.store.standing import Reader, check_standing
-from exchange.store.tree import StoredTree, finding, leaf_of
+from exchange.store.tree import Fetch, StoredDrain, StoredTree, finding, leaf_of
 from exchange.text import Text
-from exchange.ticket import Message
 
+_NO_OTHERS: Mapping[str, NoteVerifier] = MappingProxyType({})
 _DRAINS_A_PAGE = 32
 _ROWS_A_PAGE = 500
 
-_SIZE = "SELECT origin, size, root FROM log"
-_DRAINS = select_form(tables.drain) + " WHERE size_after > {} ORDER BY size_after LIMIT {}"
+_DRAINS = (
+    select_form(tables.drain)
+    + " WHERE size_after > {} AND size_after < {} ORDER BY size_after LIMIT {}"
+)
 _LEAVES = (
     f"SELECT {', '.join(f't.{name}' for name in TRAIL)}, m.id, m.envelope, r.message_id,"  # noqa: S608
-    " r.organisation, r.statement, r.signature, o.digest, a.archive, s.note FROM trail t"
+    " r.organisation, r.statement, r.signature, o.digest, a.archive, s.note, d.message_id, d.organisation,"
+    " f.statement, f.signature, od.digest, d.lane, c.line, c.source, c.number FROM trail t"
     " LEFT JOIN message m ON m.leaf_index = t.leaf_index"
     " LEFT JOIN archived a ON a.leaf_index = t.leaf_index"
     " LEFT JOIN succession s ON s.leaf_index = t.leaf_index"
     " LEFT JOIN receipt r ON r.leaf_index = t.leaf_index"
     " LEFT JOIN message w ON w.id = r.message_id"
     " LEFT JOIN trail o ON o.leaf_index = w.leaf_index"
+    " LEFT JOIN aside d ON d.leaf_index = t.leaf_index"
+    " LEFT JOIN refusal f ON f.number = d.refusal"
+    " LEFT JOIN message wd ON wd.id = d.message_id"
+    " LEFT JOIN trail od ON od.leaf_index = wd.leaf_index"
+    " LEFT JOIN act c ON c.leaf_index = t.leaf_index"
     " WHERE t.leaf_index >= {} AND t.leaf_index < {} ORDER BY t.leaf_index"
 )
 _STRAYS = {
     name: f"SELECT s.leaf_index FROM {name} s LEFT JOIN trail t ON t.leaf_index = s.leaf_index"  # noqa: S608
     " WHERE t.leaf_index IS NULL AND s.leaf_index < {} ORDER BY s.leaf_index LIMIT 100"
-    for name in ("message", "receipt", "succession", "archived")
+    for name in ("message", "receipt", "aside", "act", "succession", "archived")
 }
+#: Where the database has several logs, what is in none of them would not be come by.
+_OUTSIDE = (
+    "SELECT t.leaf_index FROM trail t WHERE t.leaf_index >= {} AND t.leaf_index >= coalesce(("
+    "SELECT coalesce(d.place, d.size_before) + d.size_after - d.size_before FROM drain d"
+    " WHERE d.place <= t.leaf_index ORDER BY d.place DESC LIMIT 1), 0)"
+    " ORDER BY t.leaf_index LIMIT 100"
+)
+_ALONE = "SELECT max(size_after) FROM drain WHERE place IS NULL"
+#: Beyond every place.
+_EVERYWHERE = (1 << 63) - 1
 _REFUSALS = select_form(tables.refusal) + " WHERE number > {} ORDER BY number LIMIT {}"
+_PASSAGES = (
+    select_form(tables.passage) + " WHERE (leaf_index, recipient) > ({}, {})"
+    " ORDER BY leaf_index, recipient LIMIT {}"
+)
 _CERTIFICATES = select_form(tables.certificate) + " ORDER BY key_id"
 
 
-def audit(engines: Engines, verifier: NoteVerifier, reader: Reader) -> Iterator[Text]:
+def audit(
+    engines: Engines,
+    verifier: NoteVerifier,
+    reader: Reader,
+    others: Mapping[str, NoteVerifier] = _NO_OTHERS,
+) -> Iterator[Text]:
     """
     Yield a finding for each row that does not fit; none if everything does.
 
-    *verifier* is the log's public key.  Raises `StoreUnavailable` when the database fails.
+    *verifier* is the log's public key, *others* are those of the logs that share its database, by
+    name.  Raises `StoreUnavailable` when the database fails.
     """
     yield from check_log(engines, verifier, reader)
+    yield from _other_logs(engines, verifier, reader, others)
     yield from _refusals(engines, reader)
+    yield from _passages(engines)
+    yield from check_erasures(engines, [verifier, *others.values()])
     yield from check_standing(engines, reader)
     yield from _indexes(engines)
 
@@ -107,21 +142,73 @@ def _indexes(engines: Engines) -> Iterator[Text]:
 
 
 def check_log(engines: Engines, verifier: NoteVerifier, reader: Reader) -> Iterator[Text]:
-    """Yield what does not fit of the log, the trail, messages and written receipts."""
-    with reading(engines) as connection:
-        heads = driver_of(connection.dialect.name).fetch(connection, _SIZE)
-    if len(heads) != 1 or heads[0][0] != verifier.name:
+    """Yield what does not fit of the log, its part of the trail, its messages and written receipts."""
+    logs = logs_of(engines)
+    mine = next((one for one in logs if one.origin == verifier.name), None)
+    if mine is None:
         yield finding("log", "origin", verifier.name, "no head of this log", "没有该日志的日志头")
         return
-    _, size, root = heads[0]
-    yield from _Leaves(engines, verifier, reader).check(size, bytes(root))
+    shared = len(logs) > 1
+    leaves = _Leaves(engines, verifier, reader, number=mine.number, shared=shared)
+    yield from leaves.check(mine.size, mine.root)
+    if not shared:
+        yield from _strays(engines, mine.size)
+
+
+def _other_logs(
+    engines: Engines, verifier: NoteVerifier, reader: Reader, others: Mapping[str, NoteVerifier]
+) -> Iterator[Text]:
+    """Yield what does not fit of the other logs, and what is of no log at all."""
+    logs = logs_of(engines)
+    for one in logs:
+        if one.origin == verifier.name:
+            continue
+        known = others.get(one.origin)
+        if known is not None:
+            yield from check_log(engines, known, reader)
+        else:
+            yield finding(
+                "log", "origin", one.origin, "its verifier key is not known: name it with --log",
+                "其验证公钥未知，请用 --log 给出",
+            )  # fmt: skip
+    if len(logs) > 1:
+        yield from _strays(engines, _EVERYWHERE)
+        driver = driver_of(engines.reader.dialect.name)
+        with reading(engines) as connection:
+            alone = driver.fetch(connection, _ALONE)[0][0] or 0
+            for (place,) in driver.fetch(connection, _OUTSIDE, alone):
+                yield finding(
+                    "trail", "leaf_index", place, "it is in none of the logs", "不在任何日志中"
+                )
+
+
+def _strays(engines: Engines, before: int) -> Iterator[Text]:
+    """Yield the contents before this place to which no row of the trail belongs."""
+    driver = driver_of(engines.reader.dialect.name)
+    with reading(engines) as connection:
+        for table, statement in _STRAYS.items():
+            for (index,) in driver.fetch(connection, statement, before):
+                yield finding(
+                    table, "leaf_index", index, "no trail row belongs to it", "没有对应的追溯记录"
+                )
 
 
 class _Leaves:
-    """The walk along the log."""
+    """The walk along one log."""
 
-    def __init__(self, engines: Engines, verifier: NoteVerifier, reader: Reader) -> None:
+    def __init__(
+        self,
+        engines: Engines,
+        verifier: NoteVerifier,
+        reader: Reader,
+        *,
+        number: int,
+        shared: bool,
+    ) -> None:
         self._engines = engines
+        self._number = number
+        #: Whether other logs share the database.
+        self._shared = shared
         self._driver = driver_of(engines.reader.dialect.name)
         self._verifier = verifier
         self._reader = reader
@@ -132,7 +219,8 @@ class _Leaves:
 
     def check(self, size: int, root: bytes) -> Iterator[Text]:
         with reading(self._engines) as connection:
-            for one in eras(lambda *query: self._fetch(connection, *query), self._verifier):
+            fetch = partial(self._driver.fetch, connection)
+            for one in eras(fetch, self._verifier, self._number):
                 if isinstance(one, Era):
                     self._eras.insert(0, one)
                 else:
@@ -141,16 +229,17 @@ class _Leaves:
         at = 0
         while at < size:
             with reading(self._engines) as connection:
-                drains = self._fetch(connection, _DRAINS, at, _DRAINS_A_PAGE)
-                end = min(drains[-1][0], size) if drains else size
-                found = self._fetch(connection, _LEAVES, at, end)
-                by_index = {row[0]: row for row in found}
-                tree = StoredTree(lambda *q, c=connection: self._fetch(c, *q))
+                fetch = partial(self._driver.fetch, connection)
+                stored = self._drains(fetch, at)
+                yield from self._misplaced(stored)
+                drains = [StoredDrain.of(row, self._number) for row in stored]
+                by_place = self._rows(fetch, drains, at, size)
+                tree = StoredTree(fetch, self._number)
                 for drain in drains:
-                    if at < drain[0] <= size:
-                        yield from self._drain(drain, at, by_index, tree)
-                        at = drain[0]
-            if at < size and (not drains or drains[-1][0] > size):
+                    if at < drain.after <= size:
+                        yield from self._drain(drain, at, by_place, tree)
+                        at = drain.after
+            if at < size and (not drains or drains[-1].after > size):
                 yield finding(
                     "drain", "size_after", size, f"no drain leads from leaf {at} to here",
                     f"没有从第 {at} 条到此处的批次",
@@ -161,24 +250,41 @@ class _Leaves:
                 "log", "origin", self._verifier.name, "size and root do not fit the leaves",
                 "大小和根与日志条目不符",
             )  # fmt: skip
-        with reading(self._engines) as connection:
-            for table, statement in _STRAYS.items():
-                for (index,) in self._fetch(connection, statement, size):
-                    yield finding(
-                        table,
-                        "leaf_index",
-                        index,
-                        "no trail row belongs to it",
-                        "没有对应的追溯记录",
-                    )
 
-    def _fetch(self, connection: Connection, *query: Any) -> list[Row]:
-        return self._driver.fetch(connection, *query)
+    def _drains(self, fetch: Fetch, at: int) -> list[Row]:
+        """Return the next drains of the log after size *at*."""
+        bounds = log_key(self._number, at), log_key(self._number + 1, 0)
+        return fetch(_DRAINS, *bounds, _DRAINS_A_PAGE)
+
+    def _misplaced(self, stored: Sequence[Row]) -> Iterator[Text]:
+        """Yield the drains with a place that no bridge gives them."""
+        for row in stored:
+            place = row[4]
+            turned = isinstance(place, int) and place >= LOG_ROOM and place % TURN_ROOM == 0
+            if not (turned and self._shared) and (place is not None or self._number):
+                yield finding(
+                    "drain", "size_after", row[0], "place: none that a drain has",
+                    "place：不是批次应有的位置",
+                )  # fmt: skip
+
+    def _rows(
+        self, fetch: Fetch, drains: Sequence[StoredDrain], at: int, size: int
+    ) -> dict[int, Row]:
+        """Return the rows of the leaves of *drains*, up to *size*, by place."""
+        end = min(drains[-1].after, size) if drains else size
+        if all(drain.place == drain.before for drain in drains):
+            found = fetch(_LEAVES, at, end)
+        else:
+            found = []
+            for drain in drains:
+                found += fetch(_LEAVES, drain.place, drain.place + drain.after - drain.before)
+        return {row[0]: row for row in with_envelopes(self._engines.at_rest, fetch, found)}
 
     def _drain(
-        self, drain: Row, at: int, found: dict[int, Row], tree: StoredTree
+        self, drain: StoredDrain, at: int, found: dict[int, Row], tree: StoredTree
     ) -> Iterator[Text]:
-        after, before, nodes, note = drain
+        after, before, nodes, note, place = drain
+        first = place - before
         if before != at:
             yield finding(
                 "drain", "size_after", after, f"it begins at {before}, not at {at}",
@@ -187,19 +293,19 @@ class _Leaves:
             before = at
         leaves = []
         for index in range(before, after):
-            row = found.get(index)
+            row = found.get(first + index)
             if row is None:
-                yield finding("trail", "leaf_index", index, "it is missing", "缺失")
+                yield finding("trail", "leaf_index", first + index, "it is missing", "缺失")
                 leaves.append(b"")
                 continue
-            yield from _check_row(row, self._reader)
+            yield from check_row(row, self._reader)
             try:
                 leaf = leaf_of(row[4], row[10], row[1])
             except ValueError:  # no time at all, or no digest
                 leaf = b""
             leaves.append(leaf)
         growth = self._frontier.append([leaf_hash(leaf) for leaf in leaves])
-        yield from self._check_drain(growth, after, bytes(nodes), bytes(note), tree)
+        yield from self._check_drain(growth, after, nodes, note, tree)
 
     def _check_drain(
         self, growth: Growth, after: int, nodes: bytes, note: bytes, tree: StoredTree
@@ -240,103 +346,6 @@ def _fits(checkpoint: Checkpoint, frontier: Frontier, origin: str) -> bool:
     return said == (origin, frontier.size, frontier.root())
 
 
-def _check_row(row: Row, reader: Reader) -> Iterator[Text]:
-    """Yield what does not fit of one trail row and the message or receipt that belongs to it."""
-    index, kind, at = row[0], row[4], _moment(row[1])
-    digest = bytes(row[10])
-    message_id, envelope, receipt_for, organisation, statement, signature, of, archive, note = row[
-        12:
-    ]
-    table = {WRITTEN: "receipt", SUCCESSION: "succession"}.get(kind, "message")
-    contents: list[bytes] = []
-    said: dict[str, object] = {}
-    if archive is not None:
-        parts = (statement, signature) if kind == WRITTEN else (envelope,)
-        if any(part is None or bytes(part) for part in parts):
-            yield finding(
-                table, "leaf_index", index, "it stands in an archive, and is not empty here",
-                "内容已归档，但此处不为空或缺失",
-            )  # fmt: skip
-        named = receipt_for if kind == WRITTEN else message_id
-        said = {"message_id": named} | ({"author": organisation} if kind == WRITTEN else {})
-    elif kind == SUCCESSION and note is not None:
-        contents = [bytes(note)]
-        said = {"digest": leaf_hash(contents[0])}
-    elif kind == WRITTEN and statement is not None:
-        contents = [bytes(statement), bytes(signature)]
-        said = {"message_id": receipt_for, "author": organisation, "digest": leaf_hash(contents[0])}
-        about = (receipt_for, organisation, bytes(of or b""))
-        where = (table, "leaf_index", index)
-        signed = (Content.WRITTEN, contents[0], contents[1], at)
-        yield from _stated(reader, signed, about, where)
-    elif kind not in (WRITTEN, SUCCESSION) and envelope is not None:
-        contents = [bytes(envelope)]
-        try:
-            said = _said(reader.message(contents[0], at))
-        except ExchangeError as error:
-            yield finding(
-                table, "leaf_index", index,
-                f"envelope: {error.text.en}", f"envelope：{error.text.zh}",
-            )  # fmt: skip
-        if said and said["message_id"] != message_id:
-            yield finding(table, "leaf_index", index, "id: not the message's", "id：与消息不符")
-    else:
-        yield finding(table, "leaf_index", index, "it is missing", "缺失")
-    kept = dict(zip(TRAIL, row, strict=False)) | {"digest": digest}
-    for name, value in said.items():
-        if kept[name] != value:
-            yield finding(
-                "trail", "leaf_index", index,
-                f"{name}: it does not follow from table {table}", f"{name}：与表 {table} 不符",
-            )  # fmt: skip
-    if seal(row[:10], digest, *contents) != bytes(row[11]):
-        yield finding(
-            "trail", "leaf_index", index,
-            f"seal: this row or its row in table {table} was changed",
-            f"seal：本行或表 {table} 的对应行被改动",
-        )  # fmt: skip
-
-
-def _moment(stored: str) -> datetime | None:
-    """Return the time that is stored; None for none, which the row's seal finds."""
-    try:
-        moment = tables.moment_of(stored)
-    except (TypeError, ValueError):
-        return None
-    return moment if moment.tzinfo is not None else None
-
-
-def _said(message: Message) -> dict[str, object]:
-    return {
-        "ticket_id": message.ticket_id,
-        "handoff_id": message.handoff_id,
-        "kind": message.kind.value,
-        "message_id": message.id,
-        "author": message.author,
-        "recipient": message.recipient,
-        "digest": message.digest,
-    }
-
-
-def _stated(
-    reader: Reader,
-    signed: tuple[Content, bytes, bytes, datetime | None],
-    about: tuple[str, str, bytes],
-    row: tuple[str, str, int],
-) -> Iterator[Text]:
-    """Yield what does not fit of a *signed* statement: its signature, and *about* whom and what it is."""
-    try:
-        said = reader.statement(*signed)
-    except ExchangeError as error:
-        yield finding(*row, f"statement: {error.text.en}", f"statement：{error.text.zh}")
-        return
-    if (said.message_id, said.organisation, said.message_digest) != about:
-        yield finding(
-            *row, "statement: by another, or about another message",
-            "statement：声明者或所针对的消息不符",
-        )  # fmt: skip
-
-
 def _refusals(engines: Engines, reader: Reader) -> Iterator[Text]:
     driver = driver_of(engines.reader.dialect.name)
     last = 0
@@ -349,8 +358,8 @@ def _refusals(engines: Engines, reader: Reader) -> Iterator[Text]:
             said = [bytes(kept[name]) for name in ("digest", "statement", "signature")]
             about = (kept["message_id"], kept["refused_by"], said[0])
             where = ("refusal", "number", kept["number"])
-            signed = (Content.REFUSED, said[1], said[2], _moment(kept["time"]))
-            yield from _stated(reader, signed, about, where)
+            signed = (Content.REFUSED, said[1], said[2], moment_or_none(kept["time"]))
+            yield from check_statement(reader, signed, about, where)
             if seal(plain, *said) != bytes(kept["seal"]):
                 yield finding(
                     "refusal", "number", kept["number"], "seal: this row was changed",
@@ -369,3 +378,23 @@ def _refusals(engines: Engines, reader: Reader) -> Iterator[Text]:
                     "chain: its first certificate has another key id",
                     "chain：首张证书与 key_id 不符",
                 )  # fmt: skip
+
+
+def _passages(engines: Engines) -> Iterator[Text]:
+    """Yield each passage that was changed; what it proves, another log's key says (`exchange.proof`)."""
+    driver = driver_of(engines.reader.dialect.name)
+    last: tuple[int, str] = (-1, "")
+    while True:
+        with reading(engines) as connection:
+            page = driver.fetch(connection, _PASSAGES, *last, _ROWS_A_PAGE)
+        for row in page:
+            kept: dict[str, Any] = dict(zip(PASSAGE, row, strict=True))
+            plain = [kept[n] for n in ("leaf_index", "recipient", "lane", "origin", "time")]
+            if seal(plain, bytes(kept["receipt"])) != bytes(kept["seal"]):
+                yield finding(
+                    "passage", "leaf_index", kept["leaf_index"], "seal: this row was changed",
+                    "seal：本行被改动",
+                )  # fmt: skip
+        if len(page) < _ROWS_A_PAGE:
+            return
+        last = (page[-1][0], page[-1][1])

@@ -19,7 +19,7 @@ from exchange.store.tree import finding
 from exchange.text import Text
 
 _HEAD = "SELECT origin, size, root FROM log"
-_NEWEST = "SELECT note FROM drain ORDER BY size_after DESC LIMIT 1"
+_NEWEST = "SELECT note FROM drain ORDER BY size_after DESC LIMIT 1"  # SQLite: one log
 
 _NOT_SQLITE = Text(
     en="{place} is backed up by PostgreSQL's own programs: pg_dump --format=custom --file=FILE, or "

@@ -1,10 +1,10 @@
 """
-One bridge for one database: the claim that is taken before it serves, and that dies with it.
+One bridge for one log: the claim that is taken before it serves, and that dies with it.
 
-The tables hold one log (`exchange.tables`: a leaf index is a primary key), so the database itself is
-what is claimed; tables that hold several logs would be claimed log by log.  The claim is the first
-line: whoever comes second does not begin.  The second line is in every transaction: the log's head
-moves by compare-and-set (`exchange.store.writer`).
+Where a database has one log, its bridge claims the database alone.  Where several share it, each
+claims its own log and shares the database: nobody can then serve it who takes himself for the only
+one.  The claim is the first line: whoever comes second does not begin.  The second line is in every
+transaction: the log's head moves by compare-and-set (`exchange.store.writer`).
 
 SQLite: ``flock`` on a file beside the database, which the system releases when the process ends,
 however it ends.  PostgreSQL: a session's advisory lock on the very connection that writes, so that
@@ -20,9 +20,9 @@ import os
 import platform
 import secrets
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import event, text
+from sqlalchemy import event
 
 from exchange.errors import StoreUnusable
 from exchange.store.engines import Engines, closed_on_failure, reading, translated
@@ -32,17 +32,27 @@ from exchange.text import Text
 #: What the lock file's name ends with; the file stays, the lock on it does not.
 SUFFIX = ".bridge-lock"
 
-# The first number is ours by chance; the second is the table's: one PostgreSQL database may hold
-# several bridges' tables in several schemas.
+# The class is ours by chance: it is the database's, and after it comes one for each log.  The other
+# number is the table's: one PostgreSQL database may hold several bridges' tables in several schemas.
 _CLASS = 4912345
-_TRY = f"SELECT pg_try_advisory_lock(({_CLASS}::bigint << 32) + 'log'::regclass::oid::bigint)"
-_WAIT = f"SELECT pg_advisory_lock(({_CLASS}::bigint << 32) + 'log'::regclass::oid::bigint)"
-_HOLDER = (
-    "SELECT a.pid, a.application_name, coalesce(host(a.client_addr), '')"  # noqa: S608
+_KEY = "((%s::bigint << 32) + 'log'::regclass::oid::bigint)"
+_TRY = f"SELECT pg_try_advisory_lock({_KEY})"
+_WAIT = f"SELECT pg_advisory_lock({_KEY})"
+_TRY_SHARED = f"SELECT pg_try_advisory_lock_shared({_KEY})"
+_WAIT_SHARED = f"SELECT pg_advisory_lock_shared({_KEY})"
+_HOLDERS = (
+    "SELECT a.pid, a.application_name, coalesce(host(a.client_addr), '')"
     " FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid"
     " WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1"
-    f" AND l.classid = {_CLASS} AND l.objid = 'log'::regclass::oid"
+    " AND l.classid = %s AND l.objid = 'log'::regclass::oid AND l.mode = ANY(%s)"
     " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    " ORDER BY a.backend_start, a.pid"
+)
+_ALONE, _SHARED = "ExclusiveLock", "ShareLock"
+# One that stands still in the middle of a drain or a pull would keep the others from its tickets.
+_SHARING = (
+    "SELECT set_config('idle_in_transaction_session_timeout', '10000', false),"
+    " set_config('lock_timeout', '2000', false)"
 )
 # The server shall notice within a minute that our machine is gone, and never end an idle session.
 _SESSION = (
@@ -64,6 +74,12 @@ _SERVED = Text(
     zh="数据库 {place} 已有网桥在使用{by}。一个数据库只能由一个网桥使用：请使用该网桥，或先将其停止。"
     "未作改动。",
 )
+_LOG_SERVED = Text(
+    en="This bridge's log in the database {place} is already served{by}. A log has one bridge: stop that "
+    "one first, or give this one a log of its own (exchange log join). Nothing was changed.",
+    zh="数据库 {place} 中本网桥的日志已有网桥在使用{by}。一份日志只能由一个网桥使用：请先将其停止，"
+    "或为本网桥加入另一份日志（exchange log join）。未作改动。",
+)
 _BY = Text(en=" by {who}", zh="（{who}）")
 
 
@@ -80,16 +96,18 @@ class Claim:
         self._descriptor = None
 
 
-def claim(engines: Engines, pid: int | None = None) -> Claim:
+def claim(engines: Engines, pid: int | None = None, *, shared_by: int | None = None) -> Claim:
     """
-    Take the database for one bridge alone, before its first write; *pid* is its process, if not this.
+    Take the database for one bridge, before its first write; *pid* is its process, if not this.
 
-    Raises `StoreUnusable` where another bridge serves it, naming process and machine where known.
+    *shared_by* is the number of its log where several share the database; without, it is taken for one
+    alone.  Raises `StoreUnusable` where another bridge serves it, naming process and machine where
+    known.
     """
     if engines.file is not None:
         return _claim_file(engines, engines.file, pid or os.getpid())
     if engines.url.get_backend_name() == "postgresql":
-        _claim_session(engines, pid or os.getpid())
+        _claim_session(engines, pid or os.getpid(), shared_by)
     return Claim()
 
 
@@ -100,8 +118,10 @@ def served_by(engines: Engines) -> str | None:
         if engines.url.get_backend_name() != "postgresql":
             return None
         with reading(engines) as connection:
-            holder = connection.execute(text(_HOLDER)).first()
-        return None if holder is None else _who(*holder)
+            asked = (_CLASS, [_ALONE, _SHARED])
+            raw = connection.connection.dbapi_connection
+            holders = raw.execute(_HOLDERS, asked).fetchall()  # type: ignore[union-attr]
+        return "; ".join(_who(*holder) for holder in holders) if holders else None
     try:
         descriptor = os.open(_beside(file), os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -161,7 +181,7 @@ def _read(descriptor: int) -> str:
 # -- PostgreSQL
 
 
-def _claim_session(engines: Engines, pid: int) -> None:
+def _claim_session(engines: Engines, pid: int, shared_by: int | None) -> None:
     ours = f"exchange {pid}@{platform.node()[:_HOST]} {secrets.token_hex(4)}"
 
     @event.listens_for(engines.writer, "connect")
@@ -169,8 +189,19 @@ def _claim_session(engines: Engines, pid: int) -> None:
         with closed_on_failure(connection), connection.cursor() as cursor:
             cursor.execute(_SESSION, (ours,))
             cursor.execute(_NEVER_IDLE)
-            if not cursor.execute(_TRY).fetchone()[0]:
-                _take_from_ourselves(engines, cursor, ours)
+            if shared_by is None:
+                _take(engines, cursor, ours, _Lock(_CLASS, _TRY, _WAIT, [_ALONE, _SHARED], _SERVED))
+            else:
+                cursor.execute(_SHARING)
+                _take(
+                    engines,
+                    cursor,
+                    ours,
+                    _Lock(_CLASS, _TRY_SHARED, _WAIT_SHARED, [_ALONE], _SERVED),
+                )
+                if shared_by >= 0:
+                    mine = _CLASS + 1 + shared_by
+                    _take(engines, cursor, ours, _Lock(mine, _TRY, _WAIT, [_ALONE], _LOG_SERVED))
             connection.commit()
 
     engines.writer.dispose()  # what was connected before holds no lock
@@ -178,14 +209,27 @@ def _claim_session(engines: Engines, pid: int) -> None:
         pass
 
 
-def _take_from_ourselves(engines: Engines, cursor: Any, ours: str) -> None:
-    """Take the lock over from a connection that we have lost and the server has not yet missed."""
-    holder = cursor.execute(_HOLDER).fetchone()
-    if holder is not None and holder[1] != ours:
-        raise _served(engines, _who(*holder))
-    if holder is not None:
+class _Lock(NamedTuple):
+    """One advisory lock: how it is taken, in which modes it is in our way, and what is said then."""
+
+    number: int
+    attempt: str
+    wait: str
+    against: list[str]
+    served: Text
+
+
+def _take(engines: Engines, cursor: Any, ours: str, lock: _Lock) -> None:
+    """Take a lock; also from a connection that we have lost and the server has not yet missed."""
+    if cursor.execute(lock.attempt, (lock.number,)).fetchone()[0]:
+        return
+    holders = cursor.execute(_HOLDERS, (lock.number, lock.against)).fetchall()
+    others = [holder for holder in holders if holder[1] != ours]
+    if others:
+        raise _served(engines, "; ".join(_who(*other) for other in others), lock.served)
+    for holder in holders:
         cursor.execute("SELECT pg_terminate_backend(%s)", (holder[0],))
-    cursor.execute(_WAIT)  # no longer than lock_timeout
+    cursor.execute(lock.wait, (lock.number,))  # no longer than lock_timeout
 
 
 def _who(backend: int, application: str | None, address: str) -> str:
@@ -196,10 +240,10 @@ def _who(backend: int, application: str | None, address: str) -> str:
     return " ".join(filter(None, ("PostgreSQL", f"backend {backend}", application, address)))
 
 
-def _served(engines: Engines, who: str) -> StoreUnusable:
+def _served(engines: Engines, who: str, text: Text = _SERVED) -> StoreUnusable:
     by = _BY.fill(who=who) if who else Text(en="", zh="")
     said = Text(
-        en=_SERVED.en.format(place=engines.place, by=by.en),
-        zh=_SERVED.zh.format(place=engines.place, by=by.zh),
+        en=text.en.format(place=engines.place, by=by.en),
+        zh=text.zh.format(place=engines.place, by=by.zh),
     )
     return StoreUnusable(said, holder=who)

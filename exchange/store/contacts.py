@@ -55,7 +55,7 @@ class ContactBook:
                     connection.commit()
 
             with translated(engines), engines.writer.begin() as connection:
-                for (organisation, method), moment in contacts.items():
+                for (organisation, method), moment in sorted(contacts.items()):
                     mine = (_CONTACT.organisation == organisation) & (_CONTACT.method == method)
                     connection.execute(
                         update(tables.contact)

@@ -8,24 +8,66 @@ much as the rest of the bridge together.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass
 from functools import cache
+from itertools import chain
+from itertools import count as counting
 from typing import Any, Protocol
 
-from psycopg.pq import PipelineStatus, TransactionStatus
+import psycopg
 from sqlalchemy import Connection, Table
 
 from exchange import tables
+from exchange.store import together
 from exchange.store.engines import POSTGRESQL
 from exchange.store.rows import Row, names
 
 # Fewer rows than this are inserted one by one.
 _COPY_FROM = 4
 
+#: Up to so many rows of a transaction travel in one piece; beyond, a table's go by COPY.
+FEW = 16
+
+_PREPARED = "exchange.prepared"
+_PLACE = re.compile(r"\{(?:among|outside)?\}")
 
 #: A statement and its parameters.
 Query = tuple[str, *tuple[Any, ...]]
+
+
+class NotMoved(Exception):
+    """A write that had to touch one row touched none; nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """New *rows*, complete and in the order of the table's columns."""
+
+    table: Table
+    rows: Sequence[Row]
+
+
+@dataclass(frozen=True, slots=True)
+class Upsert:
+    """*rows* to insert or, where their first column is known, to change in *changes* (maybe none)."""
+
+    table: Table
+    rows: Sequence[Row]
+    changes: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A statement with its parameters; *one* says that it must touch exactly one row."""
+
+    statement: str
+    parameters: Sequence[Any]
+    one: bool = False
+
+
+Write = Insert | Upsert | Run
 
 
 class Driver(Protocol):
@@ -45,8 +87,15 @@ class Driver(Protocol):
     def execute(self, connection: Connection, statement: str, *parameters: Any) -> int:
         """Run a statement and return how many rows it touched."""
 
-    def piped(self, connection: Connection) -> AbstractContextManager[object]:
-        """Run a block of few writes without waiting for each; it ends when all are done."""
+    def write(
+        self, connection: Connection, writes: Sequence[Write], *, commit: bool = False
+    ) -> None:
+        """
+        Run *writes* in order; *commit* says that nothing follows in their transaction.
+
+        Where that spares waiting, the transaction is then committed with them, and the caller's own
+        commit finds nothing left to do.  Raises `NotMoved` if one that must touch a row does not.
+        """
 
     def insert(self, connection: Connection, table: Table, rows: Sequence[Row]) -> None:
         """Insert *rows*, complete and in the order of the table's columns."""
@@ -74,9 +123,24 @@ class Sqlite:
         done = _raw(connection).execute(_sqlite_form(statement), _sqlite_parameters(parameters))
         return done.rowcount  # type: ignore[no-any-return]
 
-    def piped(self, connection: Connection) -> AbstractContextManager[object]:  # noqa: ARG002
-        """Run a block of few writes; here there is nothing to wait for."""
-        return nullcontext()
+    def write(
+        self,
+        connection: Connection,
+        writes: Sequence[Write],
+        *,
+        commit: bool = False,  # noqa: ARG002
+    ) -> None:
+        """Run *writes* in order; here nothing is gained by sending them together."""
+        for one in writes:
+            match one:
+                case Insert():
+                    self.insert(connection, one.table, one.rows)
+                case Upsert():
+                    self.upsert(connection, one.table, one.rows, one.changes)
+                case Run():
+                    touched = self.execute(connection, one.statement, *one.parameters)
+                    if one.one and touched != 1:
+                        raise NotMoved
 
     def insert(self, connection: Connection, table: Table, rows: Sequence[Row]) -> None:
         """Insert *rows*, complete and in the order of the table's columns."""
@@ -95,45 +159,45 @@ class Postgresql:
 
     def fetch(self, connection: Connection, statement: str, *parameters: Any) -> list[Row]:
         """Return the rows that a query gives."""
-        raw = _raw(connection)
-        # The first statement of a transaction takes its BEGIN along.
-        begins = raw.info.transaction_status == TransactionStatus.IDLE and not raw.autocommit
-        with (
-            raw.pipeline() if begins else nullcontext(),
-            raw.cursor(binary=True) as cursor,
-        ):
-            cursor.execute(_postgresql_form(statement), _postgresql_parameters(parameters))
-            return cursor.fetchall()  # type: ignore[no-any-return]
+        return self._ask(connection, [(statement, parameters)])[0][0]
 
     def fetch_all(self, connection: Connection, *queries: Query) -> list[list[Row]]:
         """Return the rows that each of some queries gives, in one round trip."""
-        raw = _raw(connection)
-        with ExitStack() as stack:
-            pipeline = stack.enter_context(raw.pipeline())
-            cursors = [stack.enter_context(raw.cursor(binary=True)) for _ in queries]
-            for cursor, (statement, *parameters) in zip(cursors, queries, strict=True):
-                cursor.execute(_postgresql_form(statement), _postgresql_parameters(parameters))
-            pipeline.sync()
-            return [cursor.fetchall() for cursor in cursors]
+        asked = [(statement, parameters) for statement, *parameters in queries]
+        return [rows for rows, _ in self._ask(connection, asked)]
 
     def execute(self, connection: Connection, statement: str, *parameters: Any) -> int:
         """Run a statement and return how many rows it touched."""
-        with _raw(connection).cursor() as cursor:
-            cursor.execute(_postgresql_form(statement), _postgresql_parameters(parameters))
-            return cursor.rowcount  # type: ignore[no-any-return]
+        return self._ask(connection, [(statement, parameters)])[0][1]
 
-    def piped(self, connection: Connection) -> AbstractContextManager[object]:
-        """Run a block of few writes without waiting for each: one round trip, not ten."""
-        return _raw(connection).pipeline()  # type: ignore[no-any-return]
+    def write(
+        self, connection: Connection, writes: Sequence[Write], *, commit: bool = False
+    ) -> None:
+        """Run *writes* in order: in one round trip, but for tables with many rows, with the commit."""
+        many = sum(1 if isinstance(one, Run) else len(one.rows) for one in writes) > FEW
+        asked: list[tuple[str, Sequence[Any]]] = []
+        try:
+            for one in writes:
+                if isinstance(one, Run) or not many or len(one.rows) < _COPY_FROM:
+                    asked += _in_one_piece(one)
+                    continue
+                self._ask(connection, asked)
+                asked = []
+                if isinstance(one, Insert):
+                    self.insert(connection, one.table, one.rows)
+                else:
+                    self.upsert(connection, one.table, one.rows, one.changes)
+            whole = None if many else _as_one(writes)
+            self._ask(connection, asked if whole is None else [whole], commit=commit)
+        except psycopg.errors.DivisionByZero as error:
+            raise NotMoved from error
 
     def insert(self, connection: Connection, table: Table, rows: Sequence[Row]) -> None:
         """Insert *rows*, complete and in the order of the table's columns."""
-        raw = _raw(connection)
-        with raw.cursor() as cursor:
-            # A COPY has a round trip more, and none may stand between piped statements.
-            if len(rows) < _COPY_FROM or raw.pgconn.pipeline_status != PipelineStatus.OFF:
-                cursor.executemany(_insert_form(table).replace("{}", "%b"), rows)
-                return
+        if len(rows) < _COPY_FROM:
+            self._ask(connection, [_insert_all(table, rows)])
+            return
+        with _raw(connection).cursor() as cursor:
             columns = ", ".join(names(table))
             statement = f"COPY {table.name} ({columns}) FROM STDIN (FORMAT BINARY)"
             with cursor.copy(statement) as copy:
@@ -149,6 +213,19 @@ class Postgresql:
         form = _many_form(table, tuple(changes))
         with _raw(connection).cursor() as cursor:
             cursor.execute(form, [list(column) for column in zip(*rows, strict=True)])
+
+    def _ask(
+        self,
+        connection: Connection,
+        asked: Sequence[tuple[str, Sequence[Any]]],
+        *,
+        commit: bool = False,
+    ) -> list[together.Given]:
+        if not asked and not commit:
+            return []
+        names = connection.info.setdefault(_PREPARED, {})
+        prepared = [(_postgresql_form(statement), values) for statement, values in asked]
+        return together.ask(_raw(connection), names, prepared, commit=commit)
 
 
 def driver_of(kind: str) -> Driver:
@@ -171,24 +248,60 @@ def _sqlite_form(statement: str) -> str:
 
 @cache
 def _postgresql_form(statement: str) -> str:
-    return statement.format(
-        "%s", "%s", "%s", "%s", "%s", "%s", "%s", "%s", "%s", "%s",
-        among="= ANY(%s)",
+    places = counting(1)
+    forms = {
+        "{}": "${}",
+        "{among}": "= ANY(${})",
         # Unlike `<> ALL`, hashed under every plan: it is asked of each row that waits.
-        outside="NOT IN (SELECT unnest(%s::text[]))",
-    )  # fmt: skip
+        "{outside}": "NOT IN (SELECT unnest(${}::text[]))",
+    }
+    return _PLACE.sub(lambda found: forms[found[0]].format(next(places)), statement)
 
 
-def _is_many(parameter: Any) -> bool:
-    return isinstance(parameter, Collection) and not isinstance(parameter, (str, bytes))
+def _in_one_piece(write: Write) -> list[tuple[str, Sequence[Any]]]:
+    match write:
+        case Insert():
+            return [_insert_all(write.table, write.rows)]
+        case Upsert():
+            form = _upsert_form(write.table, tuple(write.changes))
+            return [(form, row) for row in write.rows]
+        case Run(one=False):
+            return [(write.statement, write.parameters)]
+    return [(_one_form(write.statement), write.parameters)]
+
+
+def _as_one(writes: Sequence[Write]) -> tuple[str, Sequence[Any]] | None:
+    """Return *writes* as one statement, at less cost than its parts; None where one may see another."""
+    parts: list[str] = []
+    parameters: list[Any] = []
+    head = None
+    for number, write in enumerate(writes):
+        if isinstance(write, Insert):
+            form, values = _insert_all(write.table, write.rows)
+            parts.append(f"w{number} AS ({form})")
+        elif isinstance(write, Run) and write.one and head is None:
+            head, values = number, write.parameters
+            parts.append(f"w{number} AS ({write.statement} RETURNING 1)")
+        else:
+            return None
+        parameters += values
+    if head is None:
+        return None
+    return f"WITH {', '.join(parts)} SELECT 1 / count(*) FROM w{head}", parameters  # noqa: S608 (our own)
+
+
+@cache
+def _one_form(statement: str) -> str:
+    # The commit is under way before any answer is seen, so the statement itself must fail.
+    return f"WITH moved AS ({statement} RETURNING 1) SELECT 1 / count(*) FROM moved"  # noqa: S608 (our own)
 
 
 def _sqlite_parameters(parameters: Sequence[Any]) -> list[Any]:
     return [json.dumps(list(p)) if _is_many(p) else p for p in parameters]
 
 
-def _postgresql_parameters(parameters: Sequence[Any]) -> list[Any]:
-    return [list(p) if _is_many(p) else p for p in parameters]
+def _is_many(parameter: Any) -> bool:
+    return isinstance(parameter, Collection) and not isinstance(parameter, (str, bytes))
 
 
 @cache
@@ -198,10 +311,15 @@ def select_form(table: Table) -> str:
 
 
 @cache
-def _insert_form(table: Table) -> str:
+def _insert_form(table: Table, count: int = 1) -> str:
     columns = names(table)
     marks = ", ".join("{}" for _ in columns)
-    return f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608 (our own names)
+    rows = ", ".join([f"({marks})"] * count)
+    return f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES {rows}"  # noqa: S608 (our own names)
+
+
+def _insert_all(table: Table, rows: Sequence[Row]) -> tuple[str, Sequence[Any]]:
+    return _insert_form(table, len(rows)), list(chain.from_iterable(rows))
 
 
 @cache
@@ -226,7 +344,9 @@ def _many_form(table: Table, changes: tuple[str, ...]) -> str:
 
 @cache
 def _postgresql_types(table: Table) -> list[str]:
-    words = {"SMALLINT": "int2", "BIGINT": "int8", "BOOLEAN": "bool", "BLOB": "bytea"}
+    words = {
+        "SMALLINT": "int2", "INTEGER": "int4", "BIGINT": "int8", "BOOLEAN": "bool", "BLOB": "bytea",
+    }  # fmt: skip
     return [
         words.get(str(column.type).partition("(")[0].upper(), "text") for column in table.columns
     ]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -22,7 +22,9 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemy
 from sqlalchemy.exc import DataError as RowDataError
 
 from exchange.errors import ConfigurationError, StoreUnavailable
-from exchange.store.faults import failure, fault_of
+from exchange.keyring import RingFile
+from exchange.store.at_rest import AtRest
+from exchange.store.faults import Fault, failure, fault_of, wanted_too
 from exchange.text import Text
 
 T = TypeVar("T")
@@ -70,7 +72,28 @@ _POSTGRESQL_DURABLE = (
 
 
 class RowsRefused(StoreUnavailable):
-    """The database takes these rows not, whenever they come; fewer of them may pass."""
+    """
+    The database takes these rows not, whenever they come; fewer of them may pass.
+
+    *there*: it has such a row already.  As a rule another transaction put it there a moment ago, and
+    this one, tried again whole, sees it.
+    """
+
+    def __init__(self, text: Text, *, there: bool = False) -> None:
+        super().__init__(text)
+        self.there = there
+
+
+class RowsWanted(StoreUnavailable):
+    """
+    Another transaction wanted the same rows; this one was undone, and may be tried again whole.
+
+    *waited*: it did not get a lock in time, so its holder may stand still.
+    """
+
+    def __init__(self, text: Text, *, waited: bool = False) -> None:
+        super().__init__(text)
+        self.waited = waited
 
 
 # A server that vanished without a word (its machine lost power, a firewall forgot the connection) is
@@ -92,6 +115,8 @@ class Engines:
     reader: Engine
     #: Connections for a statement that needs no transaction around it; see `ask`.
     asker: Engine
+    #: How what messages say is read and written.
+    at_rest: AtRest = field(default_factory=AtRest)
 
     @property
     def place(self) -> str:
@@ -113,12 +138,14 @@ class Engines:
         self.asker.dispose()
 
 
-def connect(url: str, *, keyed: bool = False, create: bool = False) -> Engines:
+def connect(
+    url: str, *, keyed: bool = False, create: bool = False, ring: RingFile | None = None
+) -> Engines:
     """
     Return the engines for the database at *url*; nothing is connected yet.
 
     *keyed* promises that every statement finds its rows by an index.  Without *create*, an SQLite
-    file that is not there is not made either.
+    file that is not there is not made either.  With *ring*, its content is encrypted.
 
     Raises `ConfigurationError` for a URL that names no database of a kind we know.
     """
@@ -128,10 +155,13 @@ def connect(url: str, *, keyed: bool = False, create: bool = False) -> Engines:
         raise _misconfigured(url) from error
     kind = parsed.get_backend_name()
     if kind == SQLITE and parsed.database and parsed.database != ":memory:":
-        return _sqlite(parsed.set(drivername="sqlite+pysqlite"), "rwc" if create else "rw")
+        mode = "rwc" if create else "rw"
+        made = _sqlite(parsed.set(drivername="sqlite+pysqlite"), mode)
+        return replace(made, at_rest=AtRest(ring))
     if kind == POSTGRESQL:
         options = _POSTGRESQL_OPTIONS + (_POSTGRESQL_KEYED if keyed else "")
-        return _postgresql(parsed.set(drivername="postgresql+psycopg"), options)
+        made = _postgresql(parsed.set(drivername="postgresql+psycopg"), options)
+        return replace(made, at_rest=AtRest(ring))
     raise _misconfigured(parsed.render_as_string(hide_password=True))
 
 
@@ -175,6 +205,9 @@ def translated(engines: Engines) -> Iterator[None]:
     except (SQLAlchemyError, sqlite3.Error, psycopg.Error) as error:
         cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
         said = " ".join(str(cause).split())
+        if (wanted := wanted_too(cause)) is not None:
+            text = failure(engines.place, wanted, said).text
+            raise RowsWanted(text, waited=wanted is Fault.BUSY) from error
         if isinstance(error, (IntegrityError, RowDataError)) or isinstance(
             cause,
             (
@@ -188,7 +221,8 @@ def translated(engines: Engines) -> Iterator[None]:
                 Text(
                     en=f"The database refuses the rows: {said}. Nothing was written.",
                     zh=f"数据库拒绝写入：{said}。未写入任何内容。",
-                )
+                ),
+                there=isinstance(cause, psycopg.errors.UniqueViolation),
             ) from error
         raise failure(engines.place, fault_of(cause), said) from error
 
@@ -227,7 +261,9 @@ def _sqlite(url: URL, mode: str) -> Engines:
 
         @event.listens_for(made, "begin")
         def start(connection: Connection) -> None:
-            connection.exec_driver_sql(begin)
+            # By the driver itself: it is part of every drain, and as a statement of SQLAlchemy's it
+            # would cost as much as the lock.
+            connection.connection.execute(begin)
 
         return made
 

@@ -57,6 +57,10 @@ class Fault(Enum):
         "mended, it goes on by itself.",
         zh="目前无法使用其文件：请检查路径、权限、磁盘与限额，处理后将自动恢复。",
     )
+    WANTED = Text(
+        en="Another transaction wanted the same rows and was first. That passes by itself; send it again.",
+        zh="另一事务先取得了相同的行。此情况会自行消失，请重新发送。",
+    )
     AWAY = Text(
         en="See whether it runs and can be reached. Once it is back, all goes on by itself; try "
         "again.",
@@ -92,6 +96,8 @@ _SQLITE_GARBLED = "Could not decode to UTF-8"
 _POSTGRESQL = {
     "25006": Fault.READ_ONLY,
     "3F000": Fault.INCOMPLETE,
+    "40001": Fault.WANTED,
+    "40P01": Fault.WANTED,
     "42501": Fault.NO_RIGHT,
     "42703": Fault.INCOMPLETE,
     "42P01": Fault.INCOMPLETE,
@@ -115,6 +121,18 @@ def fault_of(cause: BaseException) -> Fault:
     if isinstance(cause, psycopg.Error):
         return _POSTGRESQL.get(cause.sqlstate or "", Fault.AWAY)
     return Fault.AWAY
+
+
+def wanted_too(cause: BaseException) -> Fault | None:
+    """
+    Return the fault where another transaction wanted the same rows, so that this one was undone.
+
+    SQLite has one writer; its locks are other processes'.
+    """
+    if not isinstance(cause, psycopg.Error):
+        return None
+    fault = fault_of(cause)
+    return fault if fault in (Fault.WANTED, Fault.BUSY) else None
 
 
 def failure(place: str, fault: Fault, said: str) -> ExchangeError:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from exchange.store.records import Accepted, Content, Delivery, Entry, Known, Refused
+from exchange.records import (
+    Accepted,
+    Content,
+    Delivery,
+    Entry,
+    Known,
+    Refused,
+    SetAside,
+    Written,
+)
 from exchange.store.rows import Row, seal
 from exchange.tables import stamp
 
@@ -15,6 +24,8 @@ class Mail:
     def __init__(self, position: int, size: int) -> None:
         self.position = position
         self.refusals: list[Row] = []
+        #: By leaf: what sets a message aside.
+        self.asides: dict[int, Row] = {}
         self.rows: list[Row] = []
         self._next_leaf = size
         self._leaves: dict[str, int] = {}
@@ -31,14 +42,18 @@ class Mail:
             if isinstance(entry, Accepted):
                 self._leaves[entry.message.id] = index
                 self._pending += [(d, Content.MESSAGE, None) for d in entry.deliveries]
-            elif entry.deliver is not None:
+            elif isinstance(entry, SetAside):
+                self.asides[index] = self._refused(entry.refused)
+            elif isinstance(entry, Written) and entry.deliver is not None:
                 self._pending.append((entry.deliver, Content.WRITTEN, index))
-        for refused in refusals:
-            self.position += 1
-            self.refusals.append(_refusal_row(self.position, refused))
-            if refused.deliver is not None:
-                self._pending.append((refused.deliver, Content.REFUSED, self.position))
+        self.refusals += map(self._refused, refusals)
         self._pending += [(d, Content.MESSAGE, None) for d in deliveries]
+
+    def _refused(self, refused: Refused) -> Row:
+        self.position += 1
+        if refused.deliver is not None:
+            self._pending.append((refused.deliver, Content.REFUSED, self.position))
+        return _refusal_row(self.position, refused)
 
     def unresolved(self) -> set[str]:
         """Return the ids of messages to deliver that came in earlier drains."""

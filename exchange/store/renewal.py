@@ -6,9 +6,10 @@ The leaves stay, the log's name and key change, and the next leaf says so (`exch
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from sqlalchemy import Connection
 
@@ -26,18 +27,20 @@ from exchange.note import LogKey, NoteVerifier
 from exchange.store.claim import claim
 from exchange.store.drivers import Driver, driver_of
 from exchange.store.engines import Engines, connect, reading, translated
+from exchange.store.logs import registered, shared_as
+from exchange.store.places import log_key
 from exchange.store.rows import SUCCESSION, Row, seal
 from exchange.store.schema import check_version, check_writable
+from exchange.store.sharing import drain_row, take_turn
 from exchange.store.sightings import Sightings
-from exchange.store.tree import Fetch, StoredTree, finding
+from exchange.store.tree import Fetch, StoredTree, finding, located
 from exchange.succession import open_succession, sign_succession
 from exchange.tables import stamp
 from exchange.text import Text
 
-_HEAD = "SELECT origin, size, root, position FROM log"
-_NEWEST = "SELECT note FROM drain ORDER BY size_after DESC LIMIT 1"
+_NEWEST = "SELECT note FROM drain WHERE size_after > {} AND size_after < {} ORDER BY size_after DESC LIMIT 1"
 _NOTES = "SELECT leaf_index, note FROM succession ORDER BY leaf_index DESC"
-_MOVE = "UPDATE log SET origin = {}, size = {}, root = {} WHERE origin = {} AND size = {}"
+_MOVE = "UPDATE log SET origin = {}, verifier = {}, size = {}, root = {} WHERE origin = {} AND size = {}"
 
 _SAME_NAME = Text(
     en="The new log must have a name of its own, and {name} is taken. Make its key with: exchange certs "
@@ -95,7 +98,7 @@ def begin_anew(
     try:
         check_version(engines)
         check_writable(engines)
-        held = claim(engines)
+        held = claim(engines, shared_by=shared_as(engines, old.name))
         seen = [*given, *(one.checkpoint for one in Sightings(engines, old.verifier).found())]
         driver = driver_of(engines.writer.dialect.name)
         with translated(engines), engines.writer.begin() as connection:
@@ -107,27 +110,32 @@ def begin_anew(
             held.close()
 
 
-def eras(fetch: Fetch, current: NoteVerifier) -> Iterator[Era | Text]:
+def eras(fetch: Fetch, current: NoteVerifier, number: int = 0) -> Iterator[Era | Text]:
     """
-    Yield who signed for which leaves, newest first; a finding where a statement does not hold.
+    Yield who signed for which leaves of a log, newest first; a finding where a statement does not hold.
 
     A statement is signed by both logs, so that *current*, which the reader trusts, vouches for all.
     """
     end: int | None = None
     verifier = current
-    for leaf_index, note in fetch(_NOTES):
+    notes = fetch(_NOTES)
+    where = located(fetch, [place for place, _ in notes])
+    for place, note in notes:
+        log, leaf_index = where[place]
+        if log != number:
+            continue
         yield Era(end=end, verifier=verifier)
         try:
             said = open_succession(bytes(note), verifier)
         except ExchangeError as broken:
             yield finding(
-                "succession", "leaf_index", leaf_index, f"note: {broken.text.en}",
+                "succession", "leaf_index", place, f"note: {broken.text.en}",
                 f"note：{broken.text.zh}",
             )  # fmt: skip
             return
         if said.last[0] != leaf_index:
             yield finding(
-                "succession", "leaf_index", leaf_index, "note: it follows another leaf",
+                "succession", "leaf_index", place, "note: it follows another leaf",
                 "note：所接续的条目不符",
             )  # fmt: skip
         end, verifier = leaf_index, said.predecessor
@@ -138,13 +146,18 @@ def verifiers(engines: Engines, current: NoteVerifier) -> list[NoteVerifier]:
     """Return the keys of the database's logs, the newest first, as far as the statements hold."""
     driver = driver_of(engines.reader.dialect.name)
     with reading(engines) as connection:
-        found = list(eras(lambda *query: driver.fetch(connection, *query), current))
+        fetch = partial(driver.fetch, connection)
+        number = next((o.number for o in registered(fetch) if o.origin == current.name), 0)
+        found = list(eras(fetch, current, number))
     return [one.verifier for one in found if isinstance(one, Era)]
 
 
 def _require_new(driver: Driver, connection: Connection, old: LogKey, new: LogKey) -> None:
-    names = {old.name}
-    for one in eras(lambda *query: driver.fetch(connection, *query), old.verifier):
+    fetch = partial(driver.fetch, connection)
+    logs = registered(fetch)
+    names = {old.name, *(one.origin for one in logs)}
+    number = next((one.number for one in logs if one.origin == old.name), 0)
+    for one in eras(fetch, old.verifier, number):
         if isinstance(one, Era):
             names.add(one.verifier.name)
     if new.name in names:
@@ -161,39 +174,43 @@ def _begin(
     salt: str,
     seen: list[Checkpoint],
 ) -> Begun:
-    heads = driver.fetch(connection, _HEAD)
-    if not heads or not heads[0][1]:
+    fetch = partial(driver.fetch, connection)
+    logs = registered(fetch)
+    mine = next((one for one in logs if one.origin == old.name), None)
+    if logs and mine is None:
+        found = ", ".join(one.origin for one in logs)
+        raise StoreMismatch(_OTHER_LOG.fill(found=found, needed=old.name), found=found)
+    if mine is None or not mine.size:
         raise StoreMismatch(_EMPTY)
-    origin, size, root, _ = heads[0]
-    if origin != old.name:
-        raise StoreMismatch(_OTHER_LOG.fill(found=origin, needed=old.name), found=origin)
-    frontier = StoredTree(lambda *query: driver.fetch(connection, *query)).frontier(size)
-    _check_head(driver, connection, old, (frontier.size, frontier.root()), (size, bytes(root)))
-    last = (size, bytes(root))
+    origin, size, root = mine.origin, mine.size, mine.root
+    frontier = StoredTree(fetch, mine.number).frontier(size)
+    newest = driver.fetch(connection, _NEWEST, log_key(mine.number, 0), log_key(mine.number + 1, 0))
+    _check_head(newest, old, (frontier.size, frontier.root()), (size, root))
+    last = (size, root)
     beyond = [one for one in seen if (one.size, one.root) != last and one.size >= size]
     note = sign_succession(old, new, now=now, last=last, seen=beyond, salt=salt)
     digest = leaf_hash(note)
     drained = advance(frontier, [leaf_bytes(LeafKind.ADMINISTRATIVE, digest, now)], new)
-    row: Row = (size, stamp(now), "", "", SUCCESSION, "", "", "", 0, "")
+    number = mine.number if len(logs) > 1 else None
+    place = size if number is None else take_turn(driver, connection)
+    row: Row = (place, stamp(now), "", "", SUCCESSION, "", "", "", 0, "")
     trail = (*row, digest, seal(row, digest, note))
-    driver.insert(connection, tables.succession, [(size, note)])
+    driver.insert(connection, tables.succession, [(place, note)])
     driver.insert(connection, tables.trail, [trail])
     after = drained.frontier
-    driver.insert(connection, tables.drain, [(after.size, size, drained.nodes, drained.note)])
-    moved = driver.execute(connection, _MOVE, new.name, after.size, after.root(), origin, size)
+    driver.insert(connection, tables.drain, [drain_row(drained, number, place)])
+    verifier = str(new.verifier)
+    moved = driver.execute(
+        connection, _MOVE, new.name, verifier, after.size, after.root(), origin, size
+    )
     if moved != 1:
         raise StoreMismatch(_OTHER_LOG.fill(found=origin, needed=old.name), found=origin)
     return Begun(leaf_index=size, note=note, seen=tuple(beyond))
 
 
 def _check_head(
-    driver: Driver,
-    connection: Connection,
-    old: LogKey,
-    tree: tuple[int, bytes],
-    head: tuple[int, bytes],
+    newest: Sequence[Row], old: LogKey, tree: tuple[int, bytes], head: tuple[int, bytes]
 ) -> None:
-    newest = driver.fetch(connection, _NEWEST)
     try:
         signed = TrustedLogs([old.verifier]).checkpoint(bytes(newest[0][0]))
         fits = tree == head == (signed.size, signed.root)

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from exchange import lifecycle
-from exchange.acts import GrantExtension, Kind, OpenTicket
+from exchange.acts import Kind, OpenTicket
+from exchange.deadlines import extension
 from exchange.errors import PredecessorUnknown, Refusal
-from exchange.store.records import Standing
+from exchange.records import Standing
 from exchange.text import Text
 from exchange.ticket import TERMINAL_STATES, Handoff, Message, State, Ticket
 
@@ -87,7 +88,7 @@ class Replay:
     def _stands(self, handoff: Handoff, message: Message, time: datetime) -> None:
         before = self.handoffs.get(handoff.id)
         self.handoffs[handoff.id] = handoff
-        act = message.act
+        granted = extension(handoff, message)
         if before is None or before.head != handoff.head:
             self.moved[handoff.id] = time
             self.due.pop(handoff.id, None)
@@ -97,8 +98,10 @@ class Replay:
             }.get(handoff.state)
             if stated is not None or handoff.state in TERMINAL_STATES:
                 self.due[handoff.id] = stated
-        elif isinstance(act, GrantExtension) and act.granted and act.new_due is not None:
-            self.due[handoff.id] = act.new_due
+        elif granted is not None:
+            self.due[handoff.id] = granted
+        if handoff.taken_over:
+            self.due.pop(handoff.id, None)  # a version before this one let it stand
 
 
 def _opened(message: Message, act: OpenTicket, time: datetime) -> Ticket:

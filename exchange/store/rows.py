@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
@@ -11,8 +11,10 @@ from typing import Any
 from sqlalchemy import Table
 
 from exchange import tables
-from exchange.acts import Classification, Marker, Offer, TicketKind, Urgency
-from exchange.store.records import Standing
+from exchange.acts import Classification, Marker, Offer, Scope, TicketKind, Urgency
+from exchange.deadlines import Deadline
+from exchange.provisions import DeadlineKind
+from exchange.records import Accepted, Entry, Passage, Standing
 from exchange.tables import moment_of, stamp
 from exchange.ticket import Handoff, State, Ticket
 
@@ -20,10 +22,15 @@ Row = Sequence[Any]
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode  # `json.dumps` makes one a call
 
-#: The `trail.kind` of a written receipt; every other kind but the next is a message's.
+#: The `trail.kind` of a written receipt; every kind that is not in `NO_MESSAGE` is a message's.
 WRITTEN = "written"
+#: The `trail.kind` of what a receiver set aside.
+SET_ASIDE = "set_aside"
+#: The `trail.kind` of an act of an authority's, or of the bridge's own.
+ACT = "act"
 #: The `trail.kind` of the leaf with which a log goes on from another (`exchange.succession`).
 SUCCESSION = "succession"
+NO_MESSAGE = frozenset({WRITTEN, SET_ASIDE, ACT, SUCCESSION})
 
 
 def names(table: Table) -> tuple[str, ...]:
@@ -33,17 +40,20 @@ def names(table: Table) -> tuple[str, ...]:
 
 TICKET = names(tables.ticket)
 HANDOFF = names(tables.handoff)
+DEADLINE = names(tables.deadline)
 MESSAGE = names(tables.message)
 TRAIL = names(tables.trail)
 RECEIPT = names(tables.receipt)
 REFUSAL = names(tables.refusal)
 MAILBOX = names(tables.mailbox)
+PASSAGE = names(tables.passage)
 DRAIN = names(tables.drain)
 CERTIFICATE = names(tables.certificate)
 
 #: What a later message can change of a hand-off.
 HANDOFF_CHANGES = (
-    "state", "answers", "decides", "head", "taken_over", "danger", "due", "rest",
+    "state", "answers", "decides", "head", "taken_over", "danger", "due", "remind",
+    "rest",
 )  # fmt: skip
 TICKET_CHANGES = ("closed", "urgency", "level", "classification", "matter", "region")
 
@@ -114,14 +124,17 @@ def handoff_row(standing: Standing, time: datetime) -> Row:
         stamp(handoff.offered),
         stamp(time),
         None if standing.due is None else stamp(standing.due),
+        None if standing.remind is None else stamp(standing.remind),
         _rest(handoff),
     )
 
 
 def handoff_of(row: Row) -> Handoff:
     """Return the hand-off in *row*."""
-    rest = json.loads(row[23]) if row[23] else {}
+    rest = json.loads(row[24]) if row[24] else {}
     offer = rest.get("offer", {})
+    if "scope" in rest:
+        offer["scope"] = _scope_of(rest["scope"])
     for name in ("take_due", "result_due"):
         if name in offer:
             offer[name] = moment_of(offer[name])
@@ -156,15 +169,48 @@ def handoff_of(row: Row) -> Handoff:
     )
 
 
-def standing_of(row: Row) -> Standing:
-    """Return the hand-off in *row* with what stands beside it."""
+def deadline_rows(standing: Standing) -> list[Row]:
+    """Return the rows of what is due beside the next step."""
+    return [
+        (standing.handoff.id, str(one.kind), one.owes, stamp(one.due), stamp(one.remind or one.due))
+        for one in standing.further
+    ]
+
+
+def further_of(found: Iterable[Row]) -> dict[str, tuple[Deadline, ...]]:
+    """Return what is due by hand-off, the earliest first."""
+    by_handoff: dict[str, tuple[Deadline, ...]] = {}
+    for handoff_id, kind, owes, due, remind in sorted(found, key=lambda row: (row[3], row[1])):
+        one = Deadline(
+            kind=DeadlineKind(kind), owes=owes, due=moment_of(due), remind=moment_of(remind)
+        )
+        by_handoff[handoff_id] = (*by_handoff.get(handoff_id, ()), one)
+    return by_handoff
+
+
+def standing_of(row: Row, further: tuple[Deadline, ...] = ()) -> Standing:
+    """Return the hand-off in *row* with what stands beside it and what is due *further*."""
     return Standing(
         handoff=handoff_of(row),
         answers=row[5],
         decides=row[6],
         due=None if row[22] is None else moment_of(row[22]),
+        remind=None if row[23] is None else moment_of(row[23]),
+        further=further,
         assessed_by=row[18],
     )
+
+
+def passage_rows(passage: Passage) -> list[Row]:
+    """Return the rows of *passage*, one for each organisation of whom it is not recorded yet."""
+    made: list[Row] = []
+    for recipient, lane in sorted(passage.lanes.items()):
+        if recipient not in passage.recorded:
+            row = (passage.of.leaf_index, recipient, lane, passage.origin)
+            time = stamp(passage.time)
+            sealed = seal((*row, time), passage.receipt)  # the receipt apart, as bytes
+            made.append((*row, passage.receipt, time, sealed))
+    return made
 
 
 def seal(row: Row, *contents: bytes) -> bytes:
@@ -206,8 +252,15 @@ def _rest(handoff: Handoff) -> str:
         "result_due": offer.result_due and stamp(offer.result_due),
         "prior_disposal_message_id": offer.prior_disposal_message_id,
     }
+    scope = offer.scope
+    shown = {
+        "withheld": sorted(scope.withheld),
+        # By code: who looks for what an organisation may know looks for its code in quotes.
+        "knowers": {code: sorted(groups) for code, groups in sorted(scope.knowers)},
+    }
     rest = {
         "offer": {name: value for name, value in offered.items() if value},
+        "scope": {name: value for name, value in shown.items() if value},
         "take_overs": sorted(digest.hex() for digest in handoff.take_overs),
         "danger_marks": sorted(digest.hex() for digest in handoff.danger_marks),
         "danger_cleared": sorted(digest.hex() for digest in handoff.danger_cleared),
@@ -219,5 +272,32 @@ def _rest(handoff: Handoff) -> str:
     return _encode(told) if told else ""
 
 
+def withheld_in(rest: str) -> frozenset[int]:
+    """Return the groups that the hand-off with this ``rest`` withholds from its receiver."""
+    return _scope_of(json.loads(rest).get("scope", {})).withheld
+
+
+def _scope_of(rest: dict[str, Any]) -> Scope:
+    return Scope(
+        withheld=frozenset(rest.get("withheld", ())),
+        knowers=tuple(
+            (code, frozenset(groups)) for code, groups in rest.get("knowers", {}).items()
+        ),
+    )
+
+
 def _digests(rest: dict[str, Any], name: str) -> frozenset[bytes]:
     return frozenset(bytes.fromhex(digest) for digest in rest.get(name, ()))
+
+
+def attachment_rows(entries: Sequence[Entry], first: int) -> list[Row]:
+    """Return the rows of the files that the messages among *entries* cite; their places begin at *first*."""
+    return [
+        (
+            place, file.root, file.sha256, file.size, file.chunk_count, file.media_type,
+            entry.message.ticket_id, entry.message.author, entry.message.recipient, stamp(entry.time),
+        )
+        for place, entry in enumerate(entries, first)
+        if isinstance(entry, Accepted)
+        for file in entry.message.files
+    ]  # fmt: skip

@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 
-from exchange import migrations
+from exchange import migrations, tables
 from exchange.errors import StoreMismatch, StoreUnavailable
+from exchange.store.drivers import driver_of
 from exchange.store.engines import POSTGRESQL, Engines, connect, reading, translated
 from exchange.store.faults import Fault, unusable
 from exchange.text import Text
 
 # Two that migrate at once would both create the tables; the number is ours by chance.
 _LOCK = "SELECT pg_advisory_xact_lock(4912345110)"
+#: The same lock: no log joins while the tables change, nor two at once.
+JOINING = _LOCK
+_OLDEST = "SELECT oldest FROM serves"
+_SHUT_OUT = "UPDATE serves SET oldest = {} WHERE oldest < {}"
+_MIGRATIONS = Path(migrations.__file__).parent
+#: The first version whose programs know all content that is encrypted: messages, since 0007, and chunks.
+ENCRYPTED = "0013"
 
 
 def newest() -> str:
     """Return the version that this program works with."""
-    head = ScriptDirectory.from_config(_config()).get_current_head()
-    if head is None:
-        raise AssertionError("the package has no migrations")
-    return head
+    return max(_versions())
 
 
 def create(url: str) -> str:
@@ -42,6 +44,8 @@ def create(url: str) -> str:
 def upgrade(url: str) -> tuple[str | None, str]:
     """
     Bring the database at *url* to the newest version; return the versions before and after.
+
+    One of a version to come that our program may serve (`check_version`) stays as it is.
 
     Raises `StoreMismatch` when nothing is there, and else as `migrate` does.
     """
@@ -77,19 +81,28 @@ def _migrate(
             before = _version(connection)
             if require is not None:
                 require(engines, before)
+            if before is not None and before > newest() and _adds_to_ours(connection):
+                return before, before  # a newer program's, which ours may serve as it is
             _require_known(before)
-            config = _config()
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            _upgrade(connection)
         return before, newest()
     finally:
         engines.close()
 
 
 def check_version(engines: Engines) -> None:
-    """Raise `StoreMismatch`, naming both versions and the mend, unless the database is the newest."""
+    """
+    Raise `StoreMismatch`, naming both versions and the mend, unless this program may serve the database.
+
+    It may where the database has the newest version, or one to come that only adds to it: that one
+    says so in the table `serves` (ARCHITECTURE.md, Rolling upgrade).
+    """
     found = _found(engines)
     _require_something(engines, found)
+    if found is not None and found > newest():
+        with reading(engines) as connection:
+            if _adds_to_ours(connection):
+                return
     _require_known(found)
     if found != newest():
         raise StoreMismatch(
@@ -117,6 +130,20 @@ def check_writable(engines: Engines) -> None:
         # may be written.
         connection.exec_driver_sql("UPDATE log SET position = position WHERE 1 = 0")
         transaction.rollback()
+
+
+def check_keys(engines: Engines) -> None:
+    """Raise `StoreUnusable` unless what is encrypted in the database can be decrypted here."""
+    driver = driver_of(engines.reader.dialect.name)
+    with reading(engines) as connection:
+        engines.at_rest.check(partial(driver.fetch, connection))
+
+
+def shut_out_older(engines: Engines, version: str) -> None:
+    """Let no program serve the database any more that does not know the tables' *version*."""
+    driver = driver_of(engines.writer.dialect.name)
+    with translated(engines), engines.writer.begin() as connection:
+        driver.execute(connection, _SHUT_OUT, version, version)
 
 
 def check_files(engines: Engines) -> None:
@@ -197,9 +224,23 @@ _BEGIN = Text(
 )
 
 
+@cache
+def _versions() -> frozenset[str]:
+    # Each revision's file is named after it; a test asks Alembic the same.  It is loaded where it works only:
+    # every start of a bridge would wait for it a quarter of a second.
+    return frozenset(file.name[:4] for file in _MIGRATIONS.glob("versions/[0-9]*.py"))
+
+
+def _adds_to_ours(connection: Connection) -> bool:
+    """Return whether a database of a version to come says that programs of ours may serve it."""
+    if not inspect(connection).has_table(tables.serves.name):
+        return False
+    oldest = connection.exec_driver_sql(_OLDEST).scalars().all()
+    return len(oldest) == 1 and oldest[0] in _versions()
+
+
 def _require_known(version: str | None) -> None:
-    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
-    if version is not None and version not in known:
+    if version is not None and version not in _versions():
         raise StoreMismatch(
             Text(
                 en=f"The database has version {version}, which this program ({newest()}) does not "
@@ -213,12 +254,17 @@ def _require_known(version: str | None) -> None:
 
 
 def _version(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalars().all()
+    return found[0] if len(found) == 1 else None
 
 
-def _config() -> Config:
+def _upgrade(connection: Connection) -> None:
+    from alembic import command  # noqa: PLC0415  # for its time, as said
+    from alembic.config import Config  # noqa: PLC0415
+
     config = Config()
-    config.set_main_option(
-        "script_location", str(Path(migrations.__file__).parent).replace("%", "%%")
-    )
-    return config
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

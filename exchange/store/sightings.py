@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from functools import partial
 from hashlib import sha256
 from typing import Self
 
@@ -22,11 +23,14 @@ from exchange.log import Checkpoint, TrustedLogs
 from exchange.note import NoteVerifier
 from exchange.store.drivers import driver_of
 from exchange.store.engines import Engines, ask, connect, reading, translated
-from exchange.store.tree import StoredTree
+from exchange.store.places import log_key
+from exchange.store.tree import Fetch, StoredTree
 from exchange.tables import moment_of, stamp
 from exchange.text import Text
 
 _SIZE = "SELECT size FROM log WHERE origin = {}"
+_NUMBER = "SELECT number, size FROM log WHERE origin = {}"
+_PEERS = "SELECT verifier FROM log WHERE verifier <> '' AND origin <> {}"
 _NOTE = "SELECT note FROM drain WHERE size_after = {}"
 _SEEN = "SELECT note, organisation, time FROM sighting WHERE origin = {} ORDER BY time, digest"
 
@@ -81,19 +85,25 @@ class Sightings:
         self._engines.close()
 
     def judge(self, note: bytes) -> Judgement:
-        """Return what *note* is; raises `StoreUnavailable` when the database fails."""
-        try:
-            checkpoint = self._logs.checkpoint(note)
-        except VerificationError:
-            return Judgement.FOREIGN  # what our key did not sign can prove nothing against us
+        """
+        Return what *note* is; raises `StoreUnavailable` when the database fails.
+
+        A checkpoint of another log that shares the database tells of the same loss.
+        """
         with reading(self._engines) as connection:
-            heads = self._driver.fetch(connection, _SIZE, checkpoint.origin)
-            if not heads or checkpoint.size > heads[0][0]:
+            fetch = partial(self._driver.fetch, connection)
+            try:
+                checkpoint = self._signed(note, fetch)
+            except VerificationError:
+                return Judgement.FOREIGN  # what no key of ours signed can prove nothing against us
+            heads = fetch(_NUMBER, checkpoint.origin)
+            if not heads or checkpoint.size > heads[0][1]:
                 return Judgement.BEYOND
-            stored = self._driver.fetch(connection, _NOTE, checkpoint.size)
+            number = heads[0][0]
+            stored = fetch(_NOTE, log_key(number, checkpoint.size))
             if stored and bytes(stored[0][0]) == note:
                 return Judgement.OWN
-            tree = StoredTree(lambda *query: self._driver.fetch(connection, *query))
+            tree = StoredTree(fetch, number)
             same = tree.frontier(checkpoint.size).root() == checkpoint.root
             return Judgement.OWN if same else Judgement.BEYOND
 
@@ -103,16 +113,16 @@ class Sightings:
 
         It is returned even where the database does not take it: it holds all the same.
         """
-        row = (sha256(note).digest(), self._verifier.name, note, organisation, stamp(now))
+        with reading(self._engines) as connection:
+            checkpoint = self._signed(note, partial(self._driver.fetch, connection))
+        row = (sha256(note).digest(), checkpoint.origin, note, organisation, stamp(now))
         with (
             suppress(ExchangeError),
             translated(self._engines),
             self._engines.writer.begin() as connection,
         ):
             self._driver.upsert(connection, tables.sighting, [row], ())
-        found = Sighting(
-            checkpoint=self._logs.checkpoint(note), note=note, organisation=organisation, time=now
-        )
+        found = Sighting(checkpoint=checkpoint, note=note, organisation=organisation, time=now)
         return self._behind(found)
 
     def found(self) -> list[Sighting]:
@@ -134,12 +144,21 @@ class Sightings:
         if found:
             raise self._behind(max(found, key=lambda one: one.checkpoint.size))
 
+    def _signed(self, note: bytes, fetch: Fetch) -> Checkpoint:
+        """Return the checkpoint in *note*; raises `VerificationError` unless a log here signed it."""
+        try:
+            return self._logs.checkpoint(note)
+        except VerificationError:
+            peers = [NoteVerifier.parse(row[0]) for row in fetch(_PEERS, self._verifier.name)]
+            return TrustedLogs(peers).checkpoint(note)
+
     def _behind(self, found: Sighting) -> StoreUnusable:
-        size = ask(self._engines, lambda c: self._driver.fetch(c, _SIZE, self._verifier.name))
+        origin = found.checkpoint.origin
+        size = ask(self._engines, lambda c: self._driver.fetch(c, _SIZE, origin))
         return StoreUnusable(
             _BEHIND.fill(
                 organisation=found.organisation,
-                origin=self._verifier.name,
+                origin=origin,
                 held=found.checkpoint.size,
                 size=size[0][0] if size else 0,
             )

@@ -9,10 +9,13 @@ from functools import partial
 from typing import Protocol
 
 from exchange import tables
+from exchange.deadlines import may_run
 from exchange.errors import ExchangeError
+from exchange.provisions import DeadlineKind
+from exchange.records import Content
+from exchange.store.at_rest import AtRest
 from exchange.store.drivers import driver_of, select_form
 from exchange.store.engines import Engines, reading
-from exchange.store.records import Content
 from exchange.store.replay import Replay
 from exchange.store.rows import HANDOFF, TICKET, Row, handoff_row, ticket_row
 from exchange.store.tree import Fetch, finding
@@ -43,8 +46,13 @@ _TICKETS_A_PAGE = 50
 
 _TICKETS = select_form(tables.ticket) + " WHERE id > {} ORDER BY id LIMIT {}"
 _HANDOFFS = select_form(tables.handoff) + " WHERE ticket_id {among}"
+_DEADLINES = select_form(tables.deadline) + " WHERE handoff_id {among}"
+_LOOSE = (
+    "SELECT d.handoff_id FROM deadline d LEFT JOIN handoff h ON h.id = d.handoff_id"
+    " WHERE h.id IS NULL ORDER BY d.handoff_id LIMIT 100"
+)
 _TRAILS = (
-    "SELECT t.ticket_id, t.leaf_index, t.time, t.state, t.answers, m.envelope FROM trail t"
+    "SELECT t.ticket_id, t.leaf_index, t.time, t.state, t.answers, m.envelope, m.id FROM trail t"
     " JOIN message m ON m.leaf_index = t.leaf_index"
     " WHERE t.ticket_id {among} ORDER BY t.leaf_index"
 )
@@ -59,11 +67,15 @@ _LOST = [
     f" WHERE r.message_id = t.message_id AND r.organisation = {who})"
     " AND NOT EXISTS (SELECT 1 FROM mailbox b"
     f" WHERE b.source = t.leaf_index AND b.recipient = {who} AND b.content = 'message')"
+    " AND NOT EXISTS (SELECT 1 FROM passage p"
+    f" WHERE p.leaf_index = t.leaf_index AND p.recipient = {who})"
+    " AND NOT EXISTS (SELECT 1 FROM aside d"
+    f" WHERE d.message_id = t.message_id AND d.organisation = {who})"
     " ORDER BY t.leaf_index LIMIT 100"
     for who, joined, said in (
         (
             "t.recipient", "",
-            "t.kind <> 'written' AND t.recipient <> '' AND t.recipient <> t.author",
+            "t.kind NOT IN ('written', 'set_aside') AND t.recipient NOT IN ('', t.author)",
         ),
         (
             "h.receiver", "JOIN handoff h ON h.ticket_id = t.ticket_id AND h.receiver <> t.author",
@@ -100,7 +112,7 @@ _STOPPED = (
     " WHERE f.number IS NULL OR m.leaf_index IS NULL ORDER BY q.lane LIMIT 100"
 )
 _LAST = "SELECT max(n) FROM (SELECT max(position) AS n FROM mailbox UNION SELECT max(number) FROM refusal) x"
-_NOW = "SELECT position FROM log"
+_NOW = "SELECT max(position) FROM log"
 
 
 def check_standing(engines: Engines, reader: Reader) -> Iterator[Text]:
@@ -113,10 +125,14 @@ def check_standing(engines: Engines, reader: Reader) -> Iterator[Text]:
             tickets = fetch(_TICKETS, last, _TICKETS_A_PAGE)
             if not tickets:
                 break
-            yield from _page(fetch, tickets, reader)
+            yield from _page(fetch, tickets, reader, engines.at_rest)
             last = tickets[-1][0]
     with reading(engines) as connection:
         fetch = partial(driver.fetch, connection)
+        for (handoff_id,) in fetch(_LOOSE):
+            yield finding(
+                "deadline", "handoff_id", handoff_id, "there is no such hand-off", "没有该移交"
+            )
         for (position,) in fetch(_UNDELIVERABLE):
             yield finding(
                 "mailbox",
@@ -139,8 +155,9 @@ def check_standing(engines: Engines, reader: Reader) -> Iterator[Text]:
             for leaf_index, recipient in fetch(statement):
                 yield finding(
                     "mailbox", "source", leaf_index,
-                    f"it is missing: the message neither waits for {recipient} nor was written",
-                    f"缺失：该消息既未在等待 {recipient} 取走，也没有写入回执",
+                    f"it is missing: the message neither waits for {recipient} nor was written, passed on or "
+                    "set aside",
+                    f"缺失：该消息既未在等待 {recipient} 取走，也没有写入回执、转递或搁置记录",
                 )  # fmt: skip
         for (lane,) in fetch(_STOPPED):
             yield finding(
@@ -153,32 +170,50 @@ def check_standing(engines: Engines, reader: Reader) -> Iterator[Text]:
             )
 
 
-def _page(fetch: Fetch, tickets: list[Row], reader: Reader) -> Iterator[Text]:
+def _page(fetch: Fetch, tickets: list[Row], reader: Reader, at_rest: AtRest) -> Iterator[Text]:
     ids = [row[0] for row in tickets]
     elsewhere = {row[0] for row in fetch(_ARCHIVED, ids)}
     trails: dict[str, list[Row]] = defaultdict(list)
-    for row in fetch(_TRAILS, ids):
-        trails[row[0]].append(row)
+    said = fetch(_TRAILS, ids)
+    envelopes = at_rest.tried(fetch, [(row[6], bytes(row[5])) for row in said])
+    for row, one in zip(said, envelopes, strict=True):
+        # Of one that cannot be decrypted the walk along the log has said so.
+        trails[row[0]].append((*row[:5], one if isinstance(one, bytes) else b""))
     handoffs: dict[str, dict[str, Row]] = defaultdict(dict)
     for row in fetch(_HANDOFFS, ids):
         handoffs[row[1]][row[0]] = row
+    dues: dict[str, list[Row]] = defaultdict(list)
+    known = [handoff_id for of_one in handoffs.values() for handoff_id in of_one]
+    for row in fetch(_DEADLINES, known) if known else ():
+        dues[row[0]].append(row)
     for ticket in tickets:
         if ticket[0] not in elsewhere:
-            yield from check_ticket(ticket, trails[ticket[0]], handoffs[ticket[0]], reader)
+            replay, found = Replay(), False
+            of_it = trails[ticket[0]], handoffs[ticket[0]]
+            for ill in check_ticket(ticket, *of_it, reader, replay):
+                found = True
+                yield ill
+            if not found:
+                yield from _dues(replay, dues)
 
 
 def check_ticket(
-    ticket: Row, trail: list[Row], handoffs: dict[str, Row], reader: Reader
+    ticket: Row,
+    trail: list[Row],
+    handoffs: dict[str, Row],
+    reader: Reader,
+    replay: Replay | None = None,
 ) -> Iterator[Text]:
     """
     Yield what does not fit of one ticket and its *handoffs* (by id; they are taken out).
 
-    Each row of *trail* is ticket id, leaf index, time, state, answers and envelope.
+    Each row of *trail* is ticket id, leaf index, time, state, answers and envelope; *replay* is told them.
     """
-    replay = Replay()
+    replay = Replay() if replay is None else replay
     try:
         found = list(_told(replay, trail, reader))
     except (ExchangeError, ValueError):
+        replay.handoffs.clear()
         return  # the walk along the log has named the row that cannot be read
     yield from found
     if replay.ticket is None:
@@ -186,6 +221,28 @@ def check_ticket(
         return
     yield from _fits("ticket", TICKET, ticket, ticket_row(replay.ticket), ())
     yield from _handoffs(replay, handoffs)
+
+
+def _dues(replay: Replay, dues: dict[str, list[Row]]) -> Iterator[Text]:
+    """
+    Yield each deadline beside a step that cannot be: of a hand-off that stands so, owed by a party to it.
+
+    By when it is due the bridge reckoned from its profile and calendar, which may have changed since.
+    """
+    for handoff in replay.handoffs.values():
+        for _, kind, owes, due, remind in dues.pop(handoff.id, ()):
+            try:
+                may = may_run(DeadlineKind(kind), handoff)
+                fits = may and owes in (handoff.sender, handoff.receiver)
+                fits = fits and moment_of(remind) <= moment_of(due)
+            except (ValueError, TypeError):  # no kind, no time at all, or one without zone
+                fits = False
+            if not fits:
+                yield finding(
+                    "deadline", "handoff_id", handoff.id,
+                    f"{kind}, owed by {owes}: it cannot be due as the hand-off stands",
+                    f"{kind}（应办 {owes}）：与移交的现状不符",
+                )  # fmt: skip
 
 
 def _told(replay: Replay, trail: list[Row], reader: Reader) -> Iterator[Text]:
@@ -212,7 +269,7 @@ def _handoffs(replay: Replay, stored: dict[str, Row]) -> Iterator[Text]:
         if row is None:
             yield finding("handoff", "id", handoff_id, "it is missing", "缺失")
             continue
-        unsaid = ("assessed_by",) if handoff_id in replay.due else ("assessed_by", "due")
+        unsaid = ("assessed_by", "remind") + (() if handoff_id in replay.due else ("due",))
         yield from _fits("handoff", HANDOFF, row, handoff_row(standing, moved), unsaid)
     for handoff_id in stored:
         yield finding("handoff", "id", handoff_id, "no message opens it", "没有开启它的消息")

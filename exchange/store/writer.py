@@ -10,68 +10,49 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Table
 
 from exchange import tables
 from exchange.acts import Urgency
+from exchange.attachment_tables import attachment
+from exchange.deadlines import Deadline
 from exchange.errors import StoreMismatch
-from exchange.log import Drain, LeafKind, StoredProof, advance, leaf_bytes
+from exchange.log import Drain, StoredProof, advance
 from exchange.merkle import Frontier
 from exchange.note import LogKey
-from exchange.store import rows
-from exchange.store.drivers import Driver
-from exchange.store.mail import Mail
-from exchange.store.reader import Reader
-from exchange.store.records import (
+from exchange.records import (
+    Accepted,
     Delivery,
     Entry,
     Known,
     Noted,
+    Passage,
     Refused,
     Reopened,
+    SetAside,
     Settled,
     Standing,
     Written,
 )
+from exchange.store import rows
+from exchange.store import statements as sql
+from exchange.store.at_rest import HELD, AtRest
+from exchange.store.drivers import Driver, Insert, NotMoved, Query, Run, Upsert, Write
+from exchange.store.engines import POSTGRESQL
+from exchange.store.leaves import content_row, leaf, trail_row
+from exchange.store.mail import Mail
+from exchange.store.reader import Reader
 from exchange.store.rows import Row
+from exchange.store.sharing import drain_row, hold_tickets, require_room, take_turn
+from exchange.store.tree import located
 from exchange.tables import stamp
 from exchange.text import Text
 from exchange.ticket import Ticket
-
-_ADVANCE = (
-    "UPDATE log SET size = {}, root = {}, position = {}"
-    " WHERE origin = {} AND size = {} AND root = {} AND position = {}"
-)
-# `recipient || ''` keeps the planners off the index by recipient: it would lead through everything
-# that waits for that organisation, and the few rows meant are found by source, position or lane.
-_WRITTEN = (
-    "DELETE FROM mailbox WHERE recipient || '' = {} AND source {among} AND content = 'message'"
-)
-_RELEASE = "DELETE FROM quarantine WHERE recipient = {} AND source {among}"
-_NOTED = (
-    "DELETE FROM mailbox WHERE position {among} AND recipient || '' = {} AND content <> 'message'"
-)
-_WITHDRAW = (
-    "DELETE FROM mailbox WHERE position {among} AND recipient || '' = {} AND content = 'message'"
-)
-_REOPEN = "DELETE FROM quarantine WHERE recipient = {} AND lane {among}"
-_RAISE = (
-    "UPDATE mailbox SET urgency = {} WHERE lane {among} AND recipient || '' = {} AND urgency < {}"
-)
-_STOP = (
-    "INSERT INTO quarantine (recipient, lane, source, refusal, time)"
-    " SELECT DISTINCT recipient, lane, source, CAST({} AS BIGINT), CAST({} AS VARCHAR(27))"
-    " FROM mailbox WHERE recipient = {} AND source = {} AND content = 'message'"
-    " ON CONFLICT (recipient, lane) DO NOTHING"
-)
-
-#: Up to so many things in a drain, its statements are sent together; beyond, a COPY is faster.
-FEW = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,9 +73,16 @@ class Writer(Reader):
         key: LogKey,
         head: Head,
         certified: frozenset[bytes] = frozenset(),
+        *,
+        number: int | None = None,
+        at_rest: AtRest | None = None,
     ) -> None:
         super().__init__(connection, driver)
+        #: How what messages say is kept; None: as it came.
+        self._at_rest = at_rest
         self._key = key
+        #: The log's number where several share the database; None where its bridge is alone.
+        self._number = number
         #: The signers' keys whose chains are in the database.
         self.certified = certified
         #: The head after what was recorded so far.
@@ -103,6 +91,12 @@ class Writer(Reader):
         self.note = b""
         #: Ids that were asked for and are not there: these rows are inserted, others put in place.
         self._new: dict[Table, set[str]] = {tables.ticket: set(), tables.handoff: set()}
+        #: What was due beside the next step of the hand-offs that were asked for.
+        self._further: dict[str, tuple[Deadline, ...]] = {}
+        #: The rows that the newest record put into mailboxes, in the table's column order.
+        self.mailed: Sequence[Row] = ()
+        #: What was recorded and is not yet sent.
+        self._writes: list[Write] = []
 
     def about(
         self,
@@ -114,7 +108,43 @@ class Writer(Reader):
         known, found, standings = super().about(message_ids, ticket_ids, handoff_ids)
         self._new[tables.ticket].update(one for one in ticket_ids if one not in found)
         self._new[tables.handoff].update(one for one in handoff_ids if one not in standings)
+        self._further |= {key: standing.further for key, standing in standings.items()}
         return known, found, standings
+
+    def expect_new(self, ticket_ids: Collection[str], handoff_ids: Collection[str]) -> None:
+        """Take these to be new without having asked; if one is there, the rows are refused."""
+        self._new[tables.ticket].update(ticket_ids)
+        self._new[tables.handoff].update(handoff_ids)
+
+    @property
+    def shared(self) -> bool:
+        """Whether other bridges write this database, too."""
+        return self._number is not None
+
+    def hold(
+        self,
+        ticket_ids: Collection[str],
+        message_ids: Collection[str] = (),
+        *,
+        patient: bool = True,
+    ) -> frozenset[str]:
+        """
+        Keep other bridges from these tickets, and from those of these messages, until the commit.
+
+        Where a bridge is alone in its database there is nothing to do.  Returns the tickets that
+        another one holds: none if *patient*, which waits for them.
+        """
+        if self._number is None:
+            return frozenset()
+        where = self._driver, self._connection
+        return hold_tickets(*where, ticket_ids, message_ids, patient=patient)
+
+    def indexes(self, places: Collection[int]) -> dict[int, int]:
+        """Return the index, each in its own log, of the leaves at *places*."""
+        if self._number is None:
+            return {place: place for place in places}
+        found = located(partial(self._driver.fetch, self._connection), places)
+        return {place: index for place, (_, index) in found.items()}
 
     # -- the record
 
@@ -126,6 +156,7 @@ class Writer(Reader):
         refusals: Sequence[Refused] = (),
         noted: Collection[Noted] = (),
         settled: Collection[Settled] = (),
+        passages: Sequence[Passage] = (),
         reopened: Reopened | None = None,
         deliveries: Sequence[Delivery] = (),
         certificates: Mapping[bytes, Sequence[bytes]] | None = None,
@@ -135,70 +166,58 @@ class Writer(Reader):
 
         Args:
             entries: What was accepted; one leaf each.
-
             now: The time of the drain.
-
             refusals: What was refused.
-
             noted: The delivered receipts that were noted; they leave the mailboxes.
 
             settled: What was acknowledged once more; it leaves the mailboxes, too.
 
+            passages: What relays carried on; it leaves the mailboxes, too.
             reopened: What is taken out of lanes that are put in order anew.
 
             deliveries: Messages to deliver once more, after that.
 
             certificates: Signers' chains (DER, leaf first) by key id; those known already stay.
 
-        Raises:
-            StoreMismatch: If another process advanced the log.
-
-            RowsRefused: If the rows are at fault; leave the transaction.
+        It is sent when the transaction ends, or reads again; what then fails is raised there:
+        `StoreMismatch` if another process advanced the log, `RowsRefused` if the rows are at fault.
         """
-        leaves = [_leaf(entry) for entry in entries]
+        leaves = [leaf(entry) for entry in entries]
         drained = advance(self.head.frontier, leaves, self._key) if leaves else None
-        mail = Mail(self.head.position, self.head.frontier.size)
+        position, place = self.head.position, self.head.frontier.size
+        if self._number is not None and (entries or refusals or deliveries):
+            self.send()
+            position = place = take_turn(self._driver, self._connection)
+        mail = Mail(position, place)
         mail.collect(entries, refusals, deliveries)
         mail.resolve(self.messages(mail.unresolved()))
+        require_room(mail.position - position)
+        kept, data_keys = self._encrypted(entries, now)
         self._advance(drained, mail.position)
-        few = len(entries) + len(mail.rows) + len(refusals) <= FEW
-        with self._driver.piped(self._connection) if few else nullcontext():
-            self._certificates(certificates or {}, now)
-            self._acknowledged(entries, noted, settled)
-            if reopened:
-                self._reopen(reopened)
-            self._entries(entries)
-            self._insert(tables.refusal, mail.refusals)
-            if drained:
-                grown = (drained.frontier.size, drained.size_before, drained.nodes, drained.note)
-                self._insert(tables.drain, [grown])
-            self._insert(tables.mailbox, mail.rows)
-            self._raise_lanes(mail.rows)
-            self._stop_lanes(refusals, mail.refusals)
+        self._certificates(certificates or {}, now)
+        self._acknowledged(entries, noted, settled, passages)
+        self._insert(tables.passage, [row for one in passages for row in rows.passage_rows(one)])
+        if reopened:
+            self._reopen(reopened)
+        self._insert(tables.data_key, data_keys)
+        begun = self._entries(entries, place, mail.asides, kept)
+        self._insert(tables.refusal, [*mail.asides.values(), *mail.refusals])
+        if drained:
+            self._insert(tables.drain, [drain_row(drained, self._number, place)])
+        self.mailed = mail.rows
+        self._insert(tables.mailbox, mail.rows)
+        self._raise_lanes(mail.rows, begun)
+        self._stop_lanes(refusals, mail.refusals)
         return list(drained.proofs) if drained else []
 
-    def _execute(self, statement: str, *parameters: Any) -> int:
-        return self._driver.execute(self._connection, statement, *parameters)
-
-    def _insert(self, table: Table, new: Sequence[Row]) -> None:
-        if new:
-            self._driver.insert(self._connection, table, new)
-
-    def _advance(self, drained: Drain | None, position: int) -> None:
-        """Move the log's head; the row lock it takes orders the writers of every process."""
-        old = self.head
-        new = Head(frontier=drained.frontier if drained else old.frontier, position=position)
-        moved = self._execute(
-            _ADVANCE,
-            new.frontier.size,
-            new.frontier.root(),
-            new.position,
-            self._key.name,
-            old.frontier.size,
-            old.frontier.root(),
-            old.position,
-        )
-        if moved != 1:
+    def send(self, *, commit: bool = False) -> None:
+        """Send what was recorded; *commit* if nothing follows.  Raises as `record` says."""
+        writes, self._writes = self._writes, []
+        if not writes:
+            return
+        try:
+            self._driver.write(self._connection, writes, commit=commit)
+        except NotMoved as error:
             raise StoreMismatch(
                 Text(
                     en=f"Another process writes the log {self._key.name} in this database. "
@@ -207,7 +226,26 @@ class Writer(Reader):
                     "每个桥须有自己的日志。",
                 ),
                 origin=self._key.name,
-            )
+            ) from error
+
+    def _ask(self, *queries: Query) -> list[list[Row]]:
+        self.send()
+        return super()._ask(*queries)
+
+    def _execute(self, statement: str, *parameters: Any) -> None:
+        self._writes.append(Run(statement, parameters))
+
+    def _insert(self, table: Table, new: Sequence[Row]) -> None:
+        if new:
+            self._writes.append(Insert(table, new))
+
+    def _advance(self, drained: Drain | None, position: int) -> None:
+        """Move the log's head; the row lock it takes orders the writers of every process."""
+        old = self.head
+        new = Head(frontier=drained.frontier if drained else old.frontier, position=position)
+        after = (new.frontier.size, new.frontier.root(), new.position)
+        before = (old.frontier.size, old.frontier.root(), old.position)
+        self._writes.append(Run(sql.ADVANCE, (*after, self._key.name, *before), one=True))
         self.head = new
         if drained:
             self.note = drained.note
@@ -219,61 +257,87 @@ class Writer(Reader):
             if key_id not in self.certified
         ]
         if new:
-            self._driver.upsert(self._connection, tables.certificate, new, ())
+            self._writes.append(Upsert(tables.certificate, new, ()))
             self.certified |= chains.keys()
 
     def _acknowledged(
-        self, entries: Sequence[Entry], noted: Collection[Noted], settled: Collection[Settled]
+        self,
+        entries: Sequence[Entry],
+        noted: Collection[Noted],
+        settled: Collection[Settled],
+        passages: Sequence[Passage],
     ) -> None:
         written: dict[str, list[int]] = defaultdict(list)
         for entry in entries:
-            if isinstance(entry, Written):
+            if isinstance(entry, Written | SetAside):
                 written[entry.organisation].append(entry.of.leaf_index)
         for again in settled:
             written[again.recipient].append(again.source)
+        for passage in passages:
+            for recipient in passage.lanes:
+                written[recipient].append(passage.of.leaf_index)
         for recipient, sources in sorted(written.items()):
-            self._execute(_WRITTEN, recipient, sorted(sources))
-            self._execute(_RELEASE, recipient, sorted(sources))
+            self._execute(sql.WRITTEN, recipient, sorted(sources))
+            self._execute(sql.RELEASE, recipient, sorted(sources))
         positions: dict[str, list[int]] = defaultdict(list)
         for one in noted:
             positions[one.recipient].append(one.position)
         for recipient, where in sorted(positions.items()):
-            self._execute(_NOTED, sorted(where), recipient)
+            self._execute(sql.NOTED, sorted(where), recipient)
 
     def _reopen(self, reopened: Reopened) -> None:
         recipient, positions, released = reopened.recipient, reopened.positions, reopened.released
         if positions:
-            self._execute(_WITHDRAW, sorted(positions), recipient)
+            self._execute(sql.WITHDRAW, sorted(positions), recipient)
         if released:
-            self._execute(_REOPEN, recipient, sorted(released))
+            self._execute(sql.REOPEN, recipient, sorted(released))
 
-    def _entries(self, entries: Sequence[Entry]) -> None:
+    def _encrypted(
+        self, entries: Sequence[Entry], now: datetime
+    ) -> tuple[Mapping[str, bytes], Sequence[Row]]:
+        """Return what is stored of messages in place of their envelopes, and the keys made for it."""
+        if self._at_rest is None or not entries:
+            return {}, ()
+        held = HELD if self._connection.dialect.name == POSTGRESQL else ""
+        new = self._new[tables.ticket]
+        return self._at_rest.encrypted(self._fetch, entries, new, now, held)
+
+    def _entries(
+        self, entries: Sequence[Entry], first: int, asides: Mapping[int, Row], kept: Mapping[str, bytes]
+    ) -> set[str]:  # fmt: skip
+        """Write *entries*, messages as *kept*, what is aside by leaf; return the hand-offs that begin."""
         tickets: dict[str, Row] = {}
         handoffs: dict[str, Row] = {}
-        messages: list[Row] = []
-        receipts: list[Row] = []
+        contents: dict[Table, list[Row]] = defaultdict(list)
+        standings: dict[str, Standing] = {}
         trail: list[Row] = []
-        first = self.head.frontier.size - len(entries)
         for index, entry in enumerate(entries, first):
-            trail.append(_trail_row(index, entry))
-            if isinstance(entry, Written):
-                receipts.append(
-                    (index, entry.of.id, entry.organisation, entry.statement, entry.signature)
-                )
+            trail.append(trail_row(index, entry))
+            if not isinstance(entry, Accepted):
+                table, row = content_row(index, entry, asides[index][0] if index in asides else 0)
+                contents[table].append(row)
                 continue
-            messages.append((index, entry.message.id, entry.message.envelope))
+            message = entry.message
+            row = (index, message.id, kept.get(message.id, message.envelope))
+            contents[tables.message].append(row)
             if entry.ticket is not None:
                 tickets[entry.ticket.id] = rows.ticket_row(entry.ticket)
             for standing in entry.handoffs:
                 handoffs[standing.handoff.id] = rows.handoff_row(standing, entry.time)
+                standings[standing.handoff.id] = standing
+        begun = self._new[tables.handoff] & handoffs.keys()
         for table, changed, columns in (
             (tables.ticket, tickets, rows.TICKET_CHANGES),
             (tables.handoff, handoffs, rows.HANDOFF_CHANGES),
         ):
             self._put(table, changed, columns)
-        self._insert(tables.message, messages)
+        self._put_deadlines(standings, begun)
+        self._insert(tables.message, contents.pop(tables.message, ()))
         self._insert(tables.trail, trail)
-        self._insert(tables.receipt, receipts)
+        for table, new in contents.items():
+            self._insert(table, new)
+        self._insert(attachment, rows.attachment_rows(entries, first))
+        return begun
 
     def _put(self, table: Table, changed: Mapping[str, Row], columns: Sequence[str]) -> None:
         """Insert rows that are new, by the faster way, and put the others in place; ids in order."""
@@ -281,44 +345,44 @@ class Writer(Reader):
         self._insert(table, [changed[key] for key in sorted(changed) if key in new])
         old = [changed[key] for key in sorted(changed) if key not in new]
         if old:
-            self._driver.upsert(self._connection, table, old, columns)
+            self._writes.append(Upsert(table, old, columns))
         new.difference_update(changed)
 
-    def _raise_lanes(self, mail: Iterable[Row]) -> None:
-        """Give the lanes of urgent deliveries their urgency: what stands before them goes first."""
-        lanes: dict[tuple[int, str], set[str]] = defaultdict(set)
+    def _put_deadlines(self, standings: Mapping[str, Standing], begun: Collection[str]) -> None:
+        """Put what is due beside the next steps in place, where it changed."""
+        changed = {
+            key: standing
+            for key, standing in standings.items()
+            if standing.further != self._further.get(key, () if key in begun else None)
+        }
+        gone = sorted(key for key in changed if self._further.get(key, key not in begun))
+        if gone:
+            self._execute(sql.PAST, gone)
+        new = [row for key in sorted(changed) for row in rows.deadline_rows(changed[key])]
+        self._insert(tables.deadline, new)
+        self._further |= {key: standing.further for key, standing in changed.items()}
+
+    def _raise_lanes(self, mail: Iterable[Row], begun: Collection[str]) -> None:
+        """
+        Give the lanes of urgent deliveries their urgency: what stands before them goes first.
+
+        In a lane *begun* by this drain, with one urgency, nothing can.
+        """
+        found: dict[tuple[str, str], set[int]] = defaultdict(set)
         for _, recipient, lane, urgency, _, _ in mail:
-            if urgency > Urgency.ROUTINE:
-                lanes[urgency, recipient].add(lane)
+            found[recipient, lane].add(urgency)
+        lanes: dict[tuple[int, str], set[str]] = defaultdict(set)
+        for (recipient, lane), urgencies in found.items():
+            if max(urgencies) > Urgency.ROUTINE and (lane not in begun or len(urgencies) > 1):
+                lanes[max(urgencies), recipient].add(lane)
         for (urgency, recipient), which in sorted(lanes.items()):
-            self._execute(_RAISE, urgency, sorted(which), recipient, urgency)
+            self._execute(sql.RAISE, urgency, sorted(which), recipient, urgency)
 
     def _stop_lanes(self, refusals: Sequence[Refused], recorded: Sequence[Row]) -> None:
         for refused, row in zip(refusals, recorded, strict=True):
             if refused.of is not None:
-                where = (refused.refused_by, refused.of.leaf_index)
-                self._execute(_STOP, row[0], stamp(refused.time), *where)
-
-
-def _leaf(entry: Entry) -> bytes:
-    if isinstance(entry, Written):
-        return leaf_bytes(LeafKind.WRITTEN, entry.digest, entry.time)
-    return leaf_bytes(LeafKind.MESSAGE, entry.message.digest, entry.time)
-
-
-def _trail_row(index: int, entry: Entry) -> Row:
-    contents: tuple[bytes, ...]
-    if isinstance(entry, Written):
-        of, digest, contents = entry.of, entry.digest, (entry.statement, entry.signature)
-        row = (
-            index, stamp(entry.time), of.ticket_id, of.handoff_id, rows.WRITTEN, of.id,
-            entry.organisation, of.author, int(entry.state), entry.answers,
-        )  # fmt: skip
-    else:
-        message = entry.message
-        digest, contents = message.digest, (message.envelope,)
-        row = (
-            index, stamp(entry.time), message.ticket_id, message.handoff_id, message.kind.value,
-            message.id, message.author, message.recipient, int(entry.state), entry.answers,
-        )  # fmt: skip
-    return (*row, digest, rows.seal(row, digest, *contents))
+                for recipient in refused.stops or (refused.refused_by,):
+                    where = (recipient, refused.of.leaf_index)
+                    self._execute(sql.STOP, row[0], stamp(refused.time), *where)
+                    if self._number is not None:
+                        self._execute(sql.FREE, *where)

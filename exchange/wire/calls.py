@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from typing import TypeVar
 
@@ -16,7 +18,7 @@ from exchange.text import Text
 from exchange.wire.checks import AnyDescriptor, Check, quick_check
 from exchange.wire.conditions import UnknownRuleError
 from exchange.wire.fields import field_violations
-from exchange.wire.headers import signature_from_proto, signature_to_proto
+from exchange.wire.headers import signature_from_proto, signature_to_proto, time_from_proto
 
 _Request = TypeVar("_Request", bound=Protobuf)
 
@@ -75,6 +77,32 @@ def _shell_holds(request: Protobuf) -> bool:
 def envelope_key_id(envelope: bytes) -> bytes:
     """Return the key id that an accepted *envelope*'s signature names."""
     return pb.Envelope.FromString(envelope).signature.key_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What a bridge looks at of an envelope that it hands out."""
+
+    key_id: bytes
+    #: The ticket, where it is an opening with sealed groups; else empty.
+    sealed_opening: str = ""
+
+
+def look_at(envelope: bytes) -> Seen:
+    """Return what a bridge looks at of an accepted *envelope*."""
+    found = pb.Envelope.FromString(envelope)
+    key_id = found.signature.key_id
+    if not found.sealed_groups:
+        return Seen(key_id=key_id)
+    header = pb.Header.FromString(found.header)
+    opening = header.HasField("open_ticket")
+    return Seen(key_id=key_id, sealed_opening=header.ticket_id if opening else "")
+
+
+def envelope_created(envelope: bytes) -> datetime:
+    """Return when the author of an accepted *envelope* made the statement."""
+    header = pb.Header.FromString(pb.Envelope.FromString(envelope).header)
+    return time_from_proto(header.create_time)
 
 
 def pack_signature(signature: Signature) -> bytes:

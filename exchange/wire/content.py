@@ -19,7 +19,7 @@ from google.protobuf.message import Message as Protobuf
 
 from exchange._proto.v1 import groups_ticket_pb2 as ticket_pb
 from exchange._proto.v1 import groups_work_pb2 as work_pb
-from exchange.acts import Group
+from exchange.acts import Group, group_word
 from exchange.errors import InvalidRequest
 from exchange.text import Text
 from exchange.wire.checks import AnyDescriptor
@@ -69,9 +69,8 @@ _NO_GROUP = Text(
 )
 
 
-def group_name(group: int) -> str:
-    """Return the group's word, such as ``content``; its number where it is not known here."""
-    return Group(group).name.lower() if group in GROUP_TYPES else str(group)
+#: The group's word, for whoever knows groups from here.
+group_name = group_word
 
 
 def group_number(name: str) -> Group:

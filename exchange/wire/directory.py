@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from exchange._proto.v1 import common_pb2 as common_pb
 from exchange._proto.v1 import directory_service_pb2 as pb
-from exchange.divisions import Division
+from exchange.divisions import Division, divisions
+from exchange.errors import InvalidRequest
+from exchange.log import LeafKind, StoredProof, leaf_bytes
 from exchange.matters import Item
 from exchange.organisations import Organisation
 from exchange.profile import Profile
 from exchange.text import Text
-from exchange.wire.receipts import text_to_proto
+from exchange.views import EnteredAct
+from exchange.wire.headers import time_from_proto
+from exchange.wire.receipts import stored_receipt, text_to_proto
 from exchange.wire.tickets import region_ref
+
+_NO_ACT = Text(
+    en="The bridge gave an act without a leaf of its log.",
+    zh="网桥给出的操作记录没有对应的日志条目。",
+)
 
 
 def organisation_to_proto(organisation: Organisation) -> pb.Organisation:
@@ -22,6 +31,42 @@ def organisation_to_proto(organisation: Organisation) -> pb.Organisation:
         network=organisation.network,
         side=organisation.service.value,
         parent=organisation.parent,
+        matters=organisation.matters,
+        procedure=organisation.procedure,
+        liaison=organisation.liaison,
+        telephone=organisation.telephone,
+        duty=organisation.duty,
+    )
+
+
+def act_to_proto(act: EnteredAct) -> pb.LoggedAct:
+    """Return one act, with its leaf's proof."""
+    return pb.LoggedAct(
+        source=act.source,
+        number=act.number,
+        line=act.line,
+        logged=stored_receipt("", act.proof),
+    )
+
+
+def act_of(found: pb.LoggedAct) -> EnteredAct:
+    """Return an act as a bridge gives it; nothing of it is verified.  Raises `InvalidRequest` for no act."""
+    try:
+        time = time_from_proto(found.logged.accept_time)
+        leaf = leaf_bytes(LeafKind.ADMINISTRATIVE, found.logged.message_digest, time)
+    except (ValueError, OverflowError) as error:
+        raise InvalidRequest(_NO_ACT) from error
+    return EnteredAct(
+        source=found.source,
+        number=found.number,
+        line=found.line,
+        time=time,
+        proof=StoredProof(
+            leaf=leaf,
+            index=found.logged.leaf_index,
+            path=tuple(found.logged.path),
+            note=found.logged.checkpoint.encode(),
+        ),
     )
 
 
@@ -38,6 +83,8 @@ def matter_to_proto(item: Item, explanation: Text | None = None) -> pb.Matter:
         owner_side=item.category.owner.value,
         handling_mode=item.mode.value,
         explanation=text_to_proto(explanation) if explanation is not None else None,
+        category=item.category.id,
+        source=f"{item.category.seed} {item.category.section}",
     )
 
 
@@ -46,7 +93,7 @@ def profile_to_proto(profile: Profile, source: str) -> pb.GetProfileResponse:
     return pb.GetProfileResponse(
         name=profile.name,
         edition=profile.edition,
-        region=region_ref(profile.region),
+        region=region_ref(profile.region, divisions()),
         rules=[
             common_pb.LocalizedText(
                 en=f"{name}: {citation}"[:2048],

@@ -17,6 +17,7 @@ from exchange._proto.v1 import message_pb2 as pb
 from exchange.envelope import MIN_SALT, group_digest
 from exchange.errors import Refusal, RefusalCode, Violation
 from exchange.merkle import HASH_SIZE
+from exchange.sealing import NEVER_SEALED
 from exchange.text import Text
 from exchange.wire.checks import BytesCheck, bytes_check
 from exchange.wire.content import GROUP_TYPES, group_name
@@ -31,6 +32,10 @@ _UNBOUND = Text(
 )
 _UNSTATED = Text(en="{field} does not name a field group.", zh="{field} 未指明有效的字段组。")
 _TWICE = Text(en="Group {group} occurs twice.", zh="字段组 {group} 重复出现。")
+_NEVER = Text(
+    en="Group {group} is never sealed: matters are found, timed and shared by it. Send it in clear.",
+    zh="字段组 {group} 不得封装：查找、计时与知悉范围均以其为准。请以明文发送。",
+)
 _BROKEN_GROUP = Text(
     en="Group {group} is not a message of its type.", zh="字段组 {group} 的内容不是该类型的消息。"
 )
@@ -83,6 +88,13 @@ def read_groups(envelope: pb.Envelope, header: pb.Header) -> Groups | Refusal:
                 violations += field_violations(group, f"{group_name(number)}.")
         if digests.get(number) != group_digest(number, salt, content):
             unfit.append(_unfit_group(number, number in digests))
+    for sealed in envelope.sealed_groups[:]:
+        number = sealed.group
+        if number <= 0 or number in seen or int(number) in NEVER_SEALED:
+            sound = False
+        elif number not in digests:
+            unfit.append(_unfit_group(number, bound=False))
+        seen.add(number)
     return Groups(digests=digests, sound=sound, violations=violations, unfit=unfit)
 
 
@@ -101,18 +113,25 @@ def _reader(number: int) -> _Reader:
 def entry_violations(envelope: pb.Envelope, header: pb.Header) -> list[Violation]:
     """Return the entries that name no group or one that was named before."""
     found: list[Violation] = []
-    for part, numbers in (
-        ("envelope", [salted.group for salted in envelope.groups]),
-        ("header", [bound.group for bound in header.groups]),
+    in_clear = [salted.group for salted in envelope.groups]
+    sealed = [one.group for one in envelope.sealed_groups]
+    for part, before, numbers in (
+        ("envelope.groups", [], in_clear),
+        ("envelope.sealed_groups", in_clear, sealed),
+        ("header.groups", [], [bound.group for bound in header.groups]),
     ):
         for place, number in enumerate(numbers):
-            path = f"{part}.groups[{place}].group"
+            path = f"{part}[{place}].group"
             if number <= 0:
                 text = _UNSTATED.fill(field=path)
                 found.append(Violation(field=path, rule="group.stated", text=text))
-            elif number in numbers[:place]:
+            elif number in before or number in numbers[:place]:
                 text = _TWICE.fill(group=group_name(number))
                 found.append(Violation(field=path, rule="group.unique", text=text))
+    for never in sorted(NEVER_SEALED.intersection(sealed)):
+        name = group_name(never)
+        text = _NEVER.fill(group=name)
+        found.append(Violation(field=f"groups.{name}", rule="group.sealed", text=text))
     return found
 
 

@@ -22,18 +22,25 @@ from exchange import acts
 from exchange._proto.v1 import message_pb2 as pb
 from exchange.acts import Act, Classification, Kind, Marker, Urgency
 from exchange.envelope import Signature, group_digest, message_digest
-from exchange.errors import InvalidRequest, Refusal, RefusalCode, Violation, refuse
+from exchange.errors import InvalidRequest, Refusal, RefusalCode, refuse
 from exchange.making import maker
 from exchange.submission import Received
 from exchange.text import Text
 from exchange.ticket import Message
+from exchange.wire.addressing import SHAPES, shape_violations
+from exchange.wire.attachments import files_in
 from exchange.wire.checks import quick_check
 from exchange.wire.content import encode_group, require_base64
 from exchange.wire.fields import MAX_VIOLATIONS, field_violations
 from exchange.wire.groups import entry_violations, read_groups
+from exchange.wire.scopes import scope_of
 
 #: Bytes of one serialised envelope at most.
 MAX_ENVELOPE = 65_536
+#: Bytes of its hops at most, which do not count: 16, each of a name of 128 characters and a time.
+MAX_HOPS = 16 * 576
+#: Bytes of the keys that it is handed on with at most, which do not count either.
+MAX_HANDED = 32_768
 
 _KINDS = {kind.value: kind for kind in Kind}
 _new_message = maker(Message)
@@ -47,7 +54,7 @@ def read_envelope(raw: bytes) -> Received:
 
     Of several faults the first code in order of precedence is given, with every field at fault.
     """
-    if len(raw) > MAX_ENVELOPE:
+    if len(raw) > MAX_ENVELOPE and len(raw) - _appended(raw) > MAX_ENVELOPE:
         text = _TOO_LARGE.fill(size=len(raw), limit=MAX_ENVELOPE)
         refusal = refuse(RefusalCode.TOO_LARGE, "envelope", "max_bytes", text)
         return Received(digest=message_digest(raw), refusal=refusal)
@@ -69,14 +76,14 @@ def read_envelope(raw: bytes) -> Received:
     if not (
         groups.sound
         and not groups.violations
-        and shape == _SHAPES[kind]
+        and shape == SHAPES[kind]
         and _sound_envelope(envelope)
         and _sound_header(header)
     ):
         violations = (
             *field_violations(envelope, "envelope."),
             *field_violations(header, "header."),
-            *_shape_violations(header, kind),
+            *shape_violations(header, kind),
             *entry_violations(envelope, header),
             *groups.violations,
         )
@@ -84,6 +91,9 @@ def read_envelope(raw: bytes) -> Received:
             some = violations[:MAX_VIOLATIONS]
             refusal = Refusal(code=RefusalCode.FIELD_INVALID, violations=some)
             return _refused(digest, message_id, refusal)
+    if envelope.handed_keys and kind not in _HANDED:
+        refusal = refuse(RefusalCode.FIELD_INVALID, "envelope.handed_keys", "handed", _NOT_HANDED)
+        return _refused(digest, message_id, refusal)
     if groups.unfit:
         refusal = Refusal(code=RefusalCode.GROUP_DIGEST_MISMATCH, violations=tuple(groups.unfit))
         return _refused(digest, message_id, refusal)
@@ -91,17 +101,31 @@ def read_envelope(raw: bytes) -> Received:
         digest=digest,
         message_id=message_id,
         message=_message(
-            header,
-            kind,
-            word,
-            raw=raw,
-            header_bytes=envelope.header,
-            digest=digest,
-            groups=groups.digests,
+            header, kind, word, raw=raw, header_bytes=envelope.header, digest=digest,
+            groups=groups.digests, files=files_in(envelope, groups.digests),
         ),
         signature=_signature(envelope.signature) if envelope.HasField("signature") else None,
         hops=tuple([hop.by for hop in hops]) if (hops := envelope.hops) else (),
-    )
+    )  # fmt: skip
+
+
+def _appended(raw: bytes) -> int:
+    """Return the bytes of *raw* that bridges and relays appended; 0 for what is too large whatever they are."""
+    if len(raw) > MAX_ENVELOPE + MAX_HOPS + MAX_HANDED:
+        return 0
+    try:
+        envelope = pb.Envelope.FromString(raw)
+    except DecodeError:
+        return 0
+    hops = pb.Envelope(hops=envelope.hops).ByteSize()
+    handed = pb.Envelope(handed_keys=envelope.handed_keys).ByteSize()
+    return min(hops, MAX_HOPS) + min(handed, MAX_HANDED)
+
+
+def with_hop(raw: bytes, by: str, time: datetime) -> bytes:
+    """Return an envelope as it goes on from the bridge *by*: its bytes, and the hop behind them."""
+    hop = pb.Hop(by=by, time=time_to_proto(time))
+    return raw + pb.Envelope(hops=[hop]).SerializeToString()
 
 
 def _refused(digest: bytes, message_id: str, refusal: Refusal) -> Received:
@@ -113,40 +137,17 @@ _TOO_LARGE = Text(
     en="The envelope has {size} bytes; the limit is {limit}.",
     zh="信封大小为 {size} 字节，上限为 {limit} 字节。",
 )
-_REQUIRED = Text(en="{field} is required for {kind}.", zh="{kind} 消息必须填写 {field}。")
-_FORBIDDEN = Text(en="{field} must be empty for {kind}.", zh="{kind} 消息的 {field} 必须为空。")
-_LENGTH = Text(en="{field} must have 32 bytes.", zh="{field} 必须为 32 字节。")
+_NOT_HANDED = Text(
+    en="Keys are handed on with an offer, or with the opening that it delivers; leave them out here.",
+    zh="密钥只随移交（offer）或其投递的开单消息转交，本消息请去掉。",
+)
+#: What may come with keys to sealed groups of the ticket's opening.
+_HANDED = frozenset({Kind.OFFER, Kind.OPEN_TICKET})
 
-#: For each kind, whether ``handoff_id`` and ``recipient`` are given, and the bytes of ``previous``.
-_SHAPES: dict[Kind, tuple[bool, bool, int]] = {
-    kind: (
-        kind not in acts.TICKET_KINDS,
-        kind not in acts.TICKET_KINDS,
-        32 if kind in acts.MOVING_KINDS and kind is not Kind.OFFER else 0,
-    )
-    for kind in Kind
-}
 
 # The entries of ``groups`` are checked where they are read.
 _sound_envelope = quick_check(pb.Envelope.DESCRIPTOR, entries_apart="groups")
 _sound_header = quick_check(pb.Header.DESCRIPTOR, entries_apart="groups")
-
-
-def _shape_violations(header: pb.Header, kind: Kind) -> list[Violation]:
-    """Return what the kind asks of ``handoff_id``, ``recipient`` and ``previous`` in vain."""
-    found: list[Violation] = []
-    given = (header.handoff_id, header.recipient, header.previous)
-    for name, value, wanted in zip(
-        ("handoff_id", "recipient", "previous"), given, _SHAPES[kind], strict=True
-    ):
-        path = f"header.{name}"
-        if bool(value) != bool(wanted):
-            text = (_REQUIRED if wanted else _FORBIDDEN).fill(field=path, kind=kind.value)
-            found.append(Violation(field=path, rule="header.shape", text=text))
-        elif name == "previous" and len(value) != wanted:
-            text = _LENGTH.fill(field=path)
-            found.append(Violation(field=path, rule="bytes.len", text=text))
-    return found
 
 
 def _signature(signature: pb.Signature) -> Signature:
@@ -230,6 +231,7 @@ def _offer(act: Any) -> Act:
         result_due=_optional_time(act, "result_due_time"),
         prior_disposal_message_id=act.prior_disposal_message_id,
         parallel_duty=act.parallel_duty,
+        scope=scope_of(act.scope) if act.HasField("scope") else acts.BOTH_SIDES,
     )
 
 
@@ -245,6 +247,7 @@ _ACTS: dict[Kind, Callable[[Any], Act]] = {
     Kind.PROGRESS: lambda act: acts.Progress(phase=act.phase, mark_digests=tuple(act.mark_digests)),
     Kind.POSITION: lambda act: acts.Position(agrees_to=acts.RulingOutcome(act.agrees_to)),
     Kind.CLEAR_DANGER: lambda act: acts.ClearDanger(mark_digest=act.mark_digest),
+    Kind.SUPERVISE: lambda act: acts.Supervise(due=_optional_time(act, "due_time")),
     Kind.GRANT_EXTENSION: lambda act: acts.GrantExtension(
         request_digest=act.request_digest,
         granted=act.granted,
@@ -269,6 +272,7 @@ def _message(
     header_bytes: bytes,
     digest: bytes,
     groups: dict[int, bytes],
+    files: tuple[Any, ...],
 ) -> Message:
     convert = _ACTS.get(kind)
     return _new_message(
@@ -288,6 +292,7 @@ def _message(
         digest=digest,
         header=header_bytes,
         envelope=raw,
+        files=files,
     )
 
 
@@ -335,6 +340,13 @@ def seal_envelope(draft: Draft, signature: Signature | None) -> bytes:
         envelope.groups.add(group=number, salt=grain, content=content)
     if signature is not None:
         envelope.signature.CopyFrom(signature_to_proto(signature))
+    return envelope.SerializeToString(deterministic=True)
+
+
+def signed_anew(raw: bytes, signature: Signature) -> bytes:
+    """Return an envelope with another signature; what it signs and carries stays."""
+    envelope = pb.Envelope.FromString(raw)
+    envelope.signature.CopyFrom(signature_to_proto(signature))
     return envelope.SerializeToString(deterministic=True)
 
 

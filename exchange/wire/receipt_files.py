@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
+from json import JSONDecodeError
 from typing import Literal, TypedDict
 
 from google.protobuf.json_format import MessageToJson, Parse, ParseError
@@ -12,6 +14,7 @@ from google.protobuf.message import DecodeError
 from exchange._proto.v1 import message_pb2 as message_pb
 from exchange._proto.v1 import receipt_file_pb2 as pb
 from exchange._proto.v1 import receipt_pb2 as receipt_pb
+from exchange.causes import cause
 from exchange.envelope import Signature
 from exchange.errors import InvalidRequest, Refusal
 from exchange.log import LeafKind, StoredProof, leaf_bytes
@@ -29,6 +32,11 @@ from exchange.wire.receipts import (
 #: A file with a hundred receipts has about 300 kB.
 MAX_FILE = 4 * 1024 * 1024
 
+_TOO_LARGE = Text(
+    en="This is no receipt file: it has {size} bytes, more than {most}.",
+    zh="这不是回执文件：共 {size} 字节，超过 {most} 字节。",
+)
+_EMPTY = Text(en="This file holds no receipt.", zh="文件中没有回执。")
 _UNREADABLE = Text(
     en="This is no receipt file: {why}. Take the file that `exchange ticket trail --receipts` wrote.",
     zh="这不是回执文件：{why}。请使用 exchange ticket trail --receipts 写出的文件。",
@@ -41,6 +49,8 @@ class LoggedStatement:
 
     statement: Statement
     proof: StoredProof | None = None
+    #: The same leaf under co-signed checkpoints.
+    cosigned: tuple[StoredProof, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +70,12 @@ class ReceiptFile:
     stored: StoredProof | None = None
     written: tuple[LoggedStatement, ...] = ()
     refused: tuple[Statement, ...] = ()
+    #: That further bridges stored it, to which relays carried it.
+    onward: tuple[StoredProof, ...] = ()
     #: DER certificates, leaf first.
     chains: tuple[tuple[bytes, ...], ...] = ()
+    #: The stored message's leaf under co-signed checkpoints.
+    cosigned: tuple[StoredProof, ...] = ()
 
     def chain(self, key_id: bytes) -> tuple[bytes, ...] | None:
         """Return the chain whose leaf *key_id* names."""
@@ -71,17 +85,19 @@ class ReceiptFile:
 def read_receipt_file(content: bytes) -> ReceiptFile:
     """Return what a file's bytes say; raises `InvalidRequest` where they are no receipt file."""
     if len(content) > MAX_FILE:
-        raise _unreadable(f"{len(content)} > {MAX_FILE} bytes")
+        raise InvalidRequest(_TOO_LARGE.fill(size=len(content), most=MAX_FILE))
     try:
         file = Parse(content.decode(), pb.ReceiptFile())
         header = message_pb.Header.FromString(file.header)
         stored = _proof(file.stored, LeafKind.MESSAGE) if file.HasField("stored") else None
         written = tuple(_logged(logged) for logged in file.written)
+        cosigned = cosigned_proofs(stored, file.cosigned)
+        onward = tuple(_proof(one, LeafKind.MESSAGE) for one in file.onward)
     except (ParseError, DecodeError, ValueError, OverflowError) as error:
-        raise _unreadable(str(error)) from error
+        raise _unreadable(error) from error
     refused = tuple(_stated(read_refused(receipt)) for receipt in file.refused)
     if not (stored or written or refused):
-        raise _unreadable("no receipt")
+        raise InvalidRequest(_EMPTY)
     ids = (
         header.message_id,
         file.stored.message_id,
@@ -97,7 +113,9 @@ def read_receipt_file(content: bytes) -> ReceiptFile:
         stored=stored,
         written=written,
         refused=refused,
+        onward=onward,
         chains=tuple(tuple(chain.certificates) for chain in file.certificates),
+        cosigned=cosigned,
     )
 
 
@@ -114,10 +132,13 @@ def write_receipt_file(file: ReceiptFile) -> bytes:
         )
         if one.proof is not None:
             logged.proof.CopyFrom(stored_receipt(one.statement.message_id, one.proof))
+        logged.cosigned.extend(map(_cosigned, one.cosigned))
     made.refused.extend(refused_receipt(one.statement, one.signature) for one in file.refused)
+    made.onward.extend(stored_receipt(file.message_id, one) for one in file.onward)
     made.certificates.extend(
         message_pb.CertificateChain(certificates=chain) for chain in file.chains
     )
+    made.cosigned.extend(map(_cosigned, file.cosigned))
     return (MessageToJson(made, preserving_proto_field_name=True, indent=1) + "\n").encode()
 
 
@@ -137,7 +158,7 @@ def envelope_parts(raw: bytes) -> EnvelopeParts:
         envelope = message_pb.Envelope.FromString(raw)
         header = message_pb.Header.FromString(envelope.header)
     except DecodeError as error:
-        raise _unreadable(str(error)) from error
+        raise _unreadable(error) from error
     signed = envelope.HasField("signature")
     return EnvelopeParts(
         message_id=header.message_id,
@@ -155,7 +176,7 @@ def signed_statement(
     try:
         packed = message_pb.Signature.FromString(signature)
     except DecodeError as error:
-        raise _unreadable(str(error)) from error
+        raise _unreadable(error) from error
     if kind == "written":
         return _stated(
             read_written(receipt_pb.WrittenReceipt(statement=statement, signature=packed))
@@ -170,10 +191,18 @@ def read_receipt(raw: bytes) -> StoredProof | Statement:
         if receipt.HasField("stored"):
             return _proof(receipt.stored, LeafKind.MESSAGE)
     except (DecodeError, ValueError, OverflowError) as error:
-        raise _unreadable(str(error)) from error
+        raise _unreadable(error) from error
     if receipt.HasField("written"):
         return _stated(read_written(receipt.written))
     return _stated(read_refused(receipt.refused))
+
+
+def read_onward(raw: bytes) -> StoredProof:
+    """Return the proof of a further bridge's stored receipt, serialised; raises `InvalidRequest`."""
+    try:
+        return _proof(receipt_pb.StoredReceipt.FromString(raw), LeafKind.MESSAGE)
+    except (DecodeError, ValueError, OverflowError) as error:
+        raise _unreadable(error) from error
 
 
 def read_logged(raw: bytes) -> StoredProof:
@@ -181,12 +210,34 @@ def read_logged(raw: bytes) -> StoredProof:
     try:
         return _proof(receipt_pb.StoredReceipt.FromString(raw), LeafKind.WRITTEN)
     except (DecodeError, ValueError, OverflowError) as error:
-        raise _unreadable(str(error)) from error
+        raise _unreadable(error) from error
 
 
 def _logged(logged: pb.LoggedReceipt) -> LoggedStatement:
     proof = _proof(logged.proof, LeafKind.WRITTEN) if logged.HasField("proof") else None
-    return LoggedStatement(statement=_stated(read_written(logged.receipt)), proof=proof)
+    return LoggedStatement(
+        statement=_stated(read_written(logged.receipt)),
+        proof=proof,
+        cosigned=cosigned_proofs(proof, logged.cosigned),
+    )
+
+
+def cosigned_proofs(
+    proof: StoredProof | None, found: Iterable[pb.CosignedProof]
+) -> tuple[StoredProof, ...]:
+    """Return the leaf of *proof* under each co-signed checkpoint; none without a leaf."""
+    if proof is None:
+        return ()
+    return tuple(
+        StoredProof(
+            leaf=proof.leaf, index=proof.index, path=tuple(one.path), note=one.checkpoint.encode()
+        )
+        for one in found
+    )
+
+
+def _cosigned(proof: StoredProof) -> pb.CosignedProof:
+    return pb.CosignedProof(checkpoint=proof.note.decode(), path=proof.path)
 
 
 def _proof(receipt: receipt_pb.StoredReceipt, kind: LeafKind) -> StoredProof:
@@ -205,5 +256,13 @@ def _stated(found: Statement | Refusal) -> Statement:
     return found
 
 
-def _unreadable(why: str) -> InvalidRequest:
-    return InvalidRequest(_UNREADABLE.fill(why=why[:200]))
+def _unreadable(error: Exception) -> InvalidRequest:
+    known = error.__cause__ if isinstance(error, ParseError) else error
+    if isinstance(known, UnicodeDecodeError | JSONDecodeError):
+        why = cause(known)
+    else:
+        said = str(error)[:200].rstrip(".")
+        why = Text(en=said, zh=f"内容不符合格式（{said}）")
+    return InvalidRequest(
+        Text(en=_UNREADABLE.en.format(why=why.en), zh=_UNREADABLE.zh.format(why=why.zh))
+    )

@@ -13,9 +13,9 @@ from exchange._proto.v1 import exchange_service_pb2 as service_pb
 from exchange._proto.v1 import receipt_pb2 as pb
 from exchange.envelope import Signature
 from exchange.errors import ExchangeError, InvalidRequest, Refusal, RefusalCode, Violation, refuse
-from exchange.log import StoredProof, parse_leaf
+from exchange.log import LeafKind, StoredProof, leaf_bytes, parse_leaf
 from exchange.making import maker
-from exchange.submission import Statement
+from exchange.submission import Passed, Statement
 from exchange.text import Text
 from exchange.wire.checks import surely_valid
 from exchange.wire.fields import field_violations
@@ -35,6 +35,11 @@ _new_statement = maker(Statement)
 _UNKNOWN_CODE = Text(
     en="Field {field} holds the refusal code {code}, which is not known here; update this program.",
     zh="字段 {field} 的拒收代码 {code} 在此无法识别，请升级本程序。",
+)
+
+_SET_ASIDE = Text(
+    en="Its receiver set it aside and does not write it: {reason} Whoever answers goes on answering.",
+    zh="接收方已将其搁置，不予写入：{reason}责任方不变。",
 )
 
 
@@ -69,12 +74,19 @@ def violations_from_proto(
 
 
 def refused_statement(
-    message_id: str, digest: bytes, refused_by: str, refusal: Refusal, time: datetime
+    message_id: str,
+    digest: bytes,
+    refused_by: str,
+    refusal: Refusal,
+    time: datetime,
+    *,
+    set_aside: str = "",
 ) -> bytes:
     """
     Return the serialised `RefusedStatement`, ready to be signed.
 
-    As many violations are listed, first ones first, as a `RefusedReceipt` may carry.
+    As many violations are listed, first ones first, as a `RefusedReceipt` may carry.  With a reason
+    in *set_aside*, it lets the message's lane go on without it.
     """
     statement = pb.RefusedStatement(
         message_id=message_id,
@@ -83,6 +95,7 @@ def refused_statement(
         code=int(refusal.code),  # type: ignore[arg-type]
         violations=_violations_to_proto(refusal.violations[:MAX_LISTED]),
         refuse_time=time_to_proto(time),
+        set_aside=pb.SetAside(reason=set_aside) if set_aside else None,
     )
     while statement.ByteSize() > MAX_STATEMENT:
         del statement.violations[-1]
@@ -157,6 +170,22 @@ def read_written(receipt: pb.WrittenReceipt) -> Statement | Refusal:
     )
 
 
+def read_passed(receipt: pb.StoredReceipt) -> Passed | Refusal:
+    """Take another bridge's stored receipt apart; a `Refusal` where it is none."""
+    try:
+        time = time_from_proto(receipt.accept_time)
+        leaf = leaf_bytes(LeafKind.MESSAGE, receipt.message_digest, time)
+        note = receipt.checkpoint.encode()
+    except (ValueError, OverflowError):
+        return refuse(RefusalCode.MALFORMED, "passed")
+    path = tuple(receipt.path)
+    return Passed(
+        message_id=receipt.message_id[:36].replace("\0", ""),
+        proof=StoredProof(leaf=leaf, index=receipt.leaf_index, path=path, note=note),
+        receipt=receipt.SerializeToString(deterministic=True),
+    )
+
+
 def read_refused(receipt: pb.RefusedReceipt) -> Statement | Refusal:
     """Take a refused receipt apart; a `Refusal` naming every field at fault where it is unfit."""
     try:
@@ -172,6 +201,7 @@ def read_refused(receipt: pb.RefusedReceipt) -> Statement | Refusal:
         organisation=statement.refused_by,
         time=time_from_proto(statement.refuse_time),
         code=_CODES[statement.code],
+        set_aside=statement.set_aside.reason,
         statement=receipt.statement,
         signature=signature_from_proto(receipt.signature),
     )
@@ -213,7 +243,28 @@ def refusal_of(receipt: pb.RefusedReceipt) -> Refusal:
     if code is None:
         text = _UNKNOWN_CODE.fill(field="statement.code", code=statement.code)
         raise InvalidRequest(text)
-    return Refusal(code=code, violations=violations_from_proto(statement.violations))
+    return Refusal(code=code, violations=_said_of(statement))
+
+
+def _said_of(statement: pb.RefusedStatement) -> tuple[Violation, ...]:
+    """Return every field at fault, and that the message was set aside: whoever reads one learns it."""
+    found = violations_from_proto(statement.violations)
+    if not statement.HasField("set_aside"):
+        return found
+    text = _SET_ASIDE.fill(reason=statement.set_aside.reason)
+    return (*found, Violation(field="set_aside", rule="set_aside", text=text))
+
+
+def stated_refusal(statement: bytes) -> Refusal | None:
+    """Return what a refused statement says as it is stored; None where it has no code known here."""
+    try:
+        stated = pb.RefusedStatement.FromString(statement)
+    except DecodeError:
+        return None
+    code = _CODES.get(stated.code)
+    if code is None:
+        return None
+    return Refusal(code=code, violations=_said_of(stated))
 
 
 def refused_code(statement: bytes) -> RefusalCode | None:

@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
+from exchange._proto.v1 import acts_pb2 as acts_pb
 from exchange._proto.v1 import common_pb2 as common_pb
 from exchange._proto.v1 import receipt_pb2 as receipt_pb
 from exchange._proto.v1 import ticket_service_pb2 as pb
-from exchange.divisions import divisions
+from exchange.acts import BOTH_SIDES, Scope
+from exchange.deadlines import Deadline
+from exchange.divisions import Divisions
 from exchange.errors import InvalidRequest
 from exchange.organisations import Register
-from exchange.query import Filters, HandoffView, TicketView, TrailEntry
+from exchange.provisions import DeadlineKind
 from exchange.text import Text
 from exchange.ticket import State
+from exchange.views import Filters, HandoffView, TicketView, TrailEntry
 from exchange.wire.calls import envelope_key_id, unpack_signature
 from exchange.wire.headers import time_from_proto, time_to_proto
-from exchange.wire.receipts import stored_receipt, written_receipt
+from exchange.wire.receipts import refused_receipt, stored_receipt, written_receipt
 
 _NO_STATE = Text(
     en="Field state: there is no state {state} of a hand-off.",
@@ -48,7 +52,9 @@ def filters_from_proto(request: pb.ListTicketsRequest, now: datetime) -> Filters
             if request.HasField("open_time_until")
             else None
         ),
+        owes=request.owes,
         overdue_at=now if request.overdue else None,
+        reminded_at=now if request.reminded else None,
         open_only=request.open_only,
     )
 
@@ -59,9 +65,25 @@ def organisation_ref(code: str, register: Register) -> common_pb.OrganisationRef
     return common_pb.OrganisationRef(code=code, name=known.name.zh[:128] if known else "")
 
 
-def region_ref(code: str) -> common_pb.RegionRef:
+def region_ref(code: str, table: Divisions) -> common_pb.RegionRef:
     """Return the division *code* with its full name."""
-    return common_pb.RegionRef(code=code, name=divisions().full_name(code)[:128])
+    return common_pb.RegionRef(code=code, name=table.full_name(code)[:128])
+
+
+#: The contract's number of each kind of deadline.
+DEADLINES: dict[DeadlineKind, int] = {
+    kind: pb.DeadlineKind.Value("DEADLINE_KIND_" + kind.value.upper().replace("-", "_"))
+    for kind in DeadlineKind
+}
+
+
+def _deadline(one: Deadline) -> pb.Deadline:
+    return pb.Deadline(
+        kind=DEADLINES[one.kind],  # type: ignore[arg-type]  # the contract's numbers
+        owes=one.owes,
+        due_time=time_to_proto(one.due),
+        remind_time=time_to_proto(one.remind) if one.remind is not None else None,
+    )
 
 
 def handoff_to_proto(view: HandoffView, register: Register) -> pb.Handoff:
@@ -80,6 +102,7 @@ def handoff_to_proto(view: HandoffView, register: Register) -> pb.Handoff:
         taken_over=handoff.taken_over,
         danger=handoff.danger,
         danger_unattended=bool(handoff.danger_unattended),
+        scope=scope_to_proto(offer.scope),
         form=offer.form,  # type: ignore[arg-type]
         matter=offer.matter,
         profile=offer.profile,
@@ -91,6 +114,20 @@ def handoff_to_proto(view: HandoffView, register: Register) -> pb.Handoff:
         due_time=time_to_proto(standing.due) if standing.due is not None else None,
         assessed_by=standing.assessed_by,
         head_digest=handoff.head,
+        deadlines=map(_deadline, standing.deadlines),
+    )
+
+
+def scope_to_proto(scope: Scope) -> acts_pb.Scope | None:
+    """Return what a hand-off shows; None where its offer did not say."""
+    if scope == BOTH_SIDES:
+        return None
+    return acts_pb.Scope(
+        withheld_groups=sorted(scope.withheld),  # type: ignore[arg-type]  # the contract's numbers
+        knowers=[
+            acts_pb.Knower(organisation=code, groups=sorted(groups))  # type: ignore[arg-type]
+            for code, groups in scope.knowers
+        ],
     )
 
 
@@ -102,7 +139,7 @@ def ticket_to_proto(view: TicketView, register: Register) -> pb.TicketSummary:
         kind=ticket.kind.value,  # type: ignore[arg-type]  # the contract's numbers, here and below
         origin=organisation_ref(ticket.origin, register),
         first_receiver=ticket.first_receiver,
-        region=region_ref(ticket.region),
+        region=region_ref(ticket.region, register.divisions),
         matter=ticket.matter,
         marker=ticket.marker.value,  # type: ignore[arg-type]
         classification=ticket.classification.value,  # type: ignore[arg-type]
@@ -112,6 +149,7 @@ def ticket_to_proto(view: TicketView, register: Register) -> pb.TicketSummary:
         update_time=time_to_proto(view.updated),
         answers=view.answers,
         handoffs=[handoff_to_proto(handoff, register) for handoff in view.handoffs],
+        erase_time=time_to_proto(view.erased) if view.erased is not None else None,
     )
 
 
@@ -119,14 +157,17 @@ def trail_entry_to_proto(entry: TrailEntry, register: Register) -> pb.TrailEntry
     """Return one entry of a trail, with its receipt and its leaf's proof."""
     proof = stored_receipt(entry.message_id, entry.proof)
     receipt: receipt_pb.Receipt | None
-    if entry.receipt is None and entry.kind == "written":
+    if entry.receipt is None and entry.kind in ("written", "set_aside"):
         receipt, logged = None, proof  # archived: what was stated stands elsewhere
     elif entry.receipt is None:
         receipt, logged = receipt_pb.Receipt(stored=proof), None
     else:
-        signature = unpack_signature(entry.receipt.signature)
-        written = written_receipt(entry.receipt.statement, signature)
-        receipt, logged = receipt_pb.Receipt(written=written), proof
+        said = entry.receipt.statement, unpack_signature(entry.receipt.signature)
+        if entry.kind == "set_aside":
+            receipt = receipt_pb.Receipt(refused=refused_receipt(*said))
+        else:
+            receipt = receipt_pb.Receipt(written=written_receipt(*said))
+        logged = proof
     return pb.TrailEntry(
         leaf_index=entry.leaf_index,
         time=time_to_proto(entry.time),
@@ -140,6 +181,8 @@ def trail_entry_to_proto(entry: TrailEntry, register: Register) -> pb.TrailEntry
         digest=entry.digest,
         receipt=receipt,
         logged=logged,
+        onward=[receipt_pb.StoredReceipt.FromString(one) for one in entry.onward],
+        erased=entry.erased,
     )
 
 

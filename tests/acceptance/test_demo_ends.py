@@ -1,4 +1,4 @@
-"""How a demo ends: told, kept, interrupted, killed, misused; and how it looks on a terminal."""
+"""How a demo ends: interrupted, killed, misused; and how it looks on a terminal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from certs.screen import width
 from exchange.demo.process import Leash, Process
 from exchange.demo.teller import Teller
 from exchange.text import Language, Text
-from tests.acceptance.played import Terminal, demo, processes_of, start
+from tests.acceptance.played import Terminal, processes_of, start
 
 
 @pytest.mark.timeout(120)
@@ -68,43 +68,6 @@ def _wait_for_end(path: Path, folder: Path) -> None:
         select.select([handle], [], [], 30)
     finally:
         os.close(handle)
-
-
-@pytest.mark.timeout(200)
-def test_what_is_kept_can_be_looked_at(tmp_path: Path) -> None:
-    """--keep leaves a folder, and the commands that the demo prints work on it."""
-    kept = tmp_path / "kept"
-    code, out, err = demo("--profile", "xiangcheng", "--keep", str(kept), temporary=tmp_path)
-    assert code == 0, err
-
-    printed = [line.split() for line in out.splitlines() if line.startswith("  exchange ")]
-    offline = [words[1:] for words in printed if words[-1].endswith("bridge.toml")]
-    offline = [words for words in offline if words[0] != "serve"]
-    assert len(offline) == 3
-    for words in offline:
-        done = subprocess.run(
-            [sys.executable, "-m", "exchange", "--lang", "en", *words],
-            capture_output=True, text=True, check=False, encoding="utf-8",
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        assert done.stdout
-
-    code, _, err = demo("--profile", "xiangcheng", "--keep", str(kept), temporary=tmp_path)
-    assert code == 1
-    assert "is there already" in err
-
-
-@pytest.mark.timeout(200)
-def test_the_demo_tells_people(tmp_path: Path) -> None:
-    """In Chinese and in English: what happened, a trail, a table, and that everything verifies."""
-    code, out, err = demo("--lang", "zh", "--profile", "xiangcheng", temporary=tmp_path)
-
-    assert code == 0, err
-    assert "全部回执与日志验证通过" in out
-    assert "读一条追溯链" in out
-    assert "各方案演示结果" in out
-    assert "✗" not in out
-    assert err == ""
 
 
 @pytest.mark.timeout(200)

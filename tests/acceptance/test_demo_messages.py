@@ -1,4 +1,4 @@
-"""A demo of other people's messages, and what its counts and proofs find."""
+"""A demo of other people's messages, what is told and kept of it, and what its counts and proofs find."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import dataclasses
 import json
 import shutil
 import sqlite3
+import subprocess
+import sys
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -96,17 +99,64 @@ def test_an_empty_file_is_said_to_be_empty(tmp_path: Path) -> None:
     assert "holds no message" in err
 
 
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """A city that has performed: its files as the demo left them, and what it printed."""
+
+    ground: Ground
+    #: What to say to have the same again.
+    arguments: tuple[str, ...]
+    out: str
+    err: str
+
+
 @pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory) -> Ground:
-    """A city that has performed, its files kept; its databases are as the demo left them."""
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Kept:
+    """A demo of one region, told in Chinese, whose files are kept."""
     folder, temporary = tmp_path_factory.mktemp("kept"), tmp_path_factory.mktemp("temporary")
     city = load_cities()["xiangcheng"]
-    file = write_lines(temporary / "messages.jsonl", MESSAGES)
-    arguments = ("--profile", city.name, "--messages", str(file), "--keep", str(folder / "demo"))
-    code, _, err = demo(*arguments, temporary=temporary)
+    arguments = ("--lang", "zh", "--profile", city.name, "--keep", str(folder / "demo"))
+    code, out, err = demo(*arguments, temporary=temporary)
     assert code == 0, err
     spare = lay(folder / "spare", city, datetime.now(UTC))
-    return dataclasses.replace(spare, folder=folder / "demo" / city.name)
+    ground = dataclasses.replace(spare, folder=folder / "demo" / city.name)
+    return Kept(ground=ground, arguments=arguments, out=out, err=err)
+
+
+@pytest.fixture
+def ground(kept: Kept) -> Ground:
+    """The city's files."""
+    return kept.ground
+
+
+@pytest.mark.timeout(200)
+def test_the_demo_tells_people(kept: Kept) -> None:
+    """What happened, a trail, a table, and that everything verifies; nothing on standard error."""
+    assert "全部回执与日志验证通过" in kept.out
+    assert "读一条追溯链" in kept.out
+    assert "各方案演示结果" in kept.out
+    assert "✗" not in kept.out
+    assert kept.err == ""
+
+
+@pytest.mark.timeout(200)
+def test_what_is_kept_can_be_looked_at(kept: Kept, tmp_path: Path) -> None:
+    """The commands that the demo prints work on what it kept, and no other demo overwrites it."""
+    printed = [line.split() for line in kept.out.splitlines() if line.startswith("  exchange ")]
+    offline = [words[1:] for words in printed if words[-1].endswith("bridge.toml")]
+    offline = [words for words in offline if words[0] != "serve"]
+    assert len(offline) == 3
+    for words in offline:
+        done = subprocess.run(
+            [sys.executable, "-m", "exchange", "--lang", "en", *words],
+            capture_output=True, text=True, check=False, encoding="utf-8",
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert done.stdout
+
+    code, _, err = demo("--lang", "en", *kept.arguments[2:], temporary=tmp_path)
+    assert code == 1
+    assert "is there already" in err
 
 
 @pytest.mark.timeout(200)

@@ -21,12 +21,12 @@ from tests.pki import CITY_110, CITY_12345
 class Process:
     """A desk's process; `ask` sends one line and returns its answer."""
 
-    def __init__(self, link: Link, party: Party) -> None:
+    def __init__(self, link: Link, party: Party, *more: str) -> None:
         pins = office(party)
         arguments = [
             "--config", str(link.config(party)), "--service", pins.service, "--region", pins.region,
             "--profile", f"{pins.profile}@{pins.profile_edition}",
-            "--catalogue", pins.catalogue_edition, "--prefix", pins.prefix,
+            "--catalogue", pins.catalogue_edition, "--prefix", pins.prefix, *more,
         ]  # fmt: skip
         folder = link.folder / party.organisation
         self.popen = subprocess.Popen(
@@ -61,9 +61,9 @@ class Process:
 
 
 @contextmanager
-def process(link: Link, party: Party) -> Iterator[Process]:
+def process(link: Link, party: Party, *more: str) -> Iterator[Process]:
     """Run a desk's process; it must end well on SIGTERM."""
-    found = Process(link, party)
+    found = Process(link, party, *more)
     try:
         yield found
     finally:
@@ -75,7 +75,9 @@ def process(link: Link, party: Party) -> Iterator[Process]:
 @pytest.mark.slow
 def test_two_processes_work_a_matter_through_and_one_is_killed(link: Link) -> None:
     """With a desk killed by SIGKILL in the middle nothing is lost and nothing doubled."""
-    with process(link, CITY_12345) as hotline:
+    mark = link.folder / "reminded"
+    command = f"sh -c 'echo $EXCHANGE_KIND >> {mark}'"
+    with process(link, CITY_12345, "--remind", command) as hotline:
         opened = hotline.done(
             do="open_ticket", title="噪声扰民", content="楼上深夜敲打。", matter="NM.P.01.02"
         )
@@ -105,6 +107,7 @@ def test_two_processes_work_a_matter_through_and_one_is_killed(link: Link) -> No
         kinds = [event["kind"] for event in hotline.done(show={"ticket": ticket})["events"]]
 
     assert ["open_ticket", "offer", "take", "progress", "result", "close", "reopen"] == kinds
+    assert {"take", "progress", "result"} == set(mark.read_text().split())
     assert "refused" == refused["answer"]
     assert (7, "NOT_FOUND") == (unknown["id"], unknown["error"]["reason"])
     assert ["CLOSED"] == [known["state"] for known in shown["handoffs"]]

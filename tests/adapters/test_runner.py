@@ -166,6 +166,43 @@ def test_an_acknowledgement_that_did_not_leave_is_said_again(link: Link) -> None
     assert ("written", "1") == answer_of(hotline, offer)
 
 
+def test_a_message_under_a_number_that_was_used_is_told_and_takes_nobodys_place(link: Link) -> None:
+    """A desk put back from a backup gives a number again while its spool is of today."""
+    hotline, runner = link.linked(CITY_12345)
+    first = offered(hotline)
+    runner.collect()
+    for table in ("event", "handoff", "ticket"):
+        hotline.db.run(f"DELETE FROM {table}")
+    hotline._last = 0  # as after a start on the restored records
+
+    again = offered(hotline)
+    runner.collect()
+
+    assert first == again
+    answer, detail = answer_of(hotline, again)
+    assert "dropped" == answer
+    assert "DIFFERENT_CONTENT" in detail
+    assert 2 == runner.spool.status().waiting
+
+
+def test_an_error_that_passed_is_shown_no_more(link: Link) -> None:
+    """The bell rings again: status says so."""
+    hotline, first = link.linked(CITY_12345)
+    receiver = Receiver()
+    receiver.bell_broken = True
+    second = link.runner(CITY_110, receiver)
+    offered(hotline)
+    exchange_once(first, second)
+    assert "reminder_error" in second.spool.status().notes
+    receiver.bell_broken = False
+    second._note_error("acknowledge", Text(en="Refused.", zh="被拒绝。"))
+
+    offered(hotline)
+    exchange_once(first, second)
+
+    assert not [name for name in second.spool.status().notes if name.endswith("_error")]
+
+
 def test_both_loops_carry_and_stop_at_once(link: Link) -> None:
     """Running runners carry a matter without being stepped, and a waiting pull ends with `stop`."""
     hotline, first = link.linked(CITY_12345)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,9 +17,9 @@ from adapters.sqlite_desk import Desk
 from certs.development import Desk as Party
 from certs.logkey import create_log_key
 from exchange.acts import Kind
-from exchange.cli.log import Signatures, Vouching
 from exchange.cli.root import run
-from exchange.config import Settings
+from exchange.cli.signatures import Signatures, Vouching
+from exchange.config import Settings, load_settings
 from exchange.note import NoteVerifier
 from exchange.query.evidence import EvidenceRoom
 from exchange.store.audit import audit
@@ -27,7 +29,7 @@ from exchange.store.renewal import verifiers
 from tests.adapters.linked import Link, exchange_once
 from tests.pki import CITY_110, CITY_12345, Pki
 from tests.postgres import PostgresServer
-from tests.server.running import Running
+from tests.server.running import Running, write_settings
 
 
 @dataclass
@@ -196,3 +198,21 @@ def lose(city: City) -> None:
     city.settle()
     city.bridge.stop()
     city.keeping.restore()
+
+
+@contextmanager
+def open_city(pki: Pki, keeping: Keeping, folder: Path) -> Iterator[City]:
+    """Serve a city whose bridge has its database in *keeping*; its desks stand in *folder*."""
+    written = write_settings(pki, keeping.folder)
+    bridge = Running(load_settings(written, {"EXCHANGE_DATABASE": keeping.url}))
+    bridge.start()
+    desks = folder / "desks"
+    desks.mkdir()
+    with LinkWithLogs(pki=pki, bridge=bridge, folder=desks) as link:
+        hotline, police = link.desk(CITY_12345), link.desk(CITY_110)
+        made = City(pki, keeping.folder, keeping, bridge, link, hotline, police)
+        made.dial()
+        try:
+            yield made
+        finally:
+            made.bridge.stop()

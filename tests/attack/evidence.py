@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import func, select
 
 from exchange import tables
-from exchange.cli.log import Signatures, Vouching
+from exchange.cli.signatures import Signatures, Vouching
 from exchange.note import NoteVerifier
 from exchange.query.evidence import EvidenceRoom
 from exchange.store.audit import audit

@@ -27,6 +27,7 @@ class BridgeProcess:
     #: Further variables of the environment.
     settings: dict[str, str] = field(default_factory=dict)
     port: int = 0
+    _begun: bool = False
     _process: subprocess.Popen[str] | None = None
 
     def __post_init__(self) -> None:
@@ -47,8 +48,9 @@ class BridgeProcess:
 
         Raises `NotStarted` with what it said.
         """
-        if not Path(self.database.removeprefix("sqlite:///")).exists():
+        if not self._begun and not Path(self.database.removeprefix("sqlite:///")).exists():
             migrate(self.database)
+        self._begun = True
         said = self._spawn("serve", "--migrate", **settings)
         assert said.stdout is not None
         line = said.stdout.readline()

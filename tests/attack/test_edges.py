@@ -220,6 +220,25 @@ def test_messages_in_flight(pki: Pki, tmp_path: Path) -> None:
         assert len(hotline.exchange.PushMessages(pushes(), timeout=30).outcomes) == 1
 
 
+def test_messages_a_second(pki: Pki, tmp_path: Path) -> None:
+    """Two calls of 512 may come at once; the next, whatever it brings, is told how long to wait, another's is not."""
+    with tight(pki, tmp_path, messages_per_second=1) as (_, hotline, police):
+        full = pushes(envelopes=[b"x"] * 512)
+        for _ in range(2):
+            assert len(hotline.exchange.PushMessages(full, timeout=30).outcomes) == 512
+        acknowledged = pb.AcknowledgeMessagesRequest(acknowledgements=[ACKNOWLEDGED] * 512)
+        for call, request in (
+            (hotline.exchange.PushMessages, full),
+            (hotline.exchange.AcknowledgeMessages, acknowledged),
+        ):
+            with pytest.raises(grpc.RpcError) as raised:
+                call(request, timeout=30)
+            code, reason, facts = failure(raised)
+            assert (code, reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "LIMIT_EXCEEDED")
+            assert float(facts["retry_after"]) > 0
+        assert len(police.exchange.PushMessages(full, timeout=30).outcomes) == 512
+
+
 def test_queued_messages(pki: Pki, tmp_path: Path) -> None:
     """Of all together so many wait; the next is told, whoever it is, and nothing of it is taken."""
     with tight(pki, tmp_path, queued_messages=512) as (found, hotline, police):
@@ -282,8 +301,11 @@ def test_connections(pki: Pki, tmp_path: Path) -> None:
         for one in silent:
             one.close()
         with calling(pki, found.port, CITY_12345) as hotline:
+            # The bridge sees a moment later that they have gone.
+            grpc.channel_ready_future(hotline.channel).result(timeout=30)
             assert hotline.pull() == []
             with calling(pki, found.port, CITY_110) as police:
+                grpc.channel_ready_future(police.channel).result(timeout=30)
                 assert police.pull() == []
                 with (
                     calling(pki, found.port, COUNTY_12345) as county,

@@ -5,12 +5,16 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from exchange._proto.v1 import exchange_service_pb2 as pb
 from exchange._proto.v1 import message_pb2
 from exchange._proto.v1 import ticket_service_pb2 as ticket_pb
+from exchange.acts import Kind
+from exchange.client.calls import Calls, Patience
+from exchange.client.tickets import Tickets
 from exchange.server.answers import ANSWER_BYTES, page_within
 from exchange.wire.headers import MAX_ENVELOPE
 from tests.attack.evidence import findings
@@ -115,6 +119,39 @@ def test_pages_end_where_an_answer_is_full(
     assert all(items == 1 or size <= room for items, size in sizes)
 
 
+def test_a_tickets_content_comes_in_pages(
+    hotline: Caller, police: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often a ticket was supplemented: pages that fit, all of it, and one answer for a client."""
+    opening, offer = matter()
+    added = [
+        replace(
+            offer, kind=Kind.SUPPLEMENT, act={}, message_id=str(uuid.uuid4()),
+            groups={"content": {"content": "补充。" * 300}},
+        )
+        for _ in range(9)
+    ]  # fmt: skip
+    pushed = hotline.sealer.seal([opening, offer, *added])
+    assert {o.WhichOneof("outcome") for o in hotline.push(pushed)} == {"stored"}
+    content = [pushed[0].envelope, *(one.envelope for one in pushed[2:])]
+    room = 9000
+    monkeypatch.setattr("exchange.server.answers.ANSWER_BYTES", room)
+
+    request = ticket_pb.GetTicketRequest(ticket_id=opening.ticket_id, page_size=500)
+    pages: list[ticket_pb.GetTicketResponse] = []
+    while not pages or request.page_token:
+        pages.append(police.tickets.GetTicket(request, timeout=30))
+        request.page_token = pages[-1].next_page_token
+    assert [envelope for page in pages for envelope in page.envelopes] == content
+    assert len(pages) > 2
+    assert all(len(page.envelopes) == 1 or page.ByteSize() <= room for page in pages)
+    assert {page.ticket.ticket_id for page in pages} == {opening.ticket_id}
+
+    calls = Calls("the bridge", Patience(deadline=timedelta(seconds=30)))
+    whole = Tickets(police.channel, calls).get(opening.ticket_id)
+    assert (list(whole.envelopes), whole.next_page_token) == (content, "")
+
+
 def test_a_reconcile_names_as_many_as_there_is_room_for(
     bridge: Running, hotline: Caller, police: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,7 +162,7 @@ def test_a_reconcile_names_as_many_as_there_is_room_for(
     hotline.push([message for pair in pairs for message in pair])
     for _ in pulled(police):
         pass
-    monkeypatch.setattr("exchange.server.exchange_service.NAMED", 3)
+    monkeypatch.setattr("exchange.server.answers.NAMED", 3)
     heads = [
         pb.HandoffHead(handoff_id=pair[1].handoff_id, compare_notes=True, digest=b"")
         for pair in pairs

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,19 +21,20 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from certs.logkey import create_log_key
 from exchange._proto.v1 import exchange_service_pb2 as pb
 from exchange.cli.root import run
-from exchange.config import load_settings
 from exchange.errors import StoreMismatch, StoreUnusable
 from exchange.log import LeafKind, StoredProof, TrustedLogs, parse_leaf, sign_checkpoint
 from exchange.merkle import Frontier
 from exchange.note import LogKey
+from exchange.store.schema import migrate
 from exchange.store.sightings import Judgement, Sightings
 from exchange.wire.receipt_files import read_receipt
-from tests.attack.city import City, Keeping, LinkWithLogs, lose, told
+from tests.attack.city import City, Keeping, lose, open_city, told
 from tests.attack.evidence import column, counts
+from tests.attack.moments import KeepingMoments, archiving_server
 from tests.mtls.handshake import dial
 from tests.pki import CITY_110, CITY_12345, Pki
 from tests.postgres import PostgresServer
-from tests.server.running import Running, calling, matter, write_settings
+from tests.server.running import calling, matter
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
@@ -47,21 +48,23 @@ def city(request: pytest.FixtureRequest, pki: Pki, tmp_path: Path) -> Iterator[C
         server: PostgresServer = request.getfixturevalue("postgres_server")
         url = server.create_database(f"restore_{uuid.uuid4().hex}")
         keeping = Keeping(folder, url, server)
-    settings = load_settings(write_settings(pki, folder), {"EXCHANGE_DATABASE": keeping.url})
-    with ExitStack() as stack:
-        bridge = Running(settings)
-        bridge.start()
-        desks = tmp_path / "desks"
-        desks.mkdir()
-        link = stack.enter_context(LinkWithLogs(pki=pki, bridge=bridge, folder=desks))
-        made = City(pki, folder, keeping, bridge, link, link.desk(CITY_12345), link.desk(CITY_110))
-        made.dial()
-        try:
-            yield made
-        finally:
-            made.bridge.stop()
+    with open_city(pki, keeping, tmp_path) as made:
+        yield made
     if keeping.server is not None:
         keeping.server.drop_database(keeping.url.rpartition("/")[2])
+
+
+@pytest.fixture
+def moment_city(pki: Pki, tmp_path: Path) -> Iterator[City]:
+    """Yield a city whose PostgreSQL archives its log, by the command of ``deploy/compose.yaml``."""
+    folder = tmp_path / "bridge"
+    folder.mkdir()
+    with archiving_server() as server:
+        keeping = KeepingMoments(folder, server.create_database("bridge"), server)
+        migrate(keeping.url)
+        keeping.base()
+        with open_city(pki, keeping, tmp_path) as made:
+            yield made
 
 
 def test_a_bridge_behind_its_callers_stops_and_says_why(city: City) -> None:
@@ -94,6 +97,17 @@ def test_a_bridge_behind_its_callers_stops_and_says_why(city: City) -> None:
 
 def test_begun_anew_everybody_converges_and_nothing_is_doubled(city: City) -> None:
     """Moves, notes, tickets without a hand-off: all come back once; both logs' receipts hold."""
+    converges(city)
+
+
+@pytest.mark.postgresql
+def test_restored_to_a_moment_everybody_converges(moment_city: City) -> None:
+    """The base backup of before there was a ticket, and the archived log up to a moment: the same holds."""
+    converges(moment_city)
+
+
+def converges(city: City) -> None:
+    """Lose what came after the backup, begin anew, and hold everybody to what they knew."""
     lose(city)
     ours = told(city.hotline), told(city.police)
     everything = {row[0] for desk in ours for row in desk}

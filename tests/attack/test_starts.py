@@ -44,6 +44,7 @@ def test_a_database_of_an_unknown_version_is_left_alone(
     path = Path(bridge.database.removeprefix("sqlite:///"))
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.execute("UPDATE alembic_version SET version_num = ?", (version,))
+        database.execute("UPDATE serves SET oldest = ?", (version,))
     before = hashlib.sha256(path.read_bytes()).digest()
     found = refused_start(bridge)
     assert found.code == 1
@@ -71,7 +72,7 @@ def test_a_port_that_is_taken_is_named(pki: Pki, bridge: BridgeProcess, tmp_path
     found = refused_start(other)
     assert found.code == 2
     assert address in found.said
-    assert "in use" in found.said
+    assert "another program uses this address" in found.said
     with calling(pki, bridge.port, CITY_12345) as hotline:
         push_matter(hotline)
 

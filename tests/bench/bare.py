@@ -106,7 +106,8 @@ class BareSqlite:
         for pragma in _SQLITE_PRAGMAS:
             self._connection.execute(pragma)
         self._forms = {
-            table.name: f"INSERT INTO {table.name} VALUES ({', '.join('?' for _ in table.columns)})"
+            table.name: f"INSERT INTO {table.name} ({', '.join(names(table))})"
+            f" VALUES ({', '.join('?' for _ in table.columns)})"
             for table in tables.metadata.sorted_tables
         }
 
@@ -171,7 +172,7 @@ def bare(url: str) -> Bare:
     made: Bare = (
         BareSqlite(url) if make_url(url).get_backend_name() == SQLITE else BarePostgresql(url)
     )
-    start: Row = ("bare", 0, bytes(32), 0)
+    start: Row = ("bare", 0, bytes(32), 0, 0, "")
     made.write(Batch(inserts=[(tables.log, [start])], head=(0, bytes(32), 0)))
     return made
 

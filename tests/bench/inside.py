@@ -15,6 +15,7 @@ from exchange.client import SealedMessage, read_certificates
 from exchange.divisions import divisions
 from exchange.envelope import WRITTEN_TYPE, sign
 from exchange.facts import Site
+from exchange.keyring import RingFile
 from exchange.note import LogKey
 from exchange.organisations import load_register
 from exchange.profile import load
@@ -50,9 +51,10 @@ class Rows:
 def record(place: Place, messages: Sequence[SealedMessage], size: int) -> Rows:
     """Return the rows that a bridge writes for *messages*, *size* of them a transaction."""
     pushed, acknowledged = [], []
-    sender, receiver = _author(place, SENDER), _author(place, RECEIVER)
+    sender, receiver = author(place, SENDER), author(place, RECEIVER)
     signer = place.sealer(RECEIVER.organisation).signer
-    with _bridge(place) as bridge, recording(bridge) as begin:
+    path = Path(place.folder / "recorded.db")
+    with serving(place, f"sqlite:///{path}") as bridge, recording(bridge) as begin:
         for batch in batches(messages, size):
             now = datetime.now(UTC)
             pushed.append(begin())
@@ -87,6 +89,7 @@ def record(place: Place, messages: Sequence[SealedMessage], size: int) -> Rows:
                 for one in read
             ]
             _all(bridge.drain(work, now).outcomes, Recorded)
+    path.unlink()
     return Rows(pushed=pushed, acknowledged=acknowledged)
 
 
@@ -96,14 +99,16 @@ def _all(outcomes: Sequence[object], kind: type) -> None:
         raise RuntimeError(bad)
 
 
-def _author(place: Place, desk: Desk) -> Author:
+def author(place: Place, desk: Desk) -> Author:
+    """Return who signs for *desk*."""
     chain = read_certificates(place.pki.signer(desk).certificate)
     key = place.sealer(desk.organisation).signer.public
     return Author(organisation=desk.organisation, key=key, chain=tuple(chain))
 
 
 @contextmanager
-def _bridge(place: Place) -> Iterator[Bridge]:
+def serving(place: Place, url: str, ring: RingFile | None = None) -> Iterator[Bridge]:
+    """Have a bridge over the new database at *url* for the length of the block."""
     profile = load(PROFILE)
     register = load_register(place.register, on=datetime.now(UTC).date())
     policy = Policy(
@@ -116,10 +121,9 @@ def _bridge(place: Place) -> Iterator[Bridge]:
         calendar=workdays.calendar(),
         relays={},
     )
-    path = Path(place.folder / "recorded.db")
-    migrate(f"sqlite:///{path}")
+    migrate(url)
     key = LogKey.load(place.log_key)
-    store = Store.open(f"sqlite:///{path}", key)
+    store = Store.open(url, key, ring=ring)
     try:
         yield Bridge(
             store=store,
@@ -131,4 +135,3 @@ def _bridge(place: Place) -> Iterator[Bridge]:
         )
     finally:
         store.close()
-        path.unlink()

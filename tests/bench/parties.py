@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import multiprocessing
 import os
 import threading
@@ -15,13 +16,23 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from exchange.client import ExchangeClient, IncomingMessage, SealedMessage, Written
+from exchange.acts import Urgency
+from exchange.client import (
+    ExchangeClient,
+    IncomingMessage,
+    PushResult,
+    SealedMessage,
+    Written,
+)
+from exchange.client.gateway import CALL_MESSAGES
 from tests.bench.place import RECEIVER, SENDER, Place
 from tests.bench.tickets import MESSAGES, batches
 
-#: Messages in one call, and calls under way at once.
+#: Messages in one call.
 CALL = 128
-WINDOW = 4
+#: By messages in a call (the first is one ticket, the last the contract's most), calls under way at once:
+#: half of what a connection may have, 32, for a bridge under load counts a call a while longer than its caller.
+WINDOWS = {MESSAGES: 16, 32: 8, CALL: 4, 512: 2}
 #: Pulls of the receiver under way at once: one is answered while another is acknowledged.
 PULLERS = 2
 _PATIENCE = 60.0
@@ -42,9 +53,9 @@ class Process:
         """Give a command."""
         self._ours.send(command)
 
-    def answer(self) -> Any:
+    def answer(self, patience: float = _PATIENCE * 4) -> Any:
         """Return the answer; raises `EOFError` if the process ended, `TimeoutError` if it hangs."""
-        if not self._ours.poll(_PATIENCE * 4):
+        if not self._ours.poll(patience):
             raise TimeoutError
         return self._ours.recv()
 
@@ -52,6 +63,10 @@ class Process:
         """Give a command and return its answer."""
         self.send(*command)
         return self.answer()
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._process.kill()
 
     def stop(self) -> None:
         """Let it end."""
@@ -69,11 +84,19 @@ def running(main: Callable[..., None], *arguments: Any) -> Iterator[Process]:
     try:
         process.answer()
         yield process
+    except BaseException:
+        process.kill()  # whatever it is at, nobody waits for it
+        raise
     finally:
         process.stop()
 
 
-def _commands(connection: Connection) -> Iterator[tuple[Any, ...]]:
+def commands(connection: Connection) -> Iterator[tuple[Any, ...]]:
+    """Say that the process is ready, then yield each command until the other end hangs up."""
+    # What it holds to push, thousands of tickets at once, no platform holds: the collector would walk
+    # it again and again, a third of a desk's CPU time.
+    gc.collect()
+    gc.freeze()
     connection.send("ready")
     while True:
         try:
@@ -99,7 +122,7 @@ def bridge(connection: Connection, settings: Path, spans: bool) -> None:
         threading.Thread(target=obey, daemon=True).start()
 
     def obey() -> None:
-        for (command,) in _commands(connection):
+        for (command,) in commands(connection):
             if command == "start":
                 measured.start()
             connection.send(measured.read())
@@ -114,33 +137,66 @@ def bridge(connection: Connection, settings: Path, spans: bool) -> None:
 def sender(
     connection: Connection, place: Place, port: int, messages: Sequence[SealedMessage]
 ) -> None:
-    """Push ``(first, last)`` of *messages*; answer when it began and ended, and its CPU seconds."""
-    with place.client(SENDER.organisation, port) as client, ThreadPoolExecutor(WINDOW) as window:
-        for first, last in _commands(connection):
-            calls = batches(messages[first:last], CALL)
-            begun, used = time.monotonic(), time.process_time()
-            for results in window.map(client.push_sealed, calls):
-                bad = next((result for result in results if result.stored is None), None)
-                if bad is not None:
-                    raise RuntimeError(bad)
-            connection.send((begun, time.monotonic(), time.process_time() - used))
+    """
+    Push ``(first, last, size)`` of *messages*, *size* a call; answer when it began and ended, and
+    its CPU seconds.
+    """
+    with place.client(SENDER.organisation, port) as client:
+        for first, last, size in commands(connection):
+            # Beyond its usual size the client would make several calls of one.
+            push = client.push_sealed if size <= CALL_MESSAGES else client._push
+            calls = batches(messages[first:last], size)
+            with ThreadPoolExecutor(WINDOWS[size]) as window:
+                begun, used = time.monotonic(), time.process_time()
+                # One call alone is made as a platform makes it: by the thread that has the message.
+                pushing = map if len(calls) == 1 else window.map
+                for results in pushing(push, calls):
+                    _require_stored(results)
+                connection.send((begun, time.monotonic(), time.process_time() - used))
+
+
+def urgent_sender(
+    connection: Connection, place: Place, port: int, messages: Sequence[SealedMessage]
+) -> None:
+    """Push ``(count, gap)`` tickets, one every *gap* seconds; answer (ids, begun, confirmed) of each."""
+    with place.client(SENDER.organisation, port) as client:
+        for count, gap in commands(connection):
+            said = []
+            for ticket in batches(messages[: count * MESSAGES], MESSAGES):
+                begun = time.monotonic()
+                _require_stored(client.push_sealed(ticket))
+                confirmed = time.monotonic()
+                said.append(([message.message_id for message in ticket], begun, confirmed))
+                time.sleep(max(begun + gap - confirmed, 0))
+            connection.send(said)
+
+
+def _require_stored(results: Sequence[PushResult]) -> None:
+    bad = next((result for result in results if result.stored is None), None)
+    if bad is not None:
+        raise RuntimeError(bad)
 
 
 # -- the desk that receives
 
 
 def receiver(connection: Connection, place: Place, port: int) -> None:
-    """Pull and acknowledge ``(count,)`` messages; answer when the first came, the end, its CPU."""
+    """
+    Pull and acknowledge ``(count,)`` messages; answer when the first came, the end, its CPU, and
+    when each urgent one came.
+    """
     with place.client(RECEIVER.organisation, port) as client:
-        for (count,) in _commands(connection):
+        for (count,) in commands(connection):
             used = time.process_time()
-            connection.send((*_receive(client, count), time.process_time() - used))
+            came, ended, urgent = _receive(client, count)
+            connection.send((came, ended, time.process_time() - used, urgent))
 
 
-def _receive(client: ExchangeClient, count: int) -> tuple[float, float]:
+def _receive(client: ExchangeClient, count: int) -> tuple[float, float, dict[str, float]]:
     left, lock = count, threading.Lock()
     came: list[float] = []
     ended: list[float] = []
+    urgent: dict[str, float] = {}
 
     def pull_and_acknowledge() -> None:
         nonlocal left
@@ -148,12 +204,14 @@ def _receive(client: ExchangeClient, count: int) -> tuple[float, float]:
             items = client.pull(CALL, timedelta(seconds=1))
             if not items:
                 continue
-            came.append(time.monotonic())
+            now = time.monotonic()
+            came.append(now)
             results = client.acknowledge([_written(item) for item in items])
             bad = next((result for result in results if result.leaf_index is None), None)
             if bad is not None:
                 raise RuntimeError(bad)
             with lock:
+                urgent.update((item.message_id, now) for item in items if _is_urgent(item))
                 left -= len(items)
                 if left <= 0:
                     ended.append(time.monotonic())
@@ -162,7 +220,11 @@ def _receive(client: ExchangeClient, count: int) -> tuple[float, float]:
     with ThreadPoolExecutor(pullers) as threads:
         for done in [threads.submit(pull_and_acknowledge) for _ in range(pullers)]:
             done.result()
-    return min(came), ended[0]
+    return min(came), ended[0], urgent
+
+
+def _is_urgent(item: object) -> bool:
+    return isinstance(item, IncomingMessage) and item.message.urgency >= Urgency.URGENT
 
 
 def _written(item: object) -> Written:

@@ -9,10 +9,12 @@ from certs.development import GOVERNMENT, LOG_NAME, POLICE
 from exchange.client import ExchangeClient, GatewayFiles, Patience, Sealer
 from exchange.envelope import SigningKey
 from exchange.store import migrate
-from tests.pki import CITY_110, CITY_12345, Pki, make_pki
+from tests.pki import CITY_110, CITY_12345, COUNTY_12345, Pki, make_pki
 
 SENDER = CITY_12345
 RECEIVER = CITY_110
+#: A desk that has few tickets.
+FEW = COUNTY_12345
 
 _REGISTER = f"""\
 [[organisation]]
@@ -30,9 +32,17 @@ name_en = "Changzhi 110 desk (test)"
 region = "140400"
 network = "{POLICE}"
 service = "110"
+
+[[organisation]]
+code = "{FEW.organisation}"
+name_zh = "县级 12345 热线（测试）"
+name_en = "County 12345 hotline (test)"
+region = "140400"
+network = "{GOVERNMENT}"
+service = "12345"
 """
 
-# The limits are the bridge's usual ones, except the rate of messages: it is what is measured.
+# The limits are the bridge's usual ones, except where the rate of messages is what is measured.
 _SETTINGS = """\
 listen = "127.0.0.1:{port}"
 database = "{database}"
@@ -50,7 +60,7 @@ key = "{key}"
 {networks}
 
 [limits]
-messages_per_second = 1000000
+messages_per_second = {messages_per_second}
 """
 
 
@@ -64,7 +74,12 @@ class Place:
     @classmethod
     def make(cls, folder: Path) -> Place:
         """Make certificates and a register in *folder*."""
-        place = cls(folder=folder, pki=make_pki(folder / "pki"))
+        return cls.at(folder, make_pki(folder / "pki"))
+
+    @classmethod
+    def at(cls, folder: Path, pki: Pki) -> Place:
+        """Make a register in *folder* for desks whose certificates are there."""
+        place = cls(folder=folder, pki=pki)
         place.register.write_text(_REGISTER, encoding="utf-8")
         return place
 
@@ -78,7 +93,15 @@ class Place:
         """The key of the bridge's log."""
         return self.pki.development.log_key
 
-    def settings(self, name: str, database: str, port: int, *, keeper: str = "process") -> Path:
+    def settings(
+        self,
+        name: str,
+        database: str,
+        port: int,
+        *,
+        keeper: str = "process",
+        messages_per_second: int = 1_000_000,
+    ) -> Path:
         """Write the settings of a bridge over *database*, whose tables are made; return the file."""
         migrate(database)
         development = self.pki.development
@@ -88,6 +111,7 @@ class Place:
                 port=port,
                 database=database,
                 keeper=keeper,
+                messages_per_second=messages_per_second,
                 origin=LOG_NAME,
                 log_key=self.log_key,
                 register=self.register,

@@ -22,6 +22,7 @@ from exchange.bridge import Ledger, Mailboxes, acknowledge, decide
 from exchange.envelope import Verifier
 from exchange.server import exchange_service, guard
 from exchange.store import drivers, writer
+from exchange.wire import coded
 
 _Frame = list[float]
 _FROM = re.compile(r"FROM (?:\(SELECT .*? FROM )?(\w+)")
@@ -85,13 +86,17 @@ class Spans:
         door: Any = guard
         keeping: Any = writer
         for name, stage in (
-            ("read_envelope", "wire: envelope, field rules, group digests"),
-            ("_read_acknowledgement", "wire: written receipts"),
-            ("_push_outcome", "answer: stored receipts"),
-            ("_delivery", "answer: deliveries"),
-            ("_signer_of", "answer: deliveries"),
+            ("read_acknowledgement", "wire: written receipts"),
+            ("push_outcome", "answer: stored receipts"),
+            ("delivery", "answer: deliveries"),
+            ("seen_of", "answer: deliveries"),
         ):
             setattr(loop, name, self.around(stage, getattr(loop, name)))
+        reading: Any = coded
+        made = coded.reader
+        reading.reader = lambda codes: self.around(
+            "wire: envelope, field rules, group digests", made(codes)
+        )
         door.read_request = self.around("wire: request", door.read_request)
         door.identify = self.around("identity", door.identify)
         self._methods(Verifier, verify="signature")
@@ -107,6 +112,7 @@ class Spans:
                 setattr(driver, name, self.around(by_table, getattr(driver, name)))
             self._methods(driver, execute="store: log head, mailbox changes")
             driver.fetch = self.around(_looked_up, driver.fetch)  # type: ignore[method-assign]
+        self._methods(drivers.Postgresql, _ask="store: what is sent together")
         self._commits()
 
     def _methods(self, owner: type, **stages: str) -> None:

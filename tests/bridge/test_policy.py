@@ -31,5 +31,4 @@ def test_a_deadline_found_once_is_that_of_every_message() -> None:
             start=FRIDAY,
             level=level,
         )
-        expected = due.at if due is not None else None
-        assert dues.of(rules, kind, direction, urgency, level) == expected
+        assert dues.of(rules, kind, direction, urgency, level) == due

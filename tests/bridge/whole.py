@@ -54,7 +54,7 @@ class Bridge(Mailboxes):
         Raises as `Ledger.drain`.
         """
         drained = self.ledger.drain(work, now)
-        self.took(drained)
+        self.took(drained, work)
         return drained
 
     def reconcile(

@@ -19,6 +19,7 @@ from exchange.divisions import divisions
 from exchange.envelope import REFUSED_TYPE, WRITTEN_TYPE, SigningKey, sign
 from exchange.errors import Refusal
 from exchange.facts import Site
+from exchange.keyring import RingFile
 from exchange.note import LogKey
 from exchange.organisations import Register
 from exchange.store import Store, migrate
@@ -103,6 +104,8 @@ class World:
 
     url: str
     now: datetime = START
+    #: With it, what messages say is encrypted in the database.
+    ring: RingFile | None = None
     parties: dict[str, Party] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -121,7 +124,7 @@ class World:
             divisions=divisions(),
         )
         return Bridge(
-            store=Store.open(self.url, LOG_KEY),
+            store=Store.open(self.url, LOG_KEY, ring=self.ring),
             policy=Policy(site=site, calendar=calendar(), relays={}),
             key=LOG_KEY.signing_key,
             origin=LOG_KEY.name,
@@ -173,11 +176,15 @@ class World:
         assert not isinstance(read, Refusal)
         return Acknowledged(caller=organisation, statement=read, author=party.author)
 
-    def declined(self, organisation: str, delivered: Delivered, refusal: Refusal) -> Acknowledged:
-        """Return a receiver's signed refusal of one delivery."""
+    def declined(
+        self, organisation: str, delivered: Delivered, refusal: Refusal, *, set_aside: str = ""
+    ) -> Acknowledged:
+        """Return a receiver's signed refusal of one delivery, which may set it aside."""
         party = self.parties[organisation]
         digest = read_envelope(delivered.envelope).digest
-        statement = refused_statement(delivered.message_id, digest, organisation, refusal, self.now)
+        statement = refused_statement(
+            delivered.message_id, digest, organisation, refusal, self.now, set_aside=set_aside
+        )
         (signature,) = sign(REFUSED_TYPE, [statement], party.key)
         read = read_refused(refused_receipt(statement, signature))
         assert not isinstance(read, Refusal)

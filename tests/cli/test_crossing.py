@@ -6,11 +6,17 @@ import csv
 import json
 import sqlite3
 import uuid
+from collections.abc import Iterator
+from dataclasses import fields
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from exchange.cli.export import BOM, COLUMNS, csv_lines
+from exchange.cli.export import BOM, COLUMNS, csv_lines, json_lines
+from exchange.cli.tickets import Wanted, open_source
+from exchange.ticket import State
 from tests.cli.town import Shell, Town, cross, matter_lines, write_lines
-from tests.pki import CITY_110, CITY_12345
+from tests.pki import CITY_110, CITY_12345, COUNTY_12345
 
 
 def test_a_push_is_answered_for_each_line_and_a_repeat_repeats(
@@ -76,6 +82,57 @@ def test_both_eyes_see_who_answers(exchange: Shell, town: Town, tmp_path: Path) 
     nobody = exchange("ticket", "list", "--answers", CITY_110.organisation, "--json", "--config",
                       town.operator)  # fmt: skip
     assert nobody.data == {"tickets": [], "more": False}
+
+
+LONG_AGO, FAR_OFF = datetime(2020, 1, 1, tzinfo=UTC), datetime(2999, 1, 1, tzinfo=UTC)
+#: Each condition with a value that finds a ticket just offered to 110, and one that does not.
+CONDITIONS: dict[str, tuple[Any, Any]] = {
+    "state": (State.OFFERED, State.TAKEN),
+    "region": (CITY_12345.region, "310000"),
+    "matter": ("NM.P.01", "NM.H.01"),
+    "organisation": (CITY_110.organisation, COUNTY_12345.organisation),
+    "answers": (CITY_12345.organisation, CITY_110.organisation),
+    "owes": (CITY_110.organisation, CITY_12345.organisation),
+    "opened_from": (LONG_AGO, FAR_OFF),
+    "opened_until": (FAR_OFF, LONG_AGO),
+    "overdue": (False, True),
+    "reminded": (False, True),
+    "open_only": (True, None),
+}
+
+
+def test_each_condition_of_a_list_keeps_what_it_names(
+    exchange: Shell, town: Town, tmp_path: Path
+) -> None:
+    """Region, matter, state, organisation, time, who answers, who owes, overdue: over the call as in the database."""
+    ticket = cross(exchange, town, tmp_path)
+
+    assert CONDITIONS.keys() == {field.name for field in fields(Wanted)}
+    with open_source(None, town.hotline) as bridge, open_source(None, town.operator) as database:
+        for name, (finds, misses) in CONDITIONS.items():
+            for value, expected in ((finds, True), (misses, False)):
+                if value is None:
+                    continue
+                wanted = Wanted(**{name: value})
+                found = list(bridge.list(wanted))
+                assert found == list(database.list(wanted)), wanted
+                assert (ticket in {row["ticket_id"] for row in found}) is expected, wanted
+
+
+def test_an_export_holds_no_more_than_what_is_being_written() -> None:
+    """Each row is written before the next ticket is asked for, in both forms."""
+
+    def rows(asked: list[int]) -> Iterator[dict[str, str]]:
+        for number in range(3):
+            asked.append(number)
+            yield dict.fromkeys(COLUMNS, "")
+
+    for lines, heads in ((csv_lines, 1), (json_lines, 0)):
+        asked: list[int] = []
+        written = lines(rows(asked))
+        for number in range(-heads, 3):
+            assert next(written)
+            assert asked == list(range(number + 1))
 
 
 def test_one_ticket_and_its_trail_are_shown_in_chinese(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import sqlite3
 import threading
@@ -205,6 +206,53 @@ def test_a_clock_that_is_wrong_is_seen_in_the_certificates(town: Town) -> None:
     assert over.status is Status.FAIL
 
 
+@pytest.mark.parametrize(
+    ("minutes", "said"), [(5, "ahead of the bridge's"), (-5, "behind the bridge's")]
+)
+def test_a_clock_that_is_minutes_off_is_held_against_the_bridges(
+    town: Town, minutes: int, said: str
+) -> None:
+    """Certificates do not show it: the bridge tells its own time, and the doctor says the difference."""
+    ill = _gateway(town.hotline, now() + timedelta(minutes=minutes))
+    assert list(ill) == ["clock"]
+    assert ill["clock"].status is Status.WARN
+    assert said in ill["clock"].what.en
+    assert re.search(r"\b(299|300|301) s ", ill["clock"].what.en)
+    assert "timedatectl" in str(ill["clock"].fix)
+
+
+def test_a_bridges_clock_behind_its_own_log_is_found(
+    town: Town, tmp_path: Path, exchange: Shell
+) -> None:
+    """What is recorded is of a time that has not come yet: the clock was set back."""
+    lines = matter_lines()[1]
+    assert (
+        exchange("push", write_lines(tmp_path / "o.jsonl", lines), "--config", town.hotline).code
+        == 0
+    )
+    settings = load_settings(town.operator, os.environ)
+    ill = _ill(list(examine_bridge(settings, now() - timedelta(minutes=5))))
+    assert "has not come yet" in ill["clock"].what.en
+    assert "clock" not in _ill(list(examine_bridge(settings, now())))
+
+
+def test_a_log_that_the_gateway_does_not_trust_is_found(
+    town: Town, tmp_path: Path, exchange: Shell
+) -> None:
+    """Another key of the same name: every receipt would fail, and the mend says whose key to ask for."""
+    lines = matter_lines()[1]
+    pushed = exchange("push", write_lines(tmp_path / "o.jsonl", lines), "--config", town.hotline)
+    assert pushed.code == 0
+    other = LogKey.from_seed(town.bridge.settings.origin, b"\x01" * 32).verifier
+    (tmp_path / "other.vkey").write_text(f"{other}\n", encoding="utf-8")
+    port, key = town.bridge.port, f'["{tmp_path / "other.vkey"}"]'
+    path = gateway_toml(town.pki, tmp_path, CITY_12345, port, log_verifiers=key)
+    ill = _gateway(path)
+    assert list(ill) == ["log"]
+    assert "log_verifiers" in str(ill["log"].fix)
+    assert "log" in {one.probe for one in examine_gateway(read_gateway(town.hotline), now())}
+
+
 def test_trust_that_pools_two_networks_is_found(town: Town, tmp_path: Path) -> None:
     """One root for two networks is refused by name."""
     root = next(iter(town.pki.development.trust.values()))
@@ -300,11 +348,12 @@ def _hang_up(server: socket.socket) -> None:
 
 
 def test_a_database_of_another_version_is_found(pki: Pki, tmp_path: Path) -> None:
-    """A schema that this program does not know, and one that is not a database at all."""
+    """A schema that no program of this version may serve, and one that is no database at all."""
     url = f"sqlite:///{tmp_path / 'one.db'}"
     migrate(url)
     with sqlite3.connect(tmp_path / "one.db") as database:
         database.execute("UPDATE alembic_version SET version_num = '9999'")
+        database.execute("UPDATE serves SET oldest = '9999'")
     database.close()
     assert "9999" in str(_ill(list(storage.database(url, None)))["schema"].cause)
     (tmp_path / "two.db").write_bytes(b"this is no database" * 100)

@@ -47,6 +47,7 @@ def test_every_probe_that_can_fail_has_a_mend_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("kind", "advice"),
     [
+        (ConfigurationError, "this gateway's configuration"),
         (NotAuthenticated, "exchange certs show"),
         (NotAuthorized, "register"),
         (LimitExceeded, "Wait"),

@@ -6,11 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
-from certs.speech import spoken
+from certs.speech import Command, Group, Option, spoken
 from exchange.cli.root import root
 from exchange.cli.screen import clean, columns, width
 from tests.cli.town import Shell, Town
@@ -74,17 +76,26 @@ def test_the_language_is_chosen_by_option_then_variable_then_locale(
     assert exchange(*words, **environment).out.startswith("用法：" if zh else "Usage:")
 
 
-def test_every_help_page_is_in_both_languages(exchange: Shell) -> None:
-    """No command or option of ours is without its Chinese."""
-    for noun in NOUNS:
-        pages = [[noun]]
-        command = root.get_command(None, noun)  # type: ignore[arg-type]
-        pages += [[noun, name] for name in getattr(command, "commands", {})]
-        for page in pages:
-            zh = exchange(*page, "--help", "--lang", "zh").out
-            for line in zh.splitlines():
-                if line.startswith("  ") and line.split():
-                    assert any("一" <= letter for letter in line), (page, line)
+def every_command(
+    found: click.Command = root, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Yield each command and group with the words that lead to it."""
+    yield path, found
+    if isinstance(found, click.Group):
+        context = click.Context(found)
+        for name in found.list_commands(context):
+            below = found.get_command(context, name)
+            assert below is not None
+            yield from every_command(below, (*path, name))
+
+
+def test_every_help_page_is_in_both_languages() -> None:
+    """No command, group or option of ours is without its Chinese."""
+    for path, found in every_command():
+        assert isinstance(found, Command | Group), path
+        for said in (found, *(one for one in found.params if isinstance(one, click.Option))):
+            assert isinstance(said, Command | Group | Option), (path, said)
+            assert any("一" <= letter for letter in said.text.say("zh")), (path, said)
 
 
 def test_a_misspelt_command_is_met_with_the_nearest(exchange: Shell) -> None:
@@ -131,12 +142,10 @@ def test_what_the_library_complains_of_is_said_in_chinese(
 def test_help_pages_fit_the_terminal(exchange: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     """On 80 columns no line is longer, in either language."""
     monkeypatch.setenv("COLUMNS", "80")
-    for noun in NOUNS:
-        command = root.get_command(None, noun)  # type: ignore[arg-type]
-        for page in ([noun], *([noun, name] for name in getattr(command, "commands", {}))):
-            for lang in ("en", "zh"):
-                said = exchange(*page, "--help", "--lang", lang).out
-                assert max(map(width, said.splitlines()[1:])) <= 80, (page, lang)
+    for path, _ in every_command():
+        for lang in ("en", "zh"):
+            said = exchange(*path, "--help", "--lang", lang).out
+            assert max(map(width, said.splitlines()[1:])) <= 80, (path, lang)
 
 
 def test_a_configuration_that_is_not_there_is_one_sentence(exchange: Shell, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from exchange.cli.log import Signatures, Vouching
+from exchange.cli.signatures import Signatures, Vouching
 from exchange.errors import VerificationError
 from exchange.note import NoteVerifier
 from exchange.query.evidence import EvidenceRoom

@@ -299,3 +299,27 @@ def test_what_is_no_receipt_file_is_said_to_be_none(
         read_receipt_file(content)
     said = exchange("receipt", "show", file)
     assert (said.code, said.out) == (1, "")
+
+
+@pytest.mark.parametrize(
+    ("content", "en", "zh"),
+    [
+        (b"# Readme", "line 1, column 1 is not JSON: a value is missing or unquoted here.",
+         "第 1 行第 1 列不符合 JSON 语法：此处缺少值，或字符串未加引号。"),
+        ("回执".encode("gbk"), "byte 1 is not UTF-8; save the file as UTF-8 (it may be GBK or UTF-16).",
+         "第 1 字节不是 UTF-8 编码，请将文件另存为 UTF-8（原文件可能为 GBK 或 UTF-16）。"),
+        (b"{}", "This file holds no receipt.", "文件中没有回执。"),
+        (b"[" * 100_000, "maximum recursion depth", "内容不符合格式"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_receipt_file_is_said_in_both_languages(
+    content: bytes, en: str, zh: str
+) -> None:
+    """Where in the file and what, in a sentence that ends once."""
+    with pytest.raises(InvalidRequest) as raised:
+        read_receipt_file(content)
+    text = raised.value.text
+    assert en in text.en
+    assert zh in text.zh
+    assert ".." not in text.en.replace("...", "")
+    assert "。。" not in text.zh

@@ -82,8 +82,8 @@ def test_a_taken_port_is_told_before_anything_is_opened(pki: Pki, tmp_path: Path
                 out, err = process.communicate()
             assert (process.returncode, out) == (2, ""), err
             sentence = (
-                f"The bridge cannot listen on {listen}: Address already in use. Stop what uses it, "
-                "or set 'listen' to another address."
+                f"The bridge cannot listen on {listen} (the setting 'listen'): another program uses "
+                "this address; stop it or choose another."
             )
             assert err.splitlines() == [sentence]
     assert not list(tmp_path.glob("bridge.db*"))

@@ -36,7 +36,8 @@ def handoff(state: str, answers: str, decides: str, **changes: Any) -> dict[str,
         "handoff_id": "17089200-0000-4000-8000-000000000001",
         "sender": HOTLINE, "receiver": POLICE, "state": state, "answers": answers,
         "decides": decides, "own_duty": False, "taken_over": False, "danger": False,
-        "danger_unattended": False, "onward_of": "", "due": "2026-03-01T06:55:00.000000Z", **changes,
+        "danger_unattended": False, "onward_of": "", "due": "2026-03-01T06:55:00.000000Z",
+        "updated": "2026-02-28T23:00:00.000000Z", "deadlines": [], **changes,
     }  # fmt: skip
 
 
@@ -46,7 +47,7 @@ def ticket(*handoffs: dict[str, Any], **changes: Any) -> dict[str, Any]:
         "ticket_id": "09e9e1b6-0000-4000-8000-000000000002", "kind": "work_order",
         "origin": HOTLINE, "region": {"code": "140400", "name": "示例市"}, "matter": "NM.P.01.02",
         "marker": "actual", "classification": "ordinary", "urgency": "urgent", "closed": False,
-        "opened": "2026-02-28T22:30:00.000000Z", "answers": [HOTLINE["code"]],
+        "opened": "2026-02-28T22:30:00.000000Z", "answers": [HOTLINE["code"]], "erased": "",
         "handoffs": list(handoffs), **changes,
     }  # fmt: skip
 
@@ -82,6 +83,49 @@ def test_show_says_who_answers_who_decides_what_is_next_and_until_when() -> None
     assert "give its result or ask to return it" in en
     assert "(overdue by 1 h 5 min)" in en
     assert "2026-03-01 06:30:00 +08:00" in en
+
+
+def due(kind: str, owes: str, at: str) -> dict[str, str]:
+    """Return a deadline's row, to be reminded of an hour before NOW."""
+    return {"kind": kind, "owes": owes, "due": at, "remind": "2026-03-01T07:00:00.000000Z"}
+
+
+def test_what_is_due_beside_the_next_step_is_shown_with_who_owes_it() -> None:
+    """The step under its own name; the rest beside it, the time to return only while it runs."""
+    police, step = POLICE["code"], "2026-03-03T06:55:00.000000Z"
+    late, soon = "2026-03-01T07:55:00.000000Z", "2026-03-01T08:30:00.000000Z"
+    deadlines = [
+        due("result", police, step),
+        due("supervision", police, late),
+        due("return", police, soon),
+        due("later than this version", HOTLINE["code"], soon),
+    ]
+    row = ticket(handoff("taken", police, police, due=step, deadlines=deadlines))
+    zh = " ".join(shown("zh", lambda: show_ticket(row, NOW)).split())
+    listed = shown("en", lambda: show_list([row], NOW))
+
+    assert "时限 2026-03-03 14:55 +08:00（还有 1 天 22 小时）" in zh
+    assert f"答复督办：{POLICE['name']}，2026-03-01 15:55 +08:00（已逾期 5 分钟）" in zh
+    assert f"申请退回：{POLICE['name']} 可在此前提出，2026-03-01 16:30 +08:00（还有 30 分钟）" in zh
+    assert "later than this version：" in zh
+    assert "15:55 overdue" in listed
+    deadlines[2:] = [due("return", police, late)]
+    assert "申请退回：" not in shown("zh", lambda: show_ticket(row, NOW))
+
+
+@pytest.mark.parametrize(
+    ("asked", "late"), [("2026-03-01T07:54:00Z", False), ("2026-03-01T07:56:00Z", True)]
+)
+def test_a_return_asked_for_late_is_said_to_who_decides(asked: str, late: bool) -> None:
+    """Nothing bars it (time changes no state), but whoever answers it sees it."""
+    ended = "2026-03-01T07:55:00.000000Z"
+    one = handoff(
+        "returning", POLICE["code"], HOTLINE["code"], updated=asked,
+        deadlines=[due("return", POLICE["code"], ended)],
+    )  # fmt: skip
+    said = "".join(shown("zh", lambda: show_ticket(ticket(one), NOW)).split())
+
+    assert late == ("退回申请已超过期限（2026-03-0115:55+08:00）" in said)
 
 
 def test_a_danger_that_was_attended_to_bars_nothing() -> None:

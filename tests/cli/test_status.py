@@ -149,7 +149,12 @@ def test_who_answers_for_what(own_town: Town, exchange: Shell, tmp_path: Path) -
 
     assert {("offered", 1, 1), ("", 1, 0)} == counted
     assert sorted(operator.data["answers"], key=str) == sorted(party.data["answers"], key=str)
-    assert (operator.code, find(operator)) == (1, {"answers": "warn"})
+    assert (operator.code, find(operator)) == (1, {"owes": "warn"})
+    police = exchange("status", "--config", own_town.police, "--json")
+    (owed,) = operator.data["owes"]
+    assert (owed["organisation"], owed["overdue"], owed["soon"]) == (CITY_110.organisation, 1, 0)
+    assert (police.data["owes"], party.data["owes"]) == ([owed], [])
+    assert (police.code, find(police), party.code) == (1, {"owes": "warn"}, 0)
     assert exchange("status", "--config", own_town.operator, "--json").code == 0
 
 

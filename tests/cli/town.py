@@ -108,9 +108,9 @@ class Town:
 
 
 @contextmanager
-def open_town(pki: Pki, folder: Path) -> Iterator[Town]:
-    """Serve in *folder*, with the configurations of two desks."""
-    with running(pki, folder) as bridge:
+def open_town(pki: Pki, folder: Path, tables: str = "") -> Iterator[Town]:
+    """Serve in *folder*, with the configurations of two desks; *tables* as `write_settings` takes them."""
+    with running(pki, folder, tables=tables) as bridge:
         yield Town(
             pki=pki,
             folder=folder,

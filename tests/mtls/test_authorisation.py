@@ -17,9 +17,11 @@ from grpc._cython import cygrpc  # type: ignore[attr-defined]
 from certs.authority import open_authority
 from certs.development import GOVERNMENT, Credential, Desk, _enrol
 from exchange._proto.v1 import (
+    attachment_service_pb2,
     directory_service_pb2,
     exchange_service_pb2,
     ticket_service_pb2,
+    witness_service_pb2,
 )
 from exchange.identity import METHODS, CallerKind
 from tests.mtls.handshake import dial
@@ -35,6 +37,18 @@ _REQUESTS: dict[str, bytes] = {
     ).SerializeToString(),
     "ReconcileHandoffs": exchange_service_pb2.ReconcileHandoffsRequest(
         heads=[exchange_service_pb2.HandoffHead(handoff_id="0" * 36)]
+    ).SerializeToString(),
+    "GetCosignedProofs": witness_service_pb2.GetCosignedProofsRequest(
+        origin="bridge.example/log/1"
+    ).SerializeToString(),
+    "ListSealingKeys": directory_service_pb2.ListSealingKeysRequest(
+        organisations=["140400000000"]
+    ).SerializeToString(),
+    "PutChunks": attachment_service_pb2.PutChunksRequest(
+        chunks=[attachment_service_pb2.Chunk(chunk_root=bytes(32), content=b"x")]
+    ).SerializeToString(),
+    "GetChunks": attachment_service_pb2.GetChunksRequest(
+        chunk_root=bytes(32), numbers=[0]
     ).SerializeToString(),
     "GetTicket": ticket_service_pb2.GetTicketRequest(ticket_id="0" * 36).SerializeToString(),
     "GetTrail": ticket_service_pb2.GetTrailRequest(ticket_id="0" * 36).SerializeToString(),
@@ -75,7 +89,13 @@ def test_the_table_is_the_contract() -> None:
     """Every method of the contract has a row, and every row is the contract's or health's."""
     contract = {
         f"/{service.full_name}/{method.name}"
-        for file in (exchange_service_pb2, ticket_service_pb2, directory_service_pb2)
+        for file in (
+            attachment_service_pb2,
+            exchange_service_pb2,
+            ticket_service_pb2,
+            directory_service_pb2,
+            witness_service_pb2,
+        )
         for service in file.DESCRIPTOR.services_by_name.values()
         for method in service.methods
     }

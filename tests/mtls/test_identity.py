@@ -13,6 +13,7 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import grpc
@@ -363,8 +364,13 @@ class TestMemory:
 class TestMethods:
     @pytest.mark.parametrize("method", sorted(METHODS))
     def test_every_method_with_every_caller(self, pki: Pki, context: Context, method: str) -> None:
-        """A registered gateway may call all; who is not registered, only what anyone may."""
+        """Who is registered may call what its kind may; who is not, only what anyone may."""
         caller = identify(context, pki.trust(), pki.made_at)
+        if METHODS[method] is CallerKind.WITNESS:
+            with pytest.raises(NotAuthorized) as refused:
+                authorise(caller, method, registered={caller.party})
+            assert _rule(refused) == "caller-kind"
+            caller = replace(caller, kind=CallerKind.WITNESS, organisation="", region="")
         authorise(caller, method, registered={caller.party})
         strangers: list[Caller | None] = [None, caller]
         for stranger in strangers:
@@ -373,7 +379,8 @@ class TestMethods:
                 continue
             with pytest.raises(NotAuthorized) as raised:
                 authorise(stranger, method, registered={(POLICE, caller.organisation)})
-            expected = "organisation-unregistered" if stranger else "caller-unknown"
+            mine = "witness" if METHODS[method] is CallerKind.WITNESS else "organisation"
+            expected = f"{mine}-unregistered" if stranger else "caller-unknown"
             assert _rule(raised) == expected
 
     @pytest.mark.parametrize(

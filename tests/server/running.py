@@ -30,12 +30,11 @@ from exchange.acts import Kind, Urgency
 from exchange.client.messages import OutgoingMessage, SealedMessage, Sealer
 from exchange.config import Settings, load_settings
 from exchange.envelope import WRITTEN_TYPE, SigningKey, message_digest, sign
-from exchange.server.credentials import server_credentials
+from exchange.server.in_force import credentials
 from exchange.server.journal import open_journal
-from exchange.server.opening import open_server
+from exchange.server.opening import initial_trust, open_server
 from exchange.server.serving import Server, utc_now
 from exchange.store.schema import migrate
-from exchange.trust import TrustStore
 from exchange.wire.receipts import written_receipt, written_statement
 from tests.mtls.handshake import dial
 from tests.pki import CITY_110, CITY_12345, COUNTY_12345, Pki
@@ -49,12 +48,13 @@ def write_settings(
     *,
     unregistered: Desk | None = None,
     keeper: str = "thread",
+    tables: str = "",
     **limits: int,
 ) -> Path:
     """
     Write register and configuration for *pki*'s desks into *folder*; return the latter.
 
-    *unregistered* has its certificates and no entry in the register.
+    *unregistered* has its certificates and no entry in the register; *tables* are further ones, as TOML.
     """
     rows = [
         f'[[organisation]]\ncode = "{desk.organisation}"\nname_zh = "示例 {number}"\n'
@@ -87,6 +87,7 @@ key = "{made.bridge.key}"
 [limits]
 stop_seconds = 5
 {lines}
+{tables}
 """,
         encoding="utf-8",
     )
@@ -130,14 +131,13 @@ class Running:
     async def _serve(self, clock: Callable[[], datetime], address: str) -> None:
         try:
             journal = open_journal(self.journal, level="debug")
-            trust = TrustStore.load(self.settings.networks)
-            credentials = server_credentials(self.settings.tls, trust, utc_now())
+            trust = initial_trust(self.settings, utc_now())
             self.loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
             self.server = await open_server(
                 self.settings, trust=trust, journal=journal, clock=clock
             )
             try:
-                self.port = await self.server.start(address, credentials)
+                self.port = await self.server.start(address, credentials(trust))
             except BaseException:
                 await self.server.stop()
                 raise
@@ -170,10 +170,13 @@ def running(
     unregistered: Desk | None = None,
     keeper: str = "thread",
     clock: Callable[[], datetime] = utc_now,
+    tables: str = "",
     **limits: int,
 ) -> Iterator[Running]:
     """Serve with a new database in *folder*; the rest as `write_settings` takes it."""
-    path = write_settings(pki, folder, unregistered=unregistered, keeper=keeper, **limits)
+    path = write_settings(
+        pki, folder, unregistered=unregistered, keeper=keeper, tables=tables, **limits
+    )
     found = Running(load_settings(path))
     found.start(clock=clock)
     try:

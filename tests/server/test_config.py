@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from exchange.config import NOT_SETTINGS, Limits, Settings, describe, load_settings
+from exchange.config import NOT_SETTINGS, Settings, describe, load_settings
 from exchange.errors import ConfigurationError
+from exchange.settings import Limits
 
 GOOD = """
 database = "sqlite:///data/bridge.db"

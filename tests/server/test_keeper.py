@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +27,8 @@ from exchange.errors import (
     TamperingFound,
 )
 from exchange.server.crossing import pack, unpack
-from exchange.server.keeper import ProcessKeeper
+from exchange.server.journal import open_journal
+from exchange.server.keeper import ProcessKeeper, _receive, _send, _Turns
 from exchange.store import create
 from exchange.submission import Author, Pushed, Stored
 from exchange.text import Text
@@ -224,3 +228,48 @@ def test_work_crosses_whole(pki: Pki, bridge: Running) -> None:
             for m in hotline.sealer.seal(matter())
         ]
     assert unpack(pack(work)) == work
+
+
+class Recording:
+    """Stands for a ledger at the end of the line: remembers what it was asked, and by how many at once."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+        self.together = 0
+        self._at_work = 0
+
+    def drain(self, number: int) -> int:
+        """Give *number* back."""
+        self._at_work += 1
+        self.together = max(self.together, self._at_work)
+        self.asked.append(number)
+        Path().stat()  # where another thread may come in
+        self._at_work -= 1
+        return number
+
+    reconcile = enter = drain
+
+
+def test_of_two_threads_one_works_and_the_order_stays() -> None:
+    """Whatever stands on the line at once is done one after the other, as asked, and so answered."""
+    ledger, count = Recording(), 5000
+
+    def ask() -> None:
+        for number in range(count):
+            _send(ours, ("drain", (number,)))
+
+    ours, theirs = socket.socketpair()
+    journal = open_journal(io.StringIO(), level="error")
+    with ours, theirs:
+        turns = threading.Thread(target=_Turns(theirs, ledger, journal).run)  # type: ignore[arg-type]
+        turns.start()
+        asking = threading.Thread(target=ask)
+        asking.start()
+        answers = [_receive(ours) for _ in range(count)]
+        asking.join()
+        ours.shutdown(socket.SHUT_WR)
+        turns.join(30)
+
+    assert not turns.is_alive()
+    assert answers == ledger.asked == list(range(count))
+    assert ledger.together == 1

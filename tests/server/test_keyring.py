@@ -10,6 +10,7 @@ from pathlib import Path
 from certs.authority import open_authority
 from certs.development import GOVERNMENT, Credential, Desk, _enrol
 from exchange.envelope import SigningKey
+from exchange.server.in_force import InForce
 from exchange.server.keyring import Chain, Keyring
 from tests.pki import CITY_110, CITY_12345, Pki
 from tests.server.running import SERVICES, chain_of
@@ -29,7 +30,7 @@ def having(stored: dict[bytes, Chain]) -> Callable[[Collection[bytes]], list[Cha
 
 def test_a_shown_chain_is_an_author_and_is_remembered(pki: Pki) -> None:
     """Once shown and found good, the key id is enough."""
-    ring = Keyring(pki.trust(), REGISTERED, lambda _: [], lambda: pki.made_at)
+    ring = Keyring(InForce.of(pki.trust()), REGISTERED, lambda _: [], lambda: pki.made_at)
     shown = chain(pki.signer(CITY_12345))
     key_id = sha256(shown[0]).digest()
     assert ring.unknown([key_id], ()) == {key_id}
@@ -44,7 +45,7 @@ def test_a_stored_chain_is_fetched_and_verified(pki: Pki) -> None:
     """After a restart the store gives the chain, and it is judged as if it were shown."""
     good, bad = chain(pki.signer(CITY_12345)), chain(pki.defects["signer-expired"])
     stored = {sha256(found[0]).digest(): found for found in (good, bad)}
-    ring = Keyring(pki.trust(), REGISTERED, having(stored), lambda: pki.made_at)
+    ring = Keyring(InForce.of(pki.trust()), REGISTERED, having(stored), lambda: pki.made_at)
     wanted = {*stored, bytes(32)}
     ring.keep(ring.fetch(ring.unknown(wanted, ())))
     assert set(ring.authors(wanted, (), pki.made_at)) == {sha256(good[0]).digest()}
@@ -59,7 +60,7 @@ def test_the_store_is_asked_once_and_not_again_for_a_while(pki: Pki) -> None:
         asked.append(set(key_ids))
         return []
 
-    ring = Keyring(pki.trust(), REGISTERED, stored, lambda: now[0])
+    ring = Keyring(InForce.of(pki.trust()), REGISTERED, stored, lambda: now[0])
     shown = chain(pki.signer(CITY_12345))
     key_id = sha256(shown[0]).digest()
     strange = {key_id, *(n.to_bytes(32) for n in range(511))}
@@ -77,7 +78,7 @@ def test_the_store_is_asked_once_and_not_again_for_a_while(pki: Pki) -> None:
 
 def test_a_worse_chain_does_not_hide_a_good_one(pki: Pki) -> None:
     """Shown without its issuers, a known signer is still known."""
-    ring = Keyring(pki.trust(), REGISTERED, lambda _: [], lambda: pki.made_at)
+    ring = Keyring(InForce.of(pki.trust()), REGISTERED, lambda _: [], lambda: pki.made_at)
     shown = chain(pki.signer(CITY_12345))
     key_id = sha256(shown[0]).digest()
     ring.authors([key_id], [shown], pki.made_at)
@@ -90,9 +91,11 @@ def test_a_network_cannot_make_signers_of_anothers_organisation(pki: Pki, tmp_pa
     authority = open_authority(pki.development.authorities[GOVERNMENT])
     forged = chain(_enrol(authority, "signer", desk.name("signer"), tmp_path / "s", pki.made_at))
     key_id = sha256(forged[0]).digest()
-    trusting = Keyring(pki.trust(), {desk_party(desk)}, lambda _: [], lambda: pki.made_at)
+    trusting = Keyring(
+        InForce.of(pki.trust()), {desk_party(desk)}, lambda _: [], lambda: pki.made_at
+    )
     assert trusting.authors([key_id], [forged], pki.made_at)  # the chain itself is good
-    ring = Keyring(pki.trust(), REGISTERED, lambda _: [], lambda: pki.made_at)
+    ring = Keyring(InForce.of(pki.trust()), REGISTERED, lambda _: [], lambda: pki.made_at)
     assert ring.authors([key_id], [forged], pki.made_at) == {}
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from exchange.config import Limits
 from exchange.errors import LimitExceeded
 from exchange.server.limits import Allowances, Bucket
+from exchange.settings import Limits
 
 
 class Clock:

@@ -66,7 +66,9 @@ def test_what_a_bridge_did_and_how_it_stands(pki: Pki, tmp_path: Path) -> None:
         calling(pki, bridge.port, CITY_12345) as hotline,
         calling(pki, bridge.port, CITY_110) as police,
     ):
-        sealed = hotline.sealer.seal(matter())
+        opening, offer = matter()
+        late = replace(offer, act={**offer.act, "take_due_time": "2026-01-01T00:00:00Z"})
+        sealed = hotline.sealer.seal([opening, late])
         hotline.push([*sealed, b"no envelope"])
         police.pull()
         found = scrape(bridge)
@@ -82,6 +84,8 @@ def test_what_a_bridge_did_and_how_it_stands(pki: Pki, tmp_path: Path) -> None:
     assert value(found, "exchange_calls_total", method="PushMessages", status="OK") == 1
     assert value(found, "exchange_waiting", organisation=POLICE) == 2
     assert value(found, "exchange_waiting_oldest_seconds", organisation=POLICE) >= 0
+    assert value(found, "exchange_overdue", organisation=POLICE) == 1
+    assert value(found, "exchange_due_soon", organisation=POLICE) == 0
     assert value(found, "exchange_leases") == 1
     assert value(found, "exchange_waiting_pulls") == 0
     assert value(found, "exchange_queued_messages") == 0

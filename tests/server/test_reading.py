@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import tomllib
-from datetime import date
+from datetime import UTC, date, datetime
+from pathlib import Path
 
 import grpc
 import pytest
 
 from exchange._proto.v1 import directory_service_pb2 as directory_pb
 from exchange._proto.v1 import ticket_service_pb2 as ticket_pb
+from exchange.config import load_settings
 from exchange.divisions import COUNTRY, divisions
+from exchange.errors import ConfigurationError
+from exchange.server.known import open_directory
 from exchange.server.reading import children
-from tests.pki import CITY_110, CITY_12345
-from tests.server.running import SERVICES, Caller, failure, matter
+from tests.pki import CITY_110, CITY_12345, Pki
+from tests.server.running import (
+    SERVICES,
+    Caller,
+    Running,
+    calling,
+    failure,
+    matter,
+    write_settings,
+)
 
 
 def test_a_ticket_is_shown_with_who_answers(hotline: Caller, police: Caller) -> None:
@@ -76,6 +88,49 @@ def test_organisations_are_those_of_the_register(hotline: Caller) -> None:
     assert list(ask(directory_pb.ListOrganisationsRequest(region="310000")).organisations) == []
 
 
+def test_the_directory_tells_whom_to_call_for_a_matter(pki: Pki, tmp_path: Path) -> None:
+    """R09: who is responsible, the response procedure, the liaison and when somebody is on duty."""
+    path = write_settings(pki, tmp_path)
+    register = tmp_path / "register.toml"
+    register.write_text(
+        register.read_text(encoding="utf-8").replace(
+            'service = "110"\n',
+            'service = "110"\nmatters = ["NM.P.01", "NM.F.06.01"]\nprocedure = "YA-2026-01"\n'
+            'liaison = "联络员甲"\ntelephone = "00000001"\nduty = "7x24"\n',
+        ),
+        encoding="utf-8",
+    )
+    bridge = Running(load_settings(path))
+    bridge.start()
+    try:
+        with calling(pki, bridge.port, CITY_12345) as hotline:
+            ask = hotline.directory.ListOrganisations
+            own = [
+                ask(directory_pb.ListOrganisationsRequest(matter=matter_id)).organisations
+                for matter_id in ("NM.P.01.02", "NM.P.01", "NM.F.06.01")
+            ]
+            for other in ("NM.P.0", "NM.F.06.02", "NM.P.010"):
+                assert not ask(directory_pb.ListOrganisationsRequest(matter=other)).organisations
+    finally:
+        bridge.stop()
+    assert [[one.code for one in each] for each in own] == [[CITY_110.organisation]] * 3
+    (found,) = own[0]
+    assert (found.procedure, found.liaison, found.telephone, found.duty) == (
+        "YA-2026-01", "联络员甲", "00000001", "7x24",
+    )  # fmt: skip
+    assert list(found.matters) == ["NM.P.01", "NM.F.06.01"]
+
+
+def test_a_register_with_a_matter_that_is_none_is_refused(pki: Pki, tmp_path: Path) -> None:
+    """The start ends with who and which, before anybody is served."""
+    settings = load_settings(write_settings(pki, tmp_path))
+    text = settings.register.read_text(encoding="utf-8")
+    text = text.replace('service = "110"\n', 'service = "110"\nmatters = ["NM.X.99"]\n')
+    settings.register.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=rf"{CITY_110.organisation} is .* NM\.X\.99"):
+        open_directory(settings, datetime.now(UTC))
+
+
 @pytest.mark.parametrize(
     ("parent", "child", "name"),
     [
@@ -110,7 +165,8 @@ def test_matters_are_listed_or_found(hotline: Caller) -> None:
     assert len(everything.matters) == 275
     assert everything.catalogue_edition
     found = ask(directory_pb.ListMattersRequest(words="井盖缺失"))
-    assert [one for one in found.matters if one.explanation.zh]
+    (chosen,) = (one for one in found.matters if one.explanation.zh)
+    assert (chosen.category, chosen.source) == ("NM.H.01", "S4 附件 一")
 
 
 @pytest.mark.parametrize("name", ["", "shanghai"])

@@ -16,10 +16,11 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from certs.development import Credential
-from exchange.config import Tls, load_settings
+from exchange.config import load_settings
 from exchange.errors import ConfigurationError
 from exchange.server.address import require_free
-from exchange.server.credentials import server_credentials
+from exchange.server.credentials import tls_configuration
+from exchange.settings import Tls
 from tests.mtls.handshake import dial
 from tests.pki import CITY_12345, Pki
 from tests.server.running import Running, running, write_settings
@@ -44,9 +45,9 @@ def test_a_taken_port_is_a_clear_mistake(pki: Pki, bridge: Running, tmp_path: Pa
     folder = tmp_path / "second"
     folder.mkdir()
     second = Running(load_settings(write_settings(pki, folder)))
-    with pytest.raises(ConfigurationError, match="Address already in use") as raised:
+    with pytest.raises(ConfigurationError, match="another program uses this address") as raised:
         second.start(port=bridge.port)
-    assert f"127.0.0.1:{bridge.port}" in raised.value.text.zh
+    assert f"127.0.0.1:{bridge.port}（配置项 listen）：地址已被其他程序占用" in raised.value.text.zh
     assert second.events("stopped")
 
 
@@ -62,7 +63,7 @@ def test_a_name_for_several_addresses_needs_all_that_there_are(
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"bridge.example:{taken.getsockname()[1]}"
         monkeypatch.setattr(socket, "getaddrinfo", resolve)
-        with pytest.raises(ConfigurationError, match="Address already in use"):
+        with pytest.raises(ConfigurationError, match="another program uses this address"):
             require_free(address)
     require_free(address)
 
@@ -79,7 +80,7 @@ def test_an_rsa_key_is_refused(pki: Pki) -> None:
     """With one, TLS 1.2 would be on offer again."""
     rsa = pki.defects["rsa-1024"]
     with pytest.raises(ConfigurationError):
-        server_credentials(_tls(rsa), pki.trust(), pki.made_at)
+        tls_configuration(_tls(rsa), pki.trust(), pki.made_at)
 
 
 def test_a_bridge_certificate_out_of_its_time_is_refused(pki: Pki) -> None:
@@ -87,7 +88,7 @@ def test_a_bridge_certificate_out_of_its_time_is_refused(pki: Pki) -> None:
     tls = _tls(pki.development.bridge)
     for now in (pki.made_at + timedelta(days=4000), pki.made_at - timedelta(days=4000)):
         with pytest.raises(ConfigurationError, match="is valid from"):
-            server_credentials(tls, pki.trust(), now)
+            tls_configuration(tls, pki.trust(), now)
 
 
 def test_a_key_that_others_may_read_is_refused(pki: Pki, tmp_path: Path) -> None:
@@ -96,7 +97,7 @@ def test_a_key_that_others_may_read_is_refused(pki: Pki, tmp_path: Path) -> None
     Path(key).chmod(0o644)
     opened = Tls(certificate=pki.development.bridge.certificate, key=Path(key))
     with pytest.raises(ConfigurationError, match="chmod 600"):
-        server_credentials(opened, pki.trust(), pki.made_at)
+        tls_configuration(opened, pki.trust(), pki.made_at)
 
 
 @pytest.mark.parametrize(("first", "only"), [("grpc", "False"), ("exchange.cli", "True")])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,8 +18,10 @@ from google.protobuf.duration_pb2 import Duration
 
 from exchange._proto.v1 import exchange_service_pb2 as pb
 from exchange.acts import Kind, Urgency
+from exchange.bridge import Mailboxes
 from exchange.client.messages import OutgoingMessage, SealedMessage
 from exchange.delivery import LEASE
+from exchange.server.exchange_service import ExchangeService
 from exchange.submission import Delivered
 from tests.pki import CITY_110, Pki
 from tests.server.holding import listening
@@ -139,6 +142,7 @@ def test_a_pull_waits_for_the_lease_of_another(
 ) -> None:
     """A crashed adapter's deliveries reach the next one as soon as their lease ends, unasked."""
     assert bridge.server is not None
+    assert isinstance(bridge.server._mailboxes, Mailboxes)
     bridge.server._mailboxes._leases.length = timedelta(milliseconds=300)
     hotline.push(hotline.sealer.seal(matter()))
     crashed = police.pull()
@@ -291,20 +295,17 @@ def test_an_urgent_message_reaches_its_receiver_before_its_senders_receipt(
 ) -> None:
     """While the woken pull is under way the push is not answered; how long at most is bounded."""
     monkeypatch.setattr("exchange.server.exchange_service._RECEIVER_FIRST", 60.0)
-    assert bridge.server is not None
-    service = bridge.server._mailboxes
-    pull, looks, opened = service.pull, threading.Semaphore(0), threading.Event()
+    found, opened = threading.Event(), threading.Event()
+    known_chains = ExchangeService._known_chains
 
-    def held(*asked: Any) -> list[Delivered]:
-        delivered = pull(*asked)
-        looks.release()
-        if delivered:
-            assert opened.wait(30)
-        return delivered
+    async def held(service: ExchangeService, key_ids: Sequence[bytes]) -> Any:
+        if key_ids:
+            found.set()
+            assert await asyncio.get_running_loop().run_in_executor(None, opened.wait, 30)
+        return await known_chains(service, key_ids)
 
-    service.pull = held  # type: ignore[method-assign, assignment]
+    monkeypatch.setattr(ExchangeService, "_known_chains", held)
     waiting = police.exchange.PullMessages.future(A_MINUTE)
-    assert looks.acquire(timeout=30)
     listening(bridge, 1)
     pushing = hotline.exchange.PushMessages.future(
         pb.PushMessagesRequest(
@@ -313,7 +314,7 @@ def test_an_urgent_message_reaches_its_receiver_before_its_senders_receipt(
         ),
         timeout=60,
     )
-    assert looks.acquire(timeout=30)  # the push is durable: the woken pull has found it
+    assert found.wait(30)  # the push is durable: the woken pull has it
     with pytest.raises(grpc.FutureTimeoutError):
         pushing.result(timeout=1)
     opened.set()

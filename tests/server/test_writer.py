@@ -46,9 +46,16 @@ def pushed(number: int, ticket: str = "", urgency: Urgency = Urgency.ROUTINE) ->
     return Pushed(received=received, caller="a", author=None)
 
 
+def noted(number: int) -> Acknowledged:
+    """Return an acknowledgement that says its *number*."""
+    return Acknowledged(caller="b", receipt_position=number)
+
+
 def number_of(piece: Work) -> int:
-    """Return the number that `pushed` gave."""
-    assert isinstance(piece, Pushed)
+    """Return the number that `pushed` or `noted` gave."""
+    if isinstance(piece, Acknowledged):
+        assert piece.receipt_position is not None
+        return piece.receipt_position
     return int(piece.received.message_id)
 
 
@@ -156,6 +163,24 @@ def test_a_large_call_is_split_and_put_together_again() -> None:
         assert max(map(len, bench.ledger.drains)) == DRAIN_MOST
 
     run(story)
+
+
+def test_what_is_acknowledged_goes_before_what_is_pushed() -> None:
+    """A receiver that acknowledges waits for no push but those that were sent ahead."""
+
+    async def story(bench: Bench) -> None:
+        first = asyncio.create_task(bench.writer.submit([pushed(0)]))
+        await bench.begun()
+        bulk = asyncio.create_task(bench.writer.submit([pushed(n) for n in range(1, 301)]))
+        await asyncio.sleep(0)
+        acknowledging = asyncio.create_task(bench.writer.submit([noted(900), noted(901)]))
+        await asyncio.sleep(0)
+        bench.ledger.gate.set()
+        await asyncio.gather(first, bulk)
+        assert leaves(await acknowledging) == [900, 901]
+        assert bench.ledger.drains[2][:3] == [900, 901, AHEAD + 1]
+
+    run(story, gate=False)
 
 
 def test_urgent_tickets_go_first_and_whole() -> None:

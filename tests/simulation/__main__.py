@@ -3,6 +3,8 @@ Run many seeds, or one with everything it did::
 
     make simulate ARGS="--seeds 0-9999"
     make simulate ARGS="--seed 4711 --trace"
+    make simulate ARGS="--seeds 0-9999 --relay"
+    make simulate ARGS="--every"
     make simulate ARGS="--mutations"
 
 Exit: 0 every invariant held (with ``--mutations``: every bug was caught), 1 one did not.
@@ -11,25 +13,20 @@ Exit: 0 every invariant held (with ``--mutations``: every bug was caught), 1 one
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
-import shutil
 import sys
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TextIO
 
 from exchange.ticket import State
 from tests.simulation.catching import MOST_SEEDS, catch
+from tests.simulation.many import outcomes
 from tests.simulation.mutations import MUTATIONS
 from tests.simulation.run import Outcome, run
-from tests.simulation.world import FOLDER
+from tests.simulation.sweep import blows
 
-_CHUNK = 20
 _SHOWN = 24
 _SHRUNK = 3
 
@@ -39,8 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _arguments(arguments)
     if given.mutations:
         return _mutations(given.most)
+    if given.every:
+        return _every()
     if given.seed is not None:
-        outcome = run(given.seed, steps=given.steps, faults=given.faults)
+        outcome = run(given.seed, steps=given.steps, faults=given.faults, joined=given.relay)
         if given.trace:
             _say("\n".join(outcome.trace))
         _say(f"seed {given.seed}: {outcome.why or 'every invariant held'}  trace {outcome.digest}")
@@ -53,7 +52,13 @@ def _many(given: argparse.Namespace) -> int:
     counts: Counter[str] = Counter()
     broken: list[Outcome] = []
     begun, done = time.monotonic(), 0
-    for outcome in _outcomes(range(first, last + 1), given):
+    for outcome in outcomes(
+        range(first, last + 1),
+        steps=given.steps,
+        faults=given.faults,
+        jobs=given.jobs,
+        joined=given.relay,
+    ):
         done += 1
         counts += outcome.counts
         if outcome.broken:
@@ -74,42 +79,18 @@ def _many(given: argparse.Namespace) -> int:
     return int(bool(broken))
 
 
-def _outcomes(seeds: range, given: argparse.Namespace) -> Iterator[Outcome]:
-    """Yield the outcomes in the order of their seeds, from as many processes as asked for."""
-    if given.jobs == 1:
-        for seed in seeds:
-            yield run(seed, steps=given.steps, faults=given.faults)
-        return
-    shm = Path("/dev/shm")
-    folder = tempfile.mkdtemp(prefix="exchange-simulation-", dir=shm if shm.is_dir() else None)
-    os.environ[FOLDER] = folder
-    chunks = [seeds[at : at + _CHUNK] for at in range(0, len(seeds), _CHUNK)]
-    steps, faults = [given.steps] * len(chunks), [given.faults] * len(chunks)
-    try:
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(given.jobs, mp_context=context) as pool:
-            for outcomes in pool.map(_chunk, chunks, steps, faults):
-                yield from outcomes
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _chunk(seeds: range, steps: int, faults: float) -> list[Outcome]:
-    return [run(seed, steps=steps, faults=faults).brief() for seed in seeds]
-
-
 def _show(outcome: Outcome, given: argparse.Namespace, *, shrink: bool) -> None:
     """Show a failure with the fewest steps that lead to it."""
-    steps = given.steps
+    steps, more = given.steps, " --relay" if given.relay else ""
     if shrink:
         for fewer in range(given.steps):
-            again = run(outcome.seed, steps=fewer, faults=given.faults)
+            again = run(outcome.seed, steps=fewer, faults=given.faults, joined=given.relay)
             if again.broken == outcome.broken:
                 outcome, steps = again, fewer
                 break
     _say(f"\nBROKEN seed {outcome.seed}: {outcome.why}")
     _say("\n".join(outcome.trace[-_SHOWN:]))
-    _say(f"again: make simulate ARGS='--seed {outcome.seed} --steps {steps} --trace'")
+    _say(f"again: make simulate ARGS='--seed {outcome.seed} --steps {steps}{more} --trace'")
 
 
 def _table(counts: Counter[str]) -> None:
@@ -119,6 +100,7 @@ def _table(counts: Counter[str]) -> None:
         ("messages in the log", "kind "),
         ("refusals", "refused "),
         ("hand-offs ended as", "state "),
+        ("messages carried on by the relay", "carried on "),
         ("answers", "push "),
         ("acknowledgements", "acknowledge "),
         ("invariants held", "held: "),
@@ -128,6 +110,21 @@ def _table(counts: Counter[str]) -> None:
             if key.startswith(prefix):
                 word = key.removeprefix(prefix)
                 _say(f"  {number:>9}  {State(int(word)).name if prefix == 'state ' else word}")
+
+
+def _every() -> int:
+    """Let everything befall every process at every place of one matter's way."""
+    places: Counter[tuple[str, str]] = Counter()
+    broken = 0
+    for blow, outcome in blows():
+        places[blow.place, blow.ill.value if blow.ill else "killed at an await"] += 1
+        if outcome.broken:
+            broken += 1
+            _say(f"BROKEN {blow}: {outcome.why}")
+    for (place, what), number in places.items():
+        _say(f"  {number:>9}  {place}: {what}")
+    _say(f"{places.total()} places, {broken} broken")
+    return int(bool(broken))
 
 
 def _mutations(most: int) -> int:
@@ -158,10 +155,12 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seeds", type=_seeds, default=(0, 999), metavar="FIRST-LAST")
     parser.add_argument("--seed", type=int, help="one seed alone")
+    parser.add_argument("--relay", action="store_true", help="two bridges, a relay between them")
     parser.add_argument("--trace", action="store_true", help="with --seed: everything it did")
     parser.add_argument("--steps", type=int, default=40, help="steps of a run")
     parser.add_argument("--faults", type=float, default=1.0, help="how often something breaks")
-    parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--every", action="store_true", help="every statement and await instead")
     parser.add_argument("--mutations", action="store_true", help="plant the bugs instead")
     parser.add_argument("--most", type=int, default=MOST_SEEDS, help="seeds for each bug")
     return parser.parse_args(arguments)

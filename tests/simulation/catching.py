@@ -23,10 +23,10 @@ class Catch:
 
 def catch(mutation: Mutation, most: int = MOST_SEEDS) -> Catch:
     """Return what breaks first with *mutation* planted, within *most* seeds."""
-    stages()  # where runs begin is made by the program as it is
+    stages(joined=mutation.joined)  # where runs begin is made by the program as it is
     with planted(mutation):
         for seed in range(most):
-            outcome = run(seed)
+            outcome = run(seed, joined=mutation.joined)
             if outcome.broken:
                 expected = outcome.broken in mutation.caught
                 return Catch(caught=expected, broken=outcome.broken, seed=seed, why=outcome.why)

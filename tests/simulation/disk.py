@@ -76,6 +76,8 @@ class Disk:
     told: Callable[[Ill], None] = lambda _: None
     read: Callable[[], None] = lambda: None
     statements: int = 0
+    #: Grows with everything that may change what others see in the file.
+    changes: int = 0
     #: The files as of the last commit that was made durable, if a later one was not.
     unsynced: dict[str, bytes] | None = None
     connections: list[Connection] = field(default_factory=list)
@@ -97,6 +99,7 @@ class Disk:
         if kind.synchronous:
             connection.durable = kind.synchronous in _DURABLE
         commits = kind.commits
+        self.changes += kind.writes
         if commits and not connection.durable and self.unsynced is None:
             self.unsynced = self.contents()
         if self.ill is None:
@@ -160,6 +163,7 @@ class Disk:
 
     def put_back(self, contents: dict[str, bytes]) -> None:
         """Let the files hold *contents*; nobody may have them open."""
+        self.changes += 1
         for path in self.files():
             path.unlink(missing_ok=True)
         for name, content in contents.items():
@@ -244,6 +248,9 @@ class Watched:
         self._disk = disk
         self._open: sqlite3.Connection | None = None
         self._opened = 0
+        self._seen = -1
+        self._version = (0, 0)
+        self._known: dict[tuple[object, ...], list[Any]] = {}
 
     def _connection(self) -> sqlite3.Connection:
         if self._open is None:
@@ -253,13 +260,27 @@ class Watched:
         return self._open
 
     def rows(self, query: str, *values: object) -> list[Any]:
-        """Return the rows of a query."""
-        return self._connection().execute(query, values).fetchall()
+        """Return the rows of a query; they are read once for each state of the file."""
+        self._look()
+        key = (query, *values)
+        if key not in self._known:
+            self._known[key] = self._connection().execute(query, values).fetchall()
+        return self._known[key]
 
     def version(self) -> tuple[int, int]:
         """Return a number that changes when another connection has committed."""
+        self._look()
+        return self._version
+
+    def _look(self) -> None:
+        """Forget what was read, if the file may have changed since."""
+        if self._open is not None and self._seen == self._disk.changes:
+            return
+        self._seen = self._disk.changes
         (version,) = self._connection().execute("PRAGMA data_version").fetchone()
-        return self._opened, version
+        if (self._opened, version) != self._version:
+            self._version = self._opened, version
+            self._known.clear()
 
     def close(self) -> None:
         """Let go of the file, so that it can be put back."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapters.spool_records import COLUMNS, sealed
 from exchange.acts import TICKET_KINDS, Kind
-from exchange.cli.log import Signatures, Vouching
+from exchange.cli.signatures import Signatures, Vouching
 from exchange.client import Agreement
 from exchange.query.evidence import EvidenceRoom
 from exchange.states import STATES
@@ -20,10 +20,9 @@ from exchange.store.audit import audit
 from exchange.store.engines import connect
 from exchange.ticket import Side, State, own_duty_id
 from tests.simulation.ledger import Broken
-from tests.simulation.world import ground
 
 if TYPE_CHECKING:
-    from tests.simulation.places import Places, Seat
+    from tests.simulation.places import BridgeSeat, Places, Seat
 
 _HANDOFFS = (
     "SELECT handoff_id, sender, receiver, state, head, own_duty, taken_over, ticket_id FROM handoff"
@@ -35,23 +34,28 @@ _TICKET_KINDS = {kind.value for kind in TICKET_KINDS}
 
 
 def stored_is_kept(run: Places) -> None:
-    """A receipt means it is written: what the bridge gave a receipt for is there, at its leaf."""
+    """A receipt means it is written: what a bridge gave a receipt for is there, at its leaf."""
+    for bridge in run.bridges:
+        _stored_is_kept(run, bridge)
+
+
+def _stored_is_kept(run: Places, bridge: BridgeSeat) -> None:
     found = {
         row[0]: (bytes(row[1]), row[2])
-        for row in run.bridge.rows(
+        for row in bridge.rows(
             "SELECT t.message_id, t.digest, t.leaf_index FROM trail t"
             " JOIN message m ON m.leaf_index = t.leaf_index"
         )
     }
-    for message_id, (digest, leaf, _) in run.ledger.stored.items():
-        if found.get(message_id) != (digest, leaf):
+    for (origin, message_id), (digest, leaf, _) in run.ledger.stored.items():
+        if origin == bridge.name and found.get(message_id) != (digest, leaf):
             raise Broken("stored_is_kept", f"{message_id} of leaf {leaf}: {found.get(message_id)}")
     leaves = {
         (row[0], row[1]): row[2]
-        for row in run.bridge.rows("SELECT organisation, message_id, leaf_index FROM receipt")
+        for row in bridge.rows("SELECT organisation, message_id, leaf_index FROM receipt")
     }
-    for key, leaf in run.ledger.recorded.items():
-        if leaves.get(key) != leaf:
+    for (origin, *key), leaf in run.ledger.recorded.items():
+        if origin == bridge.name and leaves.get((key[0], key[1])) != leaf:
             raise Broken("stored_is_kept", f"the written receipt {key} of leaf {leaf} is lost")
 
 
@@ -84,7 +88,8 @@ def somebody_answers(run: Places) -> None:
                     f"{row[0]}: {State(row[3]).name} at its sender, "
                     f"{State(theirs[3]).name if theirs else 'unknown'} at its receiver",
                 )
-    on_the_bridge(run)
+    for bridge in run.bridges:
+        on_the_bridge(bridge)
 
 
 def _held(ours: Any, theirs: Any, copy: dict[str, Any]) -> bool:
@@ -97,11 +102,11 @@ def _held(ours: Any, theirs: Any, copy: dict[str, Any]) -> bool:
     return any(own_duty_id(ours[0], cause) in copy for cause in causes)
 
 
-def on_the_bridge(run: Places) -> None:
+def on_the_bridge(bridge: BridgeSeat) -> None:
     """Someone always answers, on the bridge's copy: each open hand-off has its answerer's name."""
     rows = {
         row[0]: row
-        for row in run.bridge.rows(
+        for row in bridge.rows(
             "SELECT id, sender, receiver, state, answers, head, rest FROM handoff"
         )
     }
@@ -112,7 +117,7 @@ def on_the_bridge(run: Places) -> None:
         if answers != expected:
             raise Broken("somebody_answers", f"{one}: {answers!r} on the bridge, not {expected!r}")
         if state is State.RETURNED and own_duty_id(one, bytes(head)) not in rows:
-            overs = run.bridge.rows(
+            overs = bridge.rows(
                 "SELECT digest FROM trail WHERE handoff_id = ? AND kind = 'take_over'", one
             )
             if not any(own_duty_id(one, bytes(over)) in rows for (over,) in overs):
@@ -136,32 +141,34 @@ def nothing_waits(run: Places) -> None:
         unanswered = [row for row in unanswered if row[0] not in run.hopeless]
         if unanswered:
             raise Broken("nothing_waits", f"never answered at {seat.name}: {unanswered}")
-    left = run.bridge.rows(
-        "SELECT recipient, lane, content FROM mailbox b WHERE NOT EXISTS (SELECT 1 FROM quarantine q"
-        " WHERE q.recipient = b.recipient AND q.lane = b.lane)"
-    )
-    if left:
-        raise Broken("nothing_waits", f"in the mailbox: {left}")
-    stopped = [
-        row
-        for row in run.bridge.rows("SELECT recipient, lane FROM quarantine")
-        if not run.seat_of(row[0]).forgotten
-    ]
-    if stopped:
-        raise Broken("nothing_waits", f"in quarantine: {stopped}")
+    for bridge in run.bridges:
+        left = bridge.rows(
+            "SELECT recipient, lane, content FROM mailbox b WHERE NOT EXISTS (SELECT 1 FROM"
+            " quarantine q WHERE q.recipient = b.recipient AND q.lane = b.lane)"
+        )
+        if left:
+            raise Broken("nothing_waits", f"in the mailbox of {bridge.name}: {left}")
+        stopped = [
+            row
+            for row in bridge.rows("SELECT recipient, lane FROM quarantine")
+            if not run.seat_of(row[0]).forgotten
+        ]
+        if stopped:
+            raise Broken("nothing_waits", f"in quarantine at {bridge.name}: {stopped}")
 
 
 def nothing_twice(run: Places) -> None:
     """Nothing takes effect twice: one leaf, one record, one reminder for each message."""
-    for row in run.bridge.rows(
-        "SELECT message_id, kind, author, count(*) FROM trail"
-        " GROUP BY message_id, kind, CASE kind WHEN 'written' THEN author END HAVING count(*) > 1"
-    ):
-        raise Broken("nothing_twice", f"in the trail: {row}")
-    for row in run.bridge.rows(
-        "SELECT digest, count(*) FROM trail GROUP BY digest HAVING count(*) > 1"
-    ):
-        raise Broken("nothing_twice", f"in the trail, under two ids: {bytes(row[0]).hex()}")
+    for bridge in run.bridges:
+        for row in bridge.rows(
+            "SELECT message_id, kind, author, count(*) FROM trail GROUP BY message_id, kind,"
+            " CASE kind WHEN 'written' THEN author END HAVING count(*) > 1"
+        ):
+            raise Broken("nothing_twice", f"in the trail of {bridge.name}: {row}")
+        for row in bridge.rows(
+            "SELECT digest, count(*) FROM trail GROUP BY digest HAVING count(*) > 1"
+        ):
+            raise Broken("nothing_twice", f"in the trail, under two ids: {bytes(row[0]).hex()}")
     for seat in run.seats:
         for row in seat.desk.rows("SELECT digest FROM event GROUP BY digest HAVING count(*) > 1"):
             raise Broken("nothing_twice", f"at {seat.name}: {bytes(row[0]).hex()}")
@@ -172,12 +179,11 @@ def nothing_twice(run: Places) -> None:
 
 def order_is_kept(run: Places) -> None:
     """Per-ticket order: a lane arrives in the order of the log, and enters it as it was said."""
-    leaves = dict(
-        run.bridge.rows("SELECT message_id, leaf_index FROM trail WHERE kind <> 'written'")
-    )
+    query = "SELECT message_id, leaf_index FROM trail WHERE kind <> 'written'"
     for seat in run.seats:
         if seat.restored:
             continue
+        leaves = dict(seat.bridge.rows(query))
         came: dict[tuple[str, bool], int] = {}
         for message_id, ticket, handoff, kind, author in seat.desk.rows(
             "SELECT message_id, ticket_id, handoff_id, kind, author FROM event ORDER BY seq"
@@ -197,14 +203,10 @@ def order_is_kept(run: Places) -> None:
 
 def both_agree(run: Places) -> None:
     """Both sides agree when messages stop: state, head, take-over and closing, on every copy."""
-    bridge = {
-        row[0]: row
-        for row in run.bridge.rows(
-            "SELECT id, sender, receiver, state, head, taken_over FROM handoff"
-        )
-    }
-    closed = dict(run.bridge.rows("SELECT id, closed FROM ticket"))
     for seat in run.seats:
+        query = "SELECT id, sender, receiver, state, head, taken_over FROM handoff"
+        bridge = {row[0]: row for row in seat.bridge.rows(query)}
+        closed = dict(seat.bridge.rows("SELECT id, closed FROM ticket"))
         held = {row[0]: row for row in seat.desk.rows(_HANDOFFS)}
         for one, sender, receiver, state, head, over in bridge.values():
             if seat.organisation not in {sender, receiver} or one in seat.strayed:
@@ -227,17 +229,38 @@ def both_agree(run: Places) -> None:
                 raise Broken("both_agree", f"ticket {ticket_id} closed: {done} at {seat.name}")
 
 
+def bridges_agree(run: Places) -> None:
+    """Bridges agree when messages stop: on every hand-off that both have, and both have whose sides both serve."""
+    query = "SELECT id, state, head, taken_over, answers, sender, receiver FROM handoff"
+    closed = [dict(one.rows("SELECT id, closed FROM ticket")) for one in run.bridges]
+    known = [{row[0]: row[1:] for row in one.rows(query)} for one in run.bridges]
+    for bridge, held, done in zip(run.bridges, known, closed, strict=True):
+        for other, theirs, over in zip(run.bridges, known, closed, strict=True):
+            for handoff, row in held.items():
+                served = {run.seat_of(party).bridge for party in row[-2:]}
+                if handoff not in theirs and other in served:
+                    raise Broken("bridges_agree", f"{handoff} is at {bridge.name} alone")
+                if handoff in theirs and theirs[handoff] != row:
+                    raise Broken(
+                        "bridges_agree",
+                        f"{handoff}: {State(row[0]).name} at {bridge.name}, "
+                        f"{State(theirs[handoff][0]).name} at {other.name}",
+                    )
+            for ticket, is_closed in done.items():
+                if over.get(ticket, is_closed) != is_closed:
+                    raise Broken("bridges_agree", f"ticket {ticket} is closed at one bridge alone")
+
+
 def everything_arrived(run: Places) -> None:
     """Nothing acknowledged is lost: it is in its receiver's records, and its author knows that."""
     events = {
         seat.organisation: dict(seat.desk.rows("SELECT message_id, answer FROM event"))
         for seat in run.seats
     }
-    trail = run.bridge.rows(
-        "SELECT message_id, author, recipient FROM trail WHERE kind <> 'written'"
-    )
-    known = {row[0] for row in trail}
+    query = "SELECT message_id, author, recipient FROM trail WHERE kind <> 'written'"
+    trail = [row for bridge in run.bridges for row in bridge.rows(query)]
     for seat in run.seats:
+        known = {row[0] for row in seat.bridge.rows(query)}
         for message_id, answer in events[seat.organisation].items():
             if answer in {"stored", "written", "came"} and message_id not in known:
                 raise Broken(
@@ -275,13 +298,18 @@ def reconciling_finds_nothing(run: Places) -> None:
 
 def everything_verifies(run: Places) -> None:
     """All receipts and the log verify: what `exchange log verify` asks finds nothing."""
-    url = f"sqlite:///{run.bridge.disk.path}"
+    for bridge in run.bridges:
+        _verifies(run, bridge)
+
+
+def _verifies(run: Places, bridge: BridgeSeat) -> None:
+    url = f"sqlite:///{bridge.disk.path}"
     room, engines = EvidenceRoom.open(url), connect(url)
-    made = ground()
     registered = {one.organisation: one.network for one in run.offices}
-    vouching = Vouching(networks=made.trust, registered=registered)
+    vouching = Vouching(networks=run.ground.trust, registered=registered)
     try:
-        for found in audit(engines, made.verifier, Signatures(room, made.verifier, vouching)):
+        own, further = bridge.site.verifier, bridge.site.further
+        for found in audit(engines, own, Signatures(room, own, vouching, further)):
             raise Broken("everything_verifies", found.en)
     finally:
         room.close()
@@ -307,6 +335,7 @@ AT_END = (
     nothing_twice,
     order_is_kept,
     both_agree,
+    bridges_agree,
     everything_arrived,
     reconciling_finds_nothing,
     everything_verifies,

@@ -29,16 +29,16 @@ class Broken(BaseException):
 class Ledger:
     """The promises of one run."""
 
-    #: Message id to (digest, leaf index, the receipt's bytes) of every stored receipt.
-    stored: dict[str, tuple[bytes, int, bytes]] = field(default_factory=dict)
+    #: (Bridge, message id) to (digest, leaf index, the receipt's bytes) of every stored receipt.
+    stored: dict[tuple[str, str], tuple[bytes, int, bytes]] = field(default_factory=dict)
     #: (Organisation, message id) of every "written" that left the organisation.
     written: dict[tuple[str, str], bytes] = field(default_factory=dict)
-    #: (Organisation, message id) to the leaf under which the bridge recorded it.
-    recorded: dict[tuple[str, str], int] = field(default_factory=dict)
+    #: (Bridge, organisation, message id) to the leaf under which that bridge recorded that one's "written".
+    recorded: dict[tuple[str, str, str], int] = field(default_factory=dict)
     #: (Organisation, message id) of what the desk told its person was entered.
     said: dict[tuple[str, str], bytes] = field(default_factory=dict)
-    #: (Organisation, lane) of what the bridge's process of the moment has out, and until when.
-    out: dict[tuple[str, str], datetime] = field(default_factory=dict)
+    #: (Bridge, organisation, lane) of what that bridge's process of the moment has out, until when.
+    out: dict[tuple[str, str, str], datetime] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
 
     def copy(self, counts: Counter[str]) -> Ledger:
@@ -68,39 +68,50 @@ class Ledger:
         self.written[organisation, statement.message_id] = statement.message_digest
 
     def leaves_bridge(
-        self, organisation: str, method: str, asked: bytes, answered: bytes, now: datetime
+        self,
+        bridge: str,
+        organisation: str,
+        method: str,
+        asked: bytes,
+        answered: bytes,
+        *,
+        now: datetime,
     ) -> None:
-        """Note what an answer promises *now*, and hold repeats to what was promised before."""
+        """Note what *bridge*'s answer promises *now*, and hold repeats to what was promised before."""
         kinds = TYPES.get(method)
         if kinds is None:
             return
         request, response = kinds[0].FromString(asked), kinds[1].FromString(answered)
         if method.endswith("PushMessages"):
             for envelope, outcome in zip(request.envelopes, response.outcomes, strict=True):
-                self._pushed(envelope, outcome)
+                self._pushed(bridge, envelope, outcome)
         elif method.endswith("PullMessages"):
-            self._pulled(organisation, response, now)
+            self._pulled(bridge, organisation, response, now)
         else:
-            self.free(organisation)
+            self.free(bridge, organisation)
         if method.endswith("AcknowledgeMessages"):
             for said, outcome in zip(request.acknowledgements, response.outcomes, strict=True):
-                self._acknowledged(organisation, said, outcome)
+                self._acknowledged(bridge, said, outcome)
 
-    def _pulled(self, organisation: str, response: object, now: datetime) -> None:
+    def _pulled(self, bridge: str, organisation: str, response: object, now: datetime) -> None:
         """A lane is out once: while one delivery of it is out, nothing more of it is handed out."""
-        ends: dict[tuple[str, str], datetime] = {}
+        ends: dict[tuple[str, str, str], datetime] = {}
         for delivery in response.deliveries:  # type: ignore[attr-defined]
-            key = (organisation, delivery.lane)
+            key = (bridge, organisation, delivery.lane)
             if self.out.get(key, now) > now:
                 raise Broken("lane_is_out_once", f"{key} at {now}, out until {self.out[key]}")
             ends[key] = delivery.lease_expire_time.ToDatetime(UTC)
         self.out |= ends
 
-    def free(self, organisation: str = "") -> None:
+    def free(self, bridge: str, organisation: str = "") -> None:
         """Forget what is out: it was acknowledged or reconciled, the bridge ended or set its clock."""
-        self.out = {key: end for key, end in self.out.items() if organisation not in {"", key[0]}}
+        self.out = {
+            key: end
+            for key, end in self.out.items()
+            if key[0] != bridge or organisation not in {"", key[1]}
+        }
 
-    def _pushed(self, envelope: bytes, outcome: object) -> None:
+    def _pushed(self, bridge: str, envelope: bytes, outcome: object) -> None:
         which = outcome.WhichOneof("outcome")  # type: ignore[attr-defined]
         self.counts[f"push {which}"] += 1
         if which == "refused":
@@ -113,7 +124,7 @@ class Ledger:
             raise Broken("the same receipt again", f"{received.message_id}: of another message")
         whole = receipt.SerializeToString(deterministic=True)
         promise = (received.digest, receipt.leaf_index, whole)
-        before = self.stored.setdefault(received.message_id, promise)
+        before = self.stored.setdefault((bridge, received.message_id), promise)
         if before != promise:
             raise Broken(
                 "the same receipt again",
@@ -126,7 +137,7 @@ class Ledger:
 
         return refusal_of(outcome.refused).code.name  # type: ignore[attr-defined]
 
-    def _acknowledged(self, organisation: str, said: object, outcome: object) -> None:
+    def _acknowledged(self, bridge: str, said: object, outcome: object) -> None:
         which = outcome.WhichOneof("outcome")  # type: ignore[attr-defined]
         self.counts[f"acknowledge {which}"] += 1
         if (
@@ -139,6 +150,6 @@ class Ledger:
         statement = read_written(said.written)  # type: ignore[attr-defined]
         assert isinstance(statement, Statement)
         leaf = outcome.recorded.leaf_index  # type: ignore[attr-defined]
-        key = (organisation, statement.message_id)
+        key = (bridge, statement.organisation, statement.message_id)
         if self.recorded.setdefault(key, leaf) != leaf:
             raise Broken("the same receipt again", f"{key}: leaf {self.recorded[key]}, now {leaf}")

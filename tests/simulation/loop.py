@@ -187,18 +187,25 @@ class Loop(asyncio.AbstractEventLoop):
             return False
         while self._timers and self._timers[0][0] <= self.time():
             _, _, timer = heapq.heappop(self._timers)
-            self._ready.append(timer)
+            if not timer.cancelled():
+                self._ready.append(timer)
         busy = [jobs for jobs in self._executors if jobs]
-        if busy and (not self._ready or self._dice.chance(0.4)):
-            with self.inside():
+        before = asyncio._get_running_loop()
+        asyncio._set_running_loop(self)
+        try:
+            if busy and (not self._ready or self._dice.chance(0.4)):
                 self._dice.pick(busy).run_one()
-            return True
-        while self._ready:
-            handle = self._ready.popleft()
-            if not handle.cancelled():
-                with self.inside():
-                    handle._run()
                 return True
+            while self._ready:
+                handle = self._ready.popleft()
+                if not handle.cancelled():
+                    handle._run()
+                    return True
+            if busy:  # what was ready had been cancelled
+                self._dice.pick(busy).run_one()
+                return True
+        finally:
+            asyncio._set_running_loop(before)
         return False
 
     def run_other_job(self) -> bool:

@@ -24,6 +24,8 @@ class Mutation:
     old: str
     new: str
     caught: tuple[str, ...]
+    #: Whether it can only show where a relay joins two bridges.
+    joined: bool = False
 
     @property
     def name(self) -> str:
@@ -130,7 +132,8 @@ MUTATIONS = (
         place="adapters.runner:Runner._hand_over",
         old="        except Indigestible as indigestible:",
         new=(
-            "        except ExchangeError:\n            number = 'none'\n"
+            "        except __import__('exchange.errors').errors.ExchangeError:\n"
+            "            number = 'none'\n"
             "        except Indigestible as indigestible:"
         ),
         caught=("written_is_written", "everything_arrived", "both_agree", *_STUCK),
@@ -199,8 +202,8 @@ MUTATIONS = (
     Mutation(
         says="deliver out of lane order",
         place="exchange.store.outbox:Outbox.waiting",
-        old="return [_waiting(row) for row in found]",
-        new="return [_waiting(row) for row in found][::-1]",
+        old="[waiting_of(row) for row in found]",
+        new="[waiting_of(row) for row in found][::-1]",
         caught=("order_is_kept", "no_surprise", *_STUCK),
     ),
     Mutation(
@@ -233,7 +236,8 @@ MUTATIONS = (
         says="told to be kept before it is in the spool",
         place="adapters.runner:Runner.collect",
         old=(
-            "                self.spool.put([message], self.pace.clock())\n"
+            "                for other in self.spool.put([message], self.pace.clock()):\n"
+            "                    self.adapter.decided(number_used(other))\n"
             "                self.adapter.kept([message])\n"
         ),
         new=(
@@ -245,12 +249,12 @@ MUTATIONS = (
     Mutation(
         says="a push that failed counts as stored",
         place="adapters.runner:Runner.push",
-        old="            results = self.client.push_sealed(batch)\n",
+        old="            pushed = self.client.push_sealed(batch)\n",
         new=(
-            "            try:\n                results = self.client.push_sealed(batch)\n"
-            "            except ExchangeError:\n"
+            "            try:\n                pushed = self.client.push_sealed(batch)\n"
+            "            except Exception:\n"
             "                from exchange.client import PushResult\n"
-            "                results = [PushResult(message_id=m.message_id, digest=m.digest,"
+            "                pushed = [PushResult(message_id=m.message_id, digest=m.digest,"
             " stored=1) for m in batch]\n"
         ),
         caught=("everything_arrived", "both_agree", "order_is_kept", *_STUCK),
@@ -281,8 +285,8 @@ MUTATIONS = (
     Mutation(
         says="the receiver's receipt is not forwarded",
         place="exchange.store.mail:Mail.collect",
-        old="elif entry.deliver is not None:",
-        new="elif False:",
+        old="elif isinstance(entry, Written) and entry.deliver is not None:",
+        new="elif isinstance(entry, Written) and False:",
         caught=("everything_arrived",),
     ),
     Mutation(
@@ -294,7 +298,7 @@ MUTATIONS = (
     ),
     Mutation(
         says="what was written stays in the mailbox",
-        place="exchange.store.writer:_WRITTEN",
+        place="exchange.store.statements:WRITTEN",
         old="content = 'message'",
         new="content = 'none'",
         caught=_STUCK,
@@ -367,7 +371,7 @@ MUTATIONS = (
     # -- the log
     Mutation(
         says="the trail does not say who answers",
-        place="exchange.store.writer:_trail_row",
+        place="exchange.store.writer:trail_row",
         old="message.id, message.author, message.recipient, int(entry.state), entry.answers,",
         new="message.id, message.author, message.recipient, int(entry.state), '',",
         caught=("everything_verifies",),
@@ -378,5 +382,46 @@ MUTATIONS = (
         old="return {message_id: proofs[index] for message_id, index in found}",
         new="return {message_id: list(proofs.values())[0] for message_id, index in found}",
         caught=("the same receipt again", "everything_verifies", *_STUCK),
+    ),
+    # -- between two bridges
+    Mutation(
+        says="what a relay could not bring is noted all the same",
+        place="adapters.relay.way:Way._answer",
+        old="                undecided.append(held)\n",
+        new="                undecided.append(held)\n                noted.append(held.load.position)\n",
+        caught=(*_STUCK, "everything_arrived"),
+        joined=True,
+    ),
+    Mutation(
+        says="the next bridge judges what another one judged",
+        place="exchange.bridge.decide:judged_elsewhere",
+        old="return pushed.caller != message.author and bool(pushed.received.hops)",
+        new="return False",
+        caught=(*_STUCK, "everything_arrived", "bridges_agree", "both_agree"),
+        joined=True,
+    ),
+    Mutation(
+        says="the moves of an own duty are not carried on",
+        place="exchange.bridge.decide:beyond",
+        old='return other if here.policy.is_carried(other) else ""',
+        new='return ""',
+        caught=("bridges_agree",),
+        joined=True,
+    ),
+    Mutation(
+        says="a receipt that comes home is told to whoever gave it",
+        place="exchange.bridge.carried:Carrying._said",
+        old="Delivery(recipient=known.author, lane=lane",
+        new="Delivery(recipient=who, lane=lane",
+        caught=(*_STUCK, "everything_arrived", "no_surprise"),
+        joined=True,
+    ),
+    Mutation(
+        says="whoever it is handed on to beyond is no receiver",
+        place="exchange.bridge.carried:_One.lane_of",
+        old="self.passed if not self.known.handoff_id else {}",
+        new="{}",
+        caught=_STUCK,
+        joined=True,
     ),
 )

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING
 
 from certs.development import Desk as Office
 from exchange.errors import ExchangeError, StoreUnavailable
@@ -19,13 +21,16 @@ from tests.simulation.disk import Disk, Disks, Ill, Killed, Watched
 from tests.simulation.ledger import Broken, Ledger
 from tests.simulation.people import People
 from tests.simulation.world import (
-    OFFICES,
     START,
     BridgeProcess,
     DeskProcess,
+    Site,
     begin_files,
     ground,
 )
+
+if TYPE_CHECKING:
+    from tests.simulation.relay import RelaySeat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,15 +38,16 @@ class Late:
     """A request on its way that nobody waits for any more."""
 
     due: float
-    organisation: str
+    caller: Caller
     method: str
     raw: bytes
 
 
 class BridgeSeat:
-    """The bridge's place: its file, and the process of the moment."""
+    """A bridge's place: its configuration, its file, and the process of the moment."""
 
-    def __init__(self, disk: Disk, dice: Dice) -> None:
+    def __init__(self, site: Site, disk: Disk, dice: Dice) -> None:
+        self.site, self.name = site, site.name
         self.disk = disk
         self.dice = dice
         self.watched = Watched(disk)
@@ -53,12 +59,25 @@ class BridgeSeat:
         return self.watched.rows(query, *values)
 
 
-class Seat:
+class Caller:
+    """Whoever dials a bridge: its link there, and the process of the moment."""
+
+    def __init__(self, organisation: str, name: str, bridge: BridgeSeat) -> None:
+        self.organisation, self.name, self.bridge = organisation, name, bridge
+        self.process: object = None
+        self.link_down = self.silent = 0.0
+
+
+class Seat(Caller):
     """One desk's place: its files, its people, its link, and the process of the moment."""
 
-    def __init__(self, office: Office, desk: Disk, spool: Disk, people: People) -> None:
+    process: DeskProcess | None
+
+    def __init__(
+        self, office: Office, bridge: BridgeSeat, desk: Disk, spool: Disk, people: People
+    ) -> None:
+        super().__init__(office.organisation, "", bridge)
         self.office = office
-        self.organisation = office.organisation
         self.name = {"1": "police", "4": "county"}.get(self.organisation[0], "hotline")
         if self.organisation.startswith("11140400"):
             self.name = "hotline"
@@ -67,9 +86,7 @@ class Seat:
         self.disks = {"desk": desk, "spool": spool}
         self.desk, self.spool = Watched(desk), Watched(spool)
         self.people = people
-        self.process: DeskProcess | None = None
         self.skew = 0.0
-        self.link_down = self.silent = 0.0
         self.busy: set[str] = set()
         self.reminded: Counter[str] = Counter()
         self.backup: tuple[datetime, dict[str, dict[str, bytes]]] | None = None
@@ -84,8 +101,9 @@ class Seat:
 class Places:
     """One seed's world and what happened in it."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, joined: bool = False) -> None:
         self.seed = seed
+        self.ground = ground(joined=joined)
         self.dice = Dice(seed, "scheduler")
         self.net = Dice(seed, "network")
         self.seconds = 0.0
@@ -94,19 +112,26 @@ class Places:
         self.counts: Counter[str] = Counter()
         self.ledger = Ledger(counts=self.counts)
         self.late: list[Late] = []
-        self.offices = OFFICES
+        self.offices = self.ground.offices
         self.depth = 0
         self.disks = Disks()
-        organisations = tuple(one.organisation for one in OFFICES)
+        organisations = tuple(one.organisation for one in self.offices)
         most = {one: int(self.dice.chance(0.35)) for one in organisations}
         most[self.dice.pick(organisations[:2])] += 1
-        files = begin_files(ground().folder / "run", organisations)
-        self.bridge = BridgeSeat(
-            self._disk(Disk(path=files["bridge"]), "bridge"), Dice(seed, "bridge")
-        )
+        files = begin_files(self.ground)
+        self.bridges = [
+            BridgeSeat(site, Disk(path=files[site.name]), Dice(seed, site.name))
+            for site in self.ground.sites
+        ]
+        for bridge in self.bridges:
+            self._disk(bridge.disk, bridge.name)
+            bridge.disk.read = partial(self._preempt, bridge)
+        by_site = {bridge.name: bridge for bridge in self.bridges}
+        self.relay: RelaySeat | None = None
         self.seats = [
             Seat(
                 office,
+                by_site[self.ground.site_of(office).name],
                 self._disk(Disk(path=files[f"desk {office.organisation}"]), "desk"),
                 self._disk(Disk(path=files[f"spool {office.organisation}"]), "spool"),
                 People(
@@ -116,7 +141,7 @@ class Places:
                     most_tickets=most[office.organisation],
                 ),
             )
-            for office in OFFICES
+            for office in self.offices
         ]
         #: Hand-offs of which a restored copy says something older.
         self.unsure: set[str] = set()
@@ -136,9 +161,16 @@ class Places:
             self.counts[f"fault: {what} {ill.value}"] += 1
 
         disk.told = told
-        if what == "bridge":
-            disk.read = self._preempt
         return self.disks.add(disk)
+
+    @property
+    def bridge(self) -> BridgeSeat:
+        """Return the only bridge, or the first."""
+        return self.bridges[0]
+
+    def some_bridge(self) -> BridgeSeat:
+        """Return one of the bridges."""
+        return self.dice.pick(self.bridges) if len(self.bridges) > 1 else self.bridges[0]
 
     def seat_of(self, organisation: str) -> Seat:
         """Return an organisation's seat."""
@@ -157,22 +189,23 @@ class Places:
         """Return the time that no clock need show."""
         return START + timedelta(seconds=self.seconds)
 
-    def _bridge_time(self) -> datetime:
-        return self.true_time() + timedelta(seconds=self.bridge.skew)
+    def _bridge_time(self, bridge: BridgeSeat) -> datetime:
+        return self.true_time() + timedelta(seconds=bridge.skew)
 
     # -- processes
 
-    def start_bridge(self) -> None:
-        """Start the bridge on its files; it may find a full disk."""
-        seat = self.bridge
+    def start_bridge(self, seat: BridgeSeat) -> None:
+        """Start a bridge on its files; it may find a full disk."""
         seat.disk.dead = False
-        self.ledger.free()
+        self.ledger.free(seat.name)
         try:
             seat.process = BridgeProcess(
+                seat.site,
+                self.ground,
                 seat.disk,
                 seat.dice,
-                lambda: self.seconds,
-                self._bridge_time,
+                seconds=lambda: self.seconds,
+                clock=lambda: self._bridge_time(seat),
             )
         except Killed:
             seat.disk.close(power_cut=False)
@@ -180,11 +213,11 @@ class Places:
         except ExchangeError as error:
             seat.disk.dead = True
             seat.disk.close(power_cut=False)
-            self.tell(f"bridge does not start: {type(error).__name__}")
+            self.tell(f"{seat.name} does not start: {type(error).__name__}")
             if not isinstance(error, StoreUnavailable):
-                raise Broken("it_starts", f"bridge: {error.text.en}") from error
+                raise Broken("it_starts", f"{seat.name}: {error.text.en}") from error
             return
-        self.tell("bridge starts")
+        self.tell(f"{seat.name} starts")
         invariants.stored_is_kept(self)
 
     def start_desk(self, seat: Seat) -> None:
@@ -197,6 +230,7 @@ class Places:
 
         try:
             seat.process = DeskProcess(
+                self.ground,
                 seat.office,
                 seat.disks["desk"],
                 seat.disks["spool"],
@@ -218,7 +252,7 @@ class Places:
         invariants.written_is_written(self, seat)
 
     def _noticed(self, seat: Seat, what: str, words: str) -> None:
-        words = words.replace(str(ground().folder), "")
+        words = words.replace(str(self.ground.folder), "")
         self.tell(f"{seat.name} {what}: {words[:60] or 'works'}")
         name = words.partition(":")[0]
         if name.isidentifier() and name.endswith(("Error", "Exception")):
@@ -241,54 +275,54 @@ class Places:
             self.fault(f"desk {'loses power' if power_cut else 'killed'}")
             self._close_desk(seat, power_cut=power_cut)
 
-    def kill_bridge(self, *, power_cut: bool = False) -> None:
-        """End the bridge at once."""
-        process = self.bridge.process
+    def kill_bridge(self, bridge: BridgeSeat, *, power_cut: bool = False) -> None:
+        """End a bridge at once."""
+        process = bridge.process
         if process is None:
             return
-        self.fault(f"bridge {'loses power' if power_cut else 'killed'}")
-        self.bridge.process = None
-        self.bridge.watched.close()
-        self.bridge.disk.ill = None
+        self.fault(f"{bridge.name} {'loses power' if power_cut else 'killed'}")
+        bridge.process = None
+        bridge.watched.close()
+        bridge.disk.ill = None
         process.kill(power_cut=power_cut)
 
-    def stop_bridge(self) -> None:
-        """Stop the bridge as on SIGTERM."""
-        process = self.bridge.process
+    def stop_bridge(self, bridge: BridgeSeat) -> None:
+        """Stop a bridge as on SIGTERM."""
+        process = bridge.process
         if process is None:
             return
-        self.fault("bridge stopped gracefully")
-        self.bridge.process = None
-        self.bridge.watched.close()
+        self.fault(f"{bridge.name} stopped gracefully")
+        bridge.process = None
+        bridge.watched.close()
         try:
             process.stop()
         except Killed:
             process.kill(power_cut=False)
 
-    def _bridge_step(self) -> bool:
-        """Let the bridge do one thing; False if it has nothing to do."""
-        process = self.bridge.process
+    def _bridge_step(self, bridge: BridgeSeat) -> bool:
+        """Let a bridge do one thing; False if it has nothing to do."""
+        process = bridge.process
         if process is None:
             return False
         try:
             moved = process.loop.step()
         except Killed:
-            self.kill_bridge()
+            self.kill_bridge(bridge)
             return False
         surprises = [
             one for one in process.journal.errors if one[0] in {"drain-broke", "unexpected"}
         ]
         if surprises:
-            raise Broken("no_surprise", f"bridge: {surprises[0]}")
+            raise Broken("no_surprise", f"{bridge.name}: {surprises[0]}")
         return moved
 
-    def _preempt(self) -> None:
+    def _preempt(self, bridge: BridgeSeat) -> None:
         """Let another of the bridge's threads go on in the middle of one's statement."""
-        process = self.bridge.process
-        disk = self.bridge.disk
+        process = bridge.process
+        disk = bridge.disk
         if process is None or disk.dead or process.preempted or disk.is_locked():
             return
-        if self.bridge.dice.chance(0.05):
+        if bridge.dice.chance(0.05):
             process.preempted = True
             try:
                 if process.loop.run_other_job():
@@ -298,7 +332,7 @@ class Places:
 
     # -- what the layers above add
 
-    def carry(self, seat: Seat, method: str, raw: bytes, timeout: float) -> bytes:
+    def carry(self, seat: Caller, method: str, raw: bytes, timeout: float) -> bytes:
         """Carry one call of *seat*'s to the bridge."""
         raise NotImplementedError
 

@@ -17,18 +17,24 @@ from functools import cache
 
 from exchange.ticket import State
 from tests.simulation import invariants
-from tests.simulation.deeds import Deeds
 from tests.simulation.dice import Dice
 from tests.simulation.disk import Disk
+from tests.simulation.haste import spare_the_collector
 from tests.simulation.ledger import Broken, Ledger
 from tests.simulation.places import Seat
+from tests.simulation.relay import Relaying
 from tests.simulation.world import program
 
 #: Rounds after which messages must have stopped once every link is whole.
 _ROUNDS = 60
 
+#: How many of them ask every desk, whether there is something to do or not.
+_FULL_ROUNDS = 2
+
 #: Runs that lead to where others begin, and the seeds of these.
 _STAGES, _STAGE_SEEDS = 16, 10_000_000
+#: Two bridges' take twice as long to make.
+_JOINED_STAGES = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,13 +68,19 @@ class Stage:
     states: str
 
 
-class Run(Deeds):
+class Run(Relaying):
     """One seed's world and what happened in it."""
 
     def __init__(
-        self, seed: int, *, steps: int = 40, faults: float = 1.0, stage: Stage | None = None
+        self,
+        seed: int,
+        *,
+        steps: int = 40,
+        faults: float = 1.0,
+        stage: Stage | None = None,
+        joined: bool = False,
     ) -> None:
-        super().__init__(seed)
+        super().__init__(seed, joined=joined)
         self.steps, self.faults = steps, faults
         self._seen: tuple[object, ...] = ()
         if stage is not None:
@@ -88,7 +100,7 @@ class Run(Deeds):
         self.tell(f"begins with {stage.states}")
 
     def _files(self) -> dict[str, Disk]:
-        found = {"bridge": self.bridge.disk}
+        found = {bridge.name: bridge.disk for bridge in self.bridges}
         for seat in self.seats:
             found |= {f"{name} {seat.organisation}": disk for name, disk in seat.disks.items()}
         return found
@@ -100,7 +112,8 @@ class Run(Deeds):
             self._start_all()
             self.live()
             self.settle()
-            rows = self.bridge.rows("SELECT state FROM handoff ORDER BY offered, id")
+            query = "SELECT state FROM handoff ORDER BY offered, id"
+            rows = [row for bridge in self.bridges for row in bridge.rows(query)]
             states = ", ".join(State(row[0]).name for row in rows) or "nothing"
             self._end()
         return Stage(
@@ -136,28 +149,36 @@ class Run(Deeds):
         return Outcome(seed=self.seed, trace=self.trace, counts=self.counts, broken=broken, why=why)
 
     def _start_all(self) -> None:
-        self.start_bridge()
+        for bridge in self.bridges:
+            self.start_bridge(bridge)
         for seat in self.seats:
             self.start_desk(seat)
+        if self.relay is not None:
+            self.start_relay(self.relay)
 
     def _sum_up(self) -> None:
-        for root, size in self.bridge.rows("SELECT root, size FROM log"):
-            self.tell(f"log {size} {bytes(root).hex()}")
-            self.counts["log entries"] += size
-        for state, number in self.bridge.rows("SELECT state, count(*) FROM handoff GROUP BY state"):
-            self.counts[f"state {state}"] += number
-        for kind, number in self.bridge.rows("SELECT kind, count(*) FROM trail GROUP BY kind"):
-            self.counts[f"kind {kind}"] += number
+        for bridge in self.bridges:
+            for root, size in bridge.rows("SELECT root, size FROM log"):
+                self.tell(f"log {size} {bytes(root).hex()}")
+                self.counts["log entries"] += size
+            for state, number in bridge.rows("SELECT state, count(*) FROM handoff GROUP BY state"):
+                self.counts[f"state {state}"] += number
+            for kind, number in bridge.rows("SELECT kind, count(*) FROM trail GROUP BY kind"):
+                self.counts[f"kind {kind}"] += number
+            (passed,) = bridge.rows("SELECT count(*) FROM passage")[0]
+            self.counts[f"carried on from {bridge.name}"] += passed
 
     def _end(self) -> None:
-        if self.bridge.process is not None:
-            self.bridge.process.kill(power_cut=False)
+        for bridge in self.bridges:
+            if bridge.process is not None:
+                bridge.process.kill(power_cut=False)
         for seat in self.seats:
             if seat.process is not None:
                 seat.process.kill(power_cut=False)
             seat.desk.close()
             seat.spool.close()
-        self.bridge.watched.close()
+        for bridge in self.bridges:
+            bridge.watched.close()
 
     # -- what happens
 
@@ -178,7 +199,7 @@ class Run(Deeds):
     def _look(self) -> None:
         """Ask what must hold at every moment, if anything changed."""
         now = (
-            self.bridge.watched.version(),
+            *(bridge.watched.version() for bridge in self.bridges),
             *(seat.desk.version() for seat in self.seats),
         )
         if now != self._seen:
@@ -197,19 +218,22 @@ class Run(Deeds):
         seat = dice.pick(self.seats)
         busy = [one for one in self.seats if self._has_something_to_say(one)]
         sayer = dice.pick(busy) if busy and dice.chance(0.8) else seat
-        hearing = self.bridge.rows("SELECT DISTINCT recipient FROM mailbox ORDER BY recipient")
-        hearer = self.seat_of(dice.pick(hearing)[0]) if hearing and dice.chance(0.8) else seat
+        hearing = [one for one in self.seats if self._has_mail(one)]
+        hearer = dice.pick(hearing) if hearing and dice.chance(0.8) else seat
         choices: list[tuple[float, Callable[[Seat], None]]] = [
             (26, self.person_acts),
             (22, lambda _: self.turn_out(sayer)),
-            (22, lambda _: self.turn_in(hearer)),
+            (22 if hearing else 6, lambda _: self.turn_in(hearer)),
             (3, lambda _: self._turn_bridge()),
             (6 if self.late else 0, lambda _: self._deliver_late()),
             (6 * bad, lambda s: self.harm_desk_disk(dice.pick((s, sayer, hearer)))),
             (4 * bad, lambda _: self.harm_bridge_disk(dice.pick((sayer, hearer)))),
             (1.2 * bad, lambda s: self.kill_desk(s, power_cut=dice.chance(0.4))),
-            (1.2 * bad, lambda _: self.kill_bridge(power_cut=dice.chance(0.4))),
-            (0.5 * bad, lambda _: self.stop_bridge()),
+            (
+                1.2 * bad,
+                lambda _: self.kill_bridge(self.some_bridge(), power_cut=dice.chance(0.4)),
+            ),
+            (0.5 * bad, lambda _: self.stop_bridge(self.some_bridge())),
             (2.0 * bad, self.clock_jumps),
             (0.8 * bad, self.link_breaks),
             (0.5 * bad, self.goes_silent),
@@ -217,8 +241,13 @@ class Run(Deeds):
             (1.2 * bad, self.restore_backup),
             (0.8, self.operator_reconciles),
         ]
-        if self.bridge.process is None:
-            choices.append((15, lambda _: self.start_bridge()))
+        choices += [
+            (15, lambda _, bridge=bridge: self.start_bridge(bridge))  # type: ignore[misc]
+            for bridge in self.bridges
+            if bridge.process is None
+        ]
+        if self.relay is not None:
+            choices += self.with_relay(self.relay)
         if seat.process is None:
             choices.append((30, self._start_if_dead))
         dice.weighted(choices)(seat)
@@ -229,50 +258,75 @@ class Run(Deeds):
         """Mend everything, and let messages stop."""
         self.tell("everything is mended")
         self.calm = True
-        for disk in (self.bridge.disk, *(d for seat in self.seats for d in seat.disks.values())):
+        for disk in (
+            *(b.disk for b in self.bridges),
+            *(d for seat in self.seats for d in seat.disks.values()),
+        ):
             disk.ill = None
-        quiet = 0
         seen: tuple[object, ...] = ()
         for turn in range(_ROUNDS):
-            if self.bridge.process is None:
-                self.start_bridge()
-            while self.late:
-                self.seconds = max(self.seconds, self.late[0].due)
-                self._deliver_late()
-                while self._bridge_step():
-                    pass
+            for bridge in self.bridges:
+                if bridge.process is None:
+                    self.start_bridge(bridge)
+            self._let_the_late_arrive()
             for seat in self.seats:
                 if seat.process is None:
                     self.start_desk(seat)
-                self.turn_out(seat)
-                self.turn_in(seat)
+                if turn < _FULL_ROUNDS or self._has_something_to_do(seat):
+                    self.turn_out(seat)
+                if turn < _FULL_ROUNDS or self._has_mail(seat):
+                    self.turn_in(seat)
+            if self.relay is not None:
+                self.settle_relay(self.relay)
             self._look()
             self.seconds += 31 if turn % 3 == 1 else 1
-            log = self.bridge.rows("SELECT size, position FROM log")
-            now = tuple(seat.desk.version() for seat in self.seats), tuple(log)
-            quiet = quiet + 1 if now == seen and not self._owed() else 0
-            seen = now
-            if quiet:
+            logs = (bridge.rows("SELECT size, position FROM log") for bridge in self.bridges)
+            now = tuple(seat.desk.version() for seat in self.seats), tuple(map(tuple, logs))
+            if now == seen and turn >= _FULL_ROUNDS and not self._owed():
                 break
+            seen = now
         self.unsure.clear()
         self.tell("messages have stopped")
 
+    def _let_the_late_arrive(self) -> None:
+        while self.late:
+            self.seconds = max(self.seconds, self.late[0].due)
+            self._deliver_late()
+            for bridge in self.bridges:
+                while self._bridge_step(bridge):
+                    pass
+
     def _owed(self) -> bool:
         return any(
-            seat.spool.rows("SELECT 1 FROM outgoing WHERE state = 'waiting' LIMIT 1")
+            self._has_something_to_do(seat) or self._has_mail(seat) for seat in self.seats
+        ) or any(bridge.rows("SELECT 1 FROM mailbox LIMIT 1") for bridge in self.bridges)
+
+    def _has_something_to_do(self, seat: Seat) -> bool:
+        """Return whether something is to be said, acknowledged, or told to the platform."""
+        return bool(
+            seat.replay_from is not None
+            or self._has_something_to_say(seat)
             or seat.spool.rows("SELECT 1 FROM incoming WHERE acknowledged = 0 LIMIT 1")
-            for seat in self.seats
-        ) or bool(self.bridge.rows("SELECT 1 FROM mailbox LIMIT 1"))
+            or seat.spool.rows("SELECT 1 FROM outgoing WHERE told = 0 LIMIT 1")
+        )
+
+    def _has_mail(self, seat: Seat) -> bool:
+        query = "SELECT 1 FROM mailbox WHERE recipient = ? LIMIT 1"
+        return bool(seat.bridge.rows(query, seat.organisation))
 
 
 @cache
-def stages() -> tuple[Stage, ...]:
+def stages(*, joined: bool = False) -> tuple[Stage, ...]:
     """Return the stages that runs begin at; the first is the very beginning."""
-    return tuple(Run(_STAGE_SEEDS + n, steps=30 + n, faults=0).stage() for n in range(_STAGES))
+    return tuple(
+        Run(_STAGE_SEEDS + n, steps=30 + n, faults=0, joined=joined).stage()
+        for n in range(_JOINED_STAGES if joined else _STAGES)
+    )
 
 
-def run(seed: int, *, steps: int = 40, faults: float = 1.0) -> Outcome:
-    """Return what the run of *seed* came to."""
+def run(seed: int, *, steps: int = 40, faults: float = 1.0, joined: bool = False) -> Outcome:
+    """Return what the run of *seed* came to; *joined*, with two bridges and a relay between them."""
     dice = Dice(seed, "stage")
-    stage = dice.pick(stages()) if dice.chance(0.75) else None
-    return Run(seed, steps=steps, faults=faults, stage=stage).go()
+    spare_the_collector()
+    stage = dice.pick(stages(joined=joined)) if dice.chance(0.75) else None
+    return Run(seed, steps=steps, faults=faults, stage=stage, joined=joined).go()

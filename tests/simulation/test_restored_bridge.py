@@ -21,9 +21,9 @@ def test_a_restored_bridge_takes_and_hands_out_nothing_more(seed: int) -> None:
         run._start_all()
         run.live()
         run.settle()
-        run.kill_bridge()
+        run.kill_bridge(run.bridge)
         last_night = run.bridge.disk.contents()
-        run.start_bridge()
+        run.start_bridge(run.bridge)
         hotline = run.seats[0]
         assert hotline.process is not None
         hotline.process.desk.open_ticket(
@@ -34,7 +34,7 @@ def test_a_restored_bridge_takes_and_hands_out_nothing_more(seed: int) -> None:
         run.turn_in(hotline)
         (promised,) = run.bridge.rows("SELECT size FROM log")
 
-        run.kill_bridge()
+        run.kill_bridge(run.bridge)
         run.bridge.disk.put_back(last_night)
         run.bridge.disk.dead = False
         run.bridge.process = _started(run)
@@ -47,7 +47,7 @@ def test_a_restored_bridge_takes_and_hands_out_nothing_more(seed: int) -> None:
                 run.turn_in(seat)
 
         assert run.bridge.rows("SELECT size FROM log") == [restored]
-        run.kill_bridge()
+        run.kill_bridge(run.bridge)
         run.bridge.disk.dead = False
         with pytest.raises(ExchangeError, match="begin-anew"):
             _started(run)
@@ -56,7 +56,14 @@ def test_a_restored_bridge_takes_and_hands_out_nothing_more(seed: int) -> None:
 
 def _started(run: Run) -> BridgeProcess:
     """Start the bridge on its file, without asking what it has kept: it was put back."""
-    return BridgeProcess(run.bridge.disk, run.bridge.dice, lambda: run.seconds, run._bridge_time)
+    return BridgeProcess(
+        run.bridge.site,
+        run.ground,
+        run.bridge.disk,
+        run.bridge.dice,
+        seconds=lambda: run.seconds,
+        clock=lambda: run._bridge_time(run.bridge),
+    )
 
 
 def test_files_that_nobody_simulates_are_opened_as_ever() -> None:

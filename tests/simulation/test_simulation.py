@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from tests.simulation.run import run
 
 #: Groups, so that a failure names its seeds and several can run side by side.
 _GROUPS, _OF = 8, 15
+#: Seeds with two bridges.
+_JOINED = 7
 _ROOT = Path(__file__).parents[2]
 _DIGEST = "import sys; from tests.simulation.run import run; print(run(int(sys.argv[1])).digest)"
 
@@ -28,6 +31,17 @@ def test_the_invariants_hold_whatever_breaks(group: int) -> None:
     ]
 
     assert [] == broken
+
+
+def test_the_invariants_hold_where_a_relay_joins_two_bridges() -> None:
+    """Bridges of different profiles; the relay and its links break, too; something crossed each way."""
+    found = [run(seed, joined=True) for seed in range(_JOINED)]
+    counts = sum((outcome.counts for outcome in found), Counter[str]())
+
+    assert [] == [(outcome.seed, outcome.why) for outcome in found if outcome.broken]
+    assert counts["carried on from county-bridge"]
+    assert counts["carried on from city-bridge"]
+    assert counts["fault: relay killed"]
 
 
 def test_every_invariant_is_asked() -> None:

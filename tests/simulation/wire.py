@@ -163,6 +163,31 @@ class Connection:
         raise CallFailed(code, details, trailing_metadata)
 
 
+class _Call:
+    """One call as its handler sees it: whose connection it came over, its request, and its end."""
+
+    def __init__(self, connection: Connection, raw: bytes) -> None:
+        self._connection = connection
+        self._requests = [raw]
+        self._done: list[Callable[[Any], None]] = []
+        self.auth_context = connection.auth_context
+        self.invocation_metadata = connection.invocation_metadata
+        self.abort = connection.abort
+
+    async def read(self) -> Any:
+        """Return the request, once."""
+        return self._requests.pop() if self._requests else None
+
+    def add_done_callback(self, callback: Callable[[Any], None]) -> None:
+        """Call *callback* when the call has ended."""
+        self._done.append(callback)
+
+    def end(self) -> None:
+        """Tell whoever asked that the call has ended."""
+        for callback in self._done:
+            callback(self)
+
+
 class _Details(grpc.HandlerCallDetails):
     def __init__(self, method: str) -> None:
         self.method = method
@@ -206,8 +231,12 @@ class InProcessServer:
 
         (guard,) = self._interceptors
         guarded = await guard.intercept_service(handler, details)
-        response = await guarded.unary_unary(raw, connection)
-        serialized: bytes = guarded.response_serializer(response)
+        call = _Call(connection, raw)
+        try:
+            response = await guarded.stream_unary(None, call)
+            serialized: bytes = guarded.response_serializer(response)
+        finally:
+            call.end()
         return serialized
 
 

@@ -1,5 +1,6 @@
 """
-The real programs in one process: a bridge and three desks, started, killed and started again.
+The real programs in one process: a bridge, or two that a relay joins, and three desks; they are
+started, killed and started again.
 
 Every seam of the simulation with the product is in this file: the server is `open_server`'s, with
 `grpc.aio.server`, its threads and `sqlite3.connect` replaced; the desk is the reference desk with its
@@ -16,7 +17,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -29,11 +30,15 @@ from cryptography.hazmat.primitives.hashes import SHA256
 import exchange.server.opening
 import exchange.server.serving
 import exchange.store.schema
-from adapters.runner import Notice, Pace, Runner
+from adapters.notes import Notice
+from adapters.runner import Pace, Runner
 from adapters.spool import Spool
 from adapters.sqlite_desk import Desk
+from adapters.sqlite_desk import Office as DeskOffice
 from certs.development import Desk as Office
 from certs.development import build
+from certs.logkey import create_log_key
+from exchange import profile
 from exchange.client import ExchangeClient, Patience, Sealer, derived_salts, read_certificates
 from exchange.config import Settings, load_settings
 from exchange.envelope import SigningKey
@@ -41,43 +46,103 @@ from exchange.errors import ExchangeError
 from exchange.note import NoteVerifier
 from exchange.server import lookout
 from exchange.server.contacts import ContactKeeper
+from exchange.server.in_force import InForce
 from exchange.server.serving import Executors
 from exchange.store.claim import Claim
 from exchange.trust import TrustStore
-from tests.adapters.linked import office
+from tests.adapters.province import CITY_LOG, COUNTY_PROFILE, RELAY, Papers, write_site
+from tests.adapters.province import COUNTY_12345 as COUNTY_BEYOND
 from tests.pki import CITY_110, CITY_12345, COUNTY_12345, Pki
 from tests.server.running import write_settings
 from tests.simulation.dice import Dice
 from tests.simulation.disk import Disk, Disks, copy_file
+from tests.simulation.haste import SHELF, hastened
 from tests.simulation.loop import Loop
 from tests.simulation.wire import Carry, Channel, Connection, InProcessServer
 
 OFFICES = (CITY_12345, CITY_110, COUNTY_12345)
+#: The same, where the county has a bridge of its own.
+BEYOND = (CITY_12345, CITY_110, COUNTY_BEYOND)
 _begin_claim = Claim.__init__
 #: Where the ground is made, if not in memory: workers' folders are removed by who started them.
 FOLDER = "EXCHANGE_SIMULATION_FOLDER"
 START = datetime(2026, 3, 2, 8, tzinfo=UTC)
 
 
-class Ground:
-    """What every run begins with, made once: certificates, configuration and empty databases."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """One bridge as it is configured; *further* are the log keys of those beyond its relay."""
 
-    def __init__(self, folder: Path) -> None:
+    name: str
+    settings: Settings
+    verifier: NoteVerifier
+    further: tuple[NoteVerifier, ...] = ()
+
+
+class Ground:
+    """
+    What every run begins with, made once: certificates, configuration and empty databases.
+
+    *joined*, there are two bridges with different profiles, and a relay between them: the county
+    hotline's bridge has a profile of its own, of which the city's bridge has never heard.
+    """
+
+    def __init__(self, folder: Path, *, joined: bool) -> None:
         self.folder = folder
+        self.joined = joined
         now = START - timedelta(days=30)
-        made = build(folder / "pki", desks=OFFICES, now=now)
+        self.offices = BEYOND if joined else OFFICES
+        everybody = (*self.offices, RELAY) if joined else self.offices
+        made = build(folder / "pki", desks=everybody, now=now)
         self.pki = Pki(development=made, defects={}, made_at=now)
-        self.settings: Settings = load_settings(write_settings(self.pki, folder))
         self.trust = TrustStore.load(made.trust)
-        line = made.log_verifier.read_text(encoding="utf-8").strip()
-        self.verifier = NoteVerifier.parse(line)
-        self.signers = {one.organisation: self._signer(one) for one in OFFICES}
+        self.sites = self._two_sites() if joined else self._one_site()
+        self.verifiers = [site.verifier for site in self.sites]
+        self.signers = {one.organisation: self._signer(one) for one in self.offices}
         self.chains = {
-            one.organisation: read_certificates(self.pki.signer(one).certificate) for one in OFFICES
+            one.organisation: read_certificates(self.pki.signer(one).certificate)
+            for one in self.offices
         }
-        self.dialled = {one.organisation: self._connection(one) for one in OFFICES}
+        self.dialled = {one.organisation: self._connection(one) for one in everybody}
         self.empty = {name: folder / f"empty-{name}.db" for name in ("bridge", "spool", "desk")}
         self._make_empty()
+
+    def _one_site(self) -> tuple[Site, ...]:
+        settings = load_settings(write_settings(self.pki, self.folder))
+        verifier = NoteVerifier.load(self.pki.development.log_verifier)
+        return (Site(name="bridge", settings=settings, verifier=verifier),)
+
+    def _two_sites(self) -> tuple[Site, ...]:
+        made = self.pki.development
+        papers = Papers(made=made, city_log=create_log_key(self.folder / "city-log", CITY_LOG))
+        found = []
+        for name, vkey, other in zip(
+            ("county", "city"), papers.vkeys(), reversed(papers.vkeys()), strict=True
+        ):
+            written = write_site(papers, self.folder / name, city=name == "city")
+            settings = load_settings(written.config)
+            key, beyond = NoteVerifier.load(vkey), NoteVerifier.load(other)
+            found.append(
+                Site(name=f"{name}-bridge", settings=settings, verifier=key, further=(beyond,))
+            )
+        return tuple(found)
+
+    def site_of(self, office: Office) -> Site:
+        """Return the bridge that *office* dials."""
+        return self.sites[-1] if office.organisation != COUNTY_12345.organisation else self.sites[0]
+
+    def pinned_by(self, party: Office) -> DeskOffice:
+        """Return what a desk of *party*'s pins; the county's, where it has one, its own profile."""
+        national = profile.load("national")
+        own = self.joined and self.site_of(party) is self.sites[0]
+        return DeskOffice(
+            service="110" if party.organisation == CITY_110.organisation else "12345",
+            region=party.region,
+            profile=COUNTY_PROFILE if own else national.name,
+            profile_edition=national.edition,
+            catalogue_edition=national.catalogue.edition,
+            prefix="W" if party.organisation == CITY_12345.organisation else "J",
+        )
 
     def _signer(self, one: Office) -> SigningKey:
         files = self.pki.signer(one)
@@ -94,19 +159,19 @@ class Ground:
         exchange.store.schema.migrate(url)
         any_sealer = Sealer(CITY_110.organisation, self.signers[CITY_110.organisation])
         Spool(self.empty["spool"], CITY_110.organisation).close()
-        Desk(self.empty["desk"], any_sealer, office(CITY_110)).close()
+        Desk(self.empty["desk"], any_sealer, self.pinned_by(CITY_110)).close()
 
 
 @cache
-def ground() -> Ground:
-    """Return the ground of this process, in memory where the system has such a folder."""
+def ground(*, joined: bool = False) -> Ground:
+    """Return this process's ground of one kind, in memory where the system has such a folder."""
     shm = Path("/dev/shm")
     parent = Path(os.environ.get(FOLDER, "")) if FOLDER in os.environ else shm
     if not os.access(parent, os.W_OK):
         parent = Path(tempfile.gettempdir())
     folder = Path(tempfile.mkdtemp(prefix="exchange-simulation-", dir=parent))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return Ground(folder)
+    return Ground(folder, joined=joined)
 
 
 class Silent:
@@ -130,16 +195,26 @@ class BridgeProcess:
     """One life of the bridge, from its start to its end."""
 
     def __init__(
-        self, disk: Disk, dice: Dice, seconds: Callable[[], float], clock: Callable[[], datetime]
+        self,
+        site: Site,
+        trusting: Ground,
+        disk: Disk,
+        dice: Dice,
+        *,
+        seconds: Callable[[], float],
+        clock: Callable[[], datetime],
     ) -> None:
         """Begin; raises what the real one raises when it cannot start."""
         self.disk = disk
+        self._site, self._ground = site, trusting
         self.loop = Loop(dice, seconds)  # type: ignore[abstract]  # what nobody asks it for
         self.journal = Silent()
         self.preempted = False
         self.rpc = InProcessServer()
         self._claims: list[Claim] = []
         self._tasks: set[asyncio.Task[bytes]] = set()
+        self._database = f"sqlite:///{disk.path}"
+        SHELF.begin(str(disk.path))
         try:
             with self._seams(), self.loop.inside():
                 self.server = self._finish(self._opened(clock))
@@ -149,12 +224,14 @@ class BridgeProcess:
             raise
 
     def _opened(self, clock: Callable[[], datetime]) -> Any:
-        settings = replace(ground().settings, database=f"sqlite:///{self.disk.path}")
-        if "keeper" in {one.name for one in fields(settings)}:
-            settings = replace(settings, keeper="thread")
+        settings = replace(self._site.settings, database=self._database, keeper="thread")
         journal: Any = self.journal
         return exchange.server.opening.open_server(
-            settings, trust=ground().trust, journal=journal, clock=clock
+            settings,
+            trust=InForce.of(self._ground.trust),
+            journal=journal,
+            clock=clock,
+            watching=False,
         )
 
     @contextmanager
@@ -200,7 +277,7 @@ class BridgeProcess:
 
     def begin(self, organisation: str, method: str, raw: bytes) -> asyncio.Task[bytes]:
         """Begin to answer a call; the loop's steps do it."""
-        answer = self.rpc.answer(method, raw, ground().dialled[organisation])
+        answer = self.rpc.answer(method, raw, self._ground.dialled[organisation])
         task = self.loop.create_task(answer)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -229,6 +306,7 @@ class DeskProcess:
 
     def __init__(
         self,
+        made: Ground,
         party: Office,
         desk: Disk,
         spool: Disk,
@@ -240,7 +318,7 @@ class DeskProcess:
         notice: Notice,
         remind: Callable[[str], None],
     ) -> None:
-        organisation, made = party.organisation, ground()
+        organisation = party.organisation
         self.disks = (desk, spool)
         salts = derived_salts(organisation.encode().ljust(32, b"\0"))
         sealer = Sealer(organisation, made.signers[organisation], salts=salts)
@@ -248,7 +326,7 @@ class DeskProcess:
         self.desk = Desk(
             desk.path,
             sealer,
-            office(party),
+            made.pinned_by(party),
             remind=lambda item: remind(item.message_id),
             clock=clock,
         )
@@ -257,7 +335,7 @@ class DeskProcess:
             sealer=sealer,
             certificates=made.chains[organisation],
             trust=made.trust,
-            logs=[made.verifier],
+            logs=made.verifiers,
             patience=Patience(attempts=attempts, clock=clock, sleep=sleep),
         )
         pace = Pace(look=timedelta(0), wait=timedelta(seconds=5), clock=clock)
@@ -292,17 +370,21 @@ class DeskProcess:
             disk.close(power_cut=power_cut)
 
 
-def begin_files(folder: Path, organisations: tuple[str, ...]) -> dict[str, Path]:
-    """Lay out empty databases in *folder* as every run begins with them; return them by name."""
+def begin_files(made: Ground) -> dict[str, Path]:
+    """Lay out empty databases as every run begins with them; return them by name."""
+    folder = made.folder / "run"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    made = {"bridge": folder / "bridge.db"}
-    copy_file(ground().empty["bridge"], made["bridge"])
-    for organisation in organisations:
+    found = {}
+    for site in made.sites:
+        found[site.name] = folder / f"{site.name}.db"
+        copy_file(made.empty["bridge"], found[site.name])
+    for office in made.offices:
         for kind in ("spool", "desk"):
-            made[f"{kind} {organisation}"] = folder / f"{kind}-{organisation}.db"
-            copy_file(ground().empty[kind], made[f"{kind} {organisation}"])
-    return made
+            path = folder / f"{kind}-{office.organisation}.db"
+            found[f"{kind} {office.organisation}"] = path
+            copy_file(made.empty[kind], path)
+    return found
 
 
 @contextmanager
@@ -310,10 +392,11 @@ def program(disks: Disks) -> Iterator[None]:
     """Let the program's files be *disks*, and what never changes be read once."""
     with ExitStack() as stack:
         stack.enter_context(disks.mounted())
+        stack.enter_context(hastened())
         schema: Any = exchange.store.schema
         opening: Any = exchange.server.opening
+        stack.enter_context(mock.patch.object(opening, "open_directory", _directory))
         for module, name, value in (
-            (opening, "open_directory", _directory()),
             (schema, "newest", _newest()),
             (schema, "_require_known", None),
             (schema, "_found", _newest()),
@@ -335,10 +418,15 @@ def _chain(store: TrustStore, network: str, leaf: Any, intermediates: Any, at: d
     return _chains[key]
 
 
-@cache
-def _directory() -> Any:
-    opening: Any = exchange.server.opening
-    return opening.open_directory(ground().settings, START)
+#: What the registers and profiles say, by the register's file: no run changes them.
+_directories: dict[Path | None, Any] = {}
+_real_directory: Any = exchange.server.opening.open_directory  # type: ignore[attr-defined]
+
+
+def _directory(settings: Settings, _now: datetime) -> Any:
+    if settings.register not in _directories:
+        _directories[settings.register] = _real_directory(settings, START)
+    return _directories[settings.register]
 
 
 @cache

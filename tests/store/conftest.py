@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from exchange.keyring import RingFile
 from exchange.store import Store, migrate
+from tests.store.site import Site, more
 from tests.store.stories import KEY, Story
 
 
@@ -23,6 +26,23 @@ def store(migrated_url: str) -> Iterator[Store]:
     opened = Store.open(migrated_url, KEY)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def ring(tmp_path: Path) -> RingFile:
+    """Return a ring of one key."""
+    made = RingFile(tmp_path / "bridge.ring")
+    more(made)
+    return made
+
+
+@pytest.fixture
+def encrypted(database_url: str, tmp_path: Path, ring: RingFile) -> Iterator[Site]:
+    """Yield a site on each engine, with encryption on."""
+    made = Site(database_url, tmp_path / "archive", ring)
+    made.folder.mkdir()
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import pytest
+from sqlalchemy import select
+
+from exchange import tables
 from exchange.acts import Kind
 from exchange.client.messages import SealedMessage
+from exchange.keyring import SIZE, KeyRing, RingFile, empty, load_ring, save_ring
 from exchange.query import Query
 from exchange.store import archive
 from exchange.store.archive import move
 from exchange.store.archived import check_archives
 from exchange.store.audit import audit
 from exchange.store.engines import Engines, connect
-from tests.bridge.world import HOTLINE, LOG_KEY, POLICE, Matter, World, recorded, stored
+from exchange.store.erasing import Destroyed, destroy
+from tests.bridge.world import HOTLINE, LOG_KEY, POLICE, START, Matter, World, recorded, stored
 from tests.store.test_audit import WorldReader
 
 LONG = timedelta(days=730)
@@ -22,10 +30,10 @@ LONG = timedelta(days=730)
 class Site:
     """A world, and an operator who archives what it said."""
 
-    def __init__(self, url: str, folder: Path) -> None:
-        self.world = World(url)
+    def __init__(self, url: str, folder: Path, ring: RingFile | None = None) -> None:
+        self.world = World(url, ring=ring)
         self.folder = folder
-        self.engines: Engines = connect(url)
+        self.engines: Engines = connect(url, ring=ring)
         #: What was pushed, by matter.
         self.sealed: dict[str, list[tuple[str, SealedMessage]]] = {}
 
@@ -98,9 +106,53 @@ class Site:
 
     def contents(self, ticket_id: str) -> set[bytes]:
         """Return every envelope and statement that the database holds of a ticket."""
-        query = Query.open(self.world.url)
+        query = Query.open(self.world.url, self.world.ring)
         try:
             entries, _ = query.trail(ticket_id, None)
         finally:
             query.close()
         return {one.envelope or (one.receipt.statement if one.receipt else b"") for one in entries}
+
+
+#: For what does not depend on the engine.
+on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+#: What `World.opening` and `Site.finished` say in words.
+MARKERS = tuple(words.encode() for words in ("井盖", "存在安全隐患", "已现场处置完毕", "值班长"))
+
+
+def more(ring: RingFile) -> KeyRing:
+    """Give the ring in the file one more key, the current one."""
+    before = load_ring(ring.file) if ring.file.exists() else empty(ring.file)
+    after = before.with_new(START, os.urandom(SIZE))
+    save_ring(after)
+    return after
+
+
+def destroyed(site: Site, matter: Matter, *, confirmed: bool = True, days: int = 0) -> Destroyed:
+    """Destroy what was said about *matter*."""
+    return destroy(
+        site.engines, LOG_KEY, matter.ticket_id,
+        now=site.world.now, before=site.world.now - timedelta(days=days), keep_days=days,
+        by="档案管理员", ground="保管期满", confirmed=confirmed,
+    )  # fmt: skip
+
+
+def everything(site: Site) -> bytes:
+    """Return every byte of the database: SQLite's files, or PostgreSQL's rows."""
+    file = site.engines.file
+    if file is not None:
+        found = [Path(f"{file}{end}") for end in ("", "-wal")]
+        return b"".join(one.read_bytes() for one in found if one.exists())
+    said = bytearray()
+    with site.engines.reader.connect() as connection:
+        for table in tables.metadata.tables.values():
+            for row in connection.execute(select(table)):
+                for value in row:
+                    said += value if isinstance(value, bytes) else str(value).encode()
+    return bytes(said)
+
+
+def rows(site: Site, *columns: Any) -> list[Any]:
+    """Return these columns of their table."""
+    with site.engines.reader.connect() as connection:
+        return list(connection.execute(select(*columns)).all())

@@ -266,7 +266,7 @@ def test_a_damaged_file_is_named(tmp_path: Path, story: Story) -> None:
         file.write(b"\xff" * (path.stat().st_size - 4096))
     attempts: list[Callable[[], object]] = [
         lambda: Store.open(url, KEY),
-        lambda: EvidenceRoom.open(url).size(),
+        lambda: EvidenceRoom.open(url).head(),
     ]
     for attempt in attempts:
         with pytest.raises(

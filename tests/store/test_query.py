@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -226,6 +227,14 @@ def test_the_trail_comes_with_its_receipts(
         query.trail(ticket_id, WATER)
 
 
+def envelopes(
+    query: Query, ticket_id: str, caller: str | None, **page: Any
+) -> tuple[list[bytes], str]:
+    """Return a page of the envelopes of a ticket's content, and the next page's token."""
+    found, token = query.envelopes(ticket_id, caller, **page)
+    return [one.envelope for one in found], token
+
+
 def test_envelopes_by_who_may_see_them(
     query: Query, store: Store, story: Story, five: list[Accepted]
 ) -> None:
@@ -238,8 +247,28 @@ def test_envelopes_by_who_may_see_them(
 
     ticket_id = ticket_of(opened).id
     both = [opened.message.envelope, supplement.message.envelope]
-    assert both == query.envelopes(ticket_id, WATER) == query.envelopes(ticket_id, None)
-    assert both[:1] == query.envelopes(ticket_id, HOTLINE)
+    assert (both, "") == envelopes(query, ticket_id, WATER) == envelopes(query, ticket_id, None)
+    assert (both[:1], "") == envelopes(query, ticket_id, HOTLINE)
+
+
+def test_envelopes_page_by_page(
+    query: Query, store: Store, story: Story, five: list[Accepted]
+) -> None:
+    """Page by page gives all content, once each, oldest first, and no token after the last."""
+    offered = story.offer(ticket_of(five[0]))
+    said = [story.say(Kind.SUPPLEMENT, handoff_of(offered), HOTLINE) for _ in range(4)]
+    with store.writing() as writer:
+        writer.record([offered, *said], now=story.time)
+
+    pages: list[list[bytes]] = []
+    token = ""
+    while not pages or token:
+        page, token = envelopes(query, ticket_of(five[0]).id, POLICE, limit=2, page_token=token)
+        pages.append(page)
+    content = [one.message.envelope for one in (five[0], *said)]
+    assert [content[:2], content[2:4], content[4:]] == pages
+    with pytest.raises(InvalidRequest):
+        query.envelopes(ticket_of(five[0]).id, POLICE, page_token="x")
 
 
 def test_workload(query: Query, five: list[Accepted]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sqlite3
 import warnings
 from collections.abc import Callable
@@ -11,16 +12,19 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect, text
 
-from exchange import tables
+from exchange import migrations, tables
 from exchange.errors import ConfigurationError, StoreMismatch, StoreUnavailable, StoreUnusable
 from exchange.query import Query
 from exchange.query.evidence import EvidenceRoom
 from exchange.store import Store, create, migrate, upgrade
 from exchange.store.engines import Engines, connect
 from exchange.store.schema import check_version, check_writable, newest
-from tests.store.stories import KEY, NOW, Story, ticket_of
+from tests.store.stories import HOTLINE, KEY, NOW, POLICE, Story, ticket_of
+
+VIEWS = (Path(__file__).parents[2] / "deploy" / "VIEWS.md").read_text(encoding="utf-8")
 
 #: Everything a view may show: codes, times, references and the words for them.
 VIEW_COLUMNS = {
@@ -34,6 +38,15 @@ VIEW_COLUMNS = {
         "recipient", "state", "answers",
     },
 }  # fmt: skip
+VIEW_COLUMNS["v_deadline"] = {
+    "handoff_id",
+    "ticket_id",
+    "kind",
+    "owes",
+    "due",
+    "remind",
+    "overdue",
+}
 VIEW_COLUMNS["v_handoff"] = VIEW_COLUMNS["v_overdue"] = {
     "handoff_id", "ticket_id", "sender", "receiver", "state", "answers", "decides", "own_duty",
     "taken_over", "danger", "matter", "region", "profile", "profile_edition", "catalogue_edition",
@@ -127,11 +140,23 @@ def _read_only(url: str, engines: Engines) -> str:
     return url
 
 
+def test_a_version_to_come_that_only_adds_is_served(migrated_url: str) -> None:
+    """A newer version says which programs may still serve it; migrating leaves it as it is."""
+    engine = create_engine(migrated_url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    engine.dispose()
+
+    Store.open(migrated_url, KEY).close()
+    assert ("9999", "9999") == upgrade(migrated_url) == migrate(migrated_url)
+
+
 def test_an_unknown_version_is_refused(migrated_url: str) -> None:
     """A database of a version to come is neither opened nor migrated; both versions are named."""
     engine = create_engine(migrated_url)
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        connection.execute(text("UPDATE serves SET oldest = '9998'"))
     engine.dispose()
 
     for refused in (lambda: Store.open(migrated_url, KEY), lambda: migrate(migrated_url)):
@@ -170,6 +195,36 @@ def test_views_have_no_personal_columns(migrated_url: str, view: str) -> None:
     assert VIEW_COLUMNS[view] == shown
 
 
+@pytest.mark.parametrize("view", VIEW_COLUMNS)
+def test_views_are_documented_column_by_column(view: str) -> None:
+    """Below the view's name stands a table with each of its columns once, and no other."""
+    below = VIEWS.partition(f"**{view}**")[2].partition("| --- | --- |\n")[2].partition("\n\n")[0]
+    named = [name for row in below.splitlines() for name in row.split("|")[1].strip().split(", ")]
+    assert len(named) == len(set(named))
+    assert set(named) == VIEW_COLUMNS[view]
+
+
+def test_the_documented_questions_are_answered(
+    store: Store, migrated_url: str, story: Story
+) -> None:
+    """Each query of the page runs as it is written, on either database, and gives what it says."""
+    opened = story.open_ticket()
+    with store.writing() as writer:
+        writer.record([opened, story.offer(ticket_of(opened))], now=story.time)
+    engine = create_engine(migrated_url)
+    with engine.connect() as connection:
+        queries = re.findall(r"```sql\n(.*?)```", VIEWS, re.DOTALL)
+        answers = [[tuple(row) for row in connection.execute(text(query))] for query in queries]
+    engine.dispose()
+
+    day = story.time.date().isoformat()
+    assert answers == [
+        [(HOTLINE, 1, 1)],
+        [(day, HOTLINE, POLICE, "offered 待签收", 1)],
+        [],
+    ]
+
+
 def test_views_speak_chinese(store: Store, migrated_url: str, story: Story) -> None:
     """People who query with SQL read states and kinds in words; what is overdue stands in a view."""
     opened = story.open_ticket()
@@ -189,3 +244,13 @@ def test_views_speak_chinese(store: Store, migrated_url: str, story: Story) -> N
     )
     assert "offered 待签收" == overdue["state"]
     assert [("open_ticket", ""), ("offer", "offered 待签收")] == [tuple(row) for row in trail]
+
+
+def test_the_newest_version_is_what_alembic_makes() -> None:
+    """The files' names, by which a start knows the versions, say what the revisions in them do."""
+    scripts = ScriptDirectory(str(Path(migrations.__file__).parent))
+
+    assert newest() == scripts.get_current_head()
+    assert [script.revision for script in scripts.walk_revisions()] == [
+        Path(script.path).name[:4] for script in scripts.walk_revisions()
+    ]

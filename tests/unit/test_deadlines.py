@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exchange import profile
-from exchange.deadlines import CHINA, Due, due, extended, may_extend, rule_for
+from exchange.deadlines import CHINA, Due, due, rule_for
 from exchange.errors import DataError
 from exchange.organisations import Direction
 from exchange.provisions import DeadlineKind, Unit
+from exchange.reading import package_data
 from exchange.workdays import Calendar, calendar, load_calendar
 
 NATIONAL = profile.load("national")
@@ -82,7 +83,6 @@ def test_natural_hours_run_through_night_and_holiday() -> None:
     found = result_due(start, IMMEDIATE)
     assert found.at - start == timedelta(hours=24)
     assert found.at.tzinfo is UTC
-    assert found.certain
 
 
 @pytest.mark.parametrize(
@@ -107,15 +107,14 @@ def test_the_day_is_chinas_not_the_servers() -> None:
     assert result_due(datetime(2026, 11, 8, 17, 0, tzinfo=UTC)).at == china("2026-11-19T00:00")
 
 
-def test_a_year_without_notice_is_marked_uncertain() -> None:
-    """Working days that run into a year whose holidays are unknown are Monday to Friday."""
-    found = result_due(china("2026-12-30T09:00"))
-    assert not found.certain
-    assert found.at == china("2027-01-09T00:00")
+def test_a_year_without_notice_is_monday_to_friday() -> None:
+    """Working days that run into a year whose holidays are unknown are those of the ordinary week."""
+    assert result_due(china("2029-12-28T09:00")).at == china("2030-01-09T00:00")
+    assert calendar().known_until < 2030
 
 
 def test_a_site_loads_the_new_years_holidays(tmp_path: Path) -> None:
-    """A file of the same form adds a year; the same case is then certain."""
+    """A file of the same form adds a year, whose holidays count from then on."""
     path = tmp_path / "2027.csv"
     path.write_text(
         "day,kind,name\n2027-01-01,rest,元旦\n2027-01-02,work,元旦\n2027-10-01,rest,国庆节\n",
@@ -123,7 +122,7 @@ def test_a_site_loads_the_new_years_holidays(tmp_path: Path) -> None:
     )
     days = calendar().with_table(load_calendar(path))
     found = result_due(china("2026-12-30T09:00"), days=days)
-    assert found.certain
+    assert days.known_until == 2027
     assert found.at == china("2027-01-09T00:00"), "one day lost, one weekend day worked"
     assert days.is_working_day(date(2027, 1, 2))
     assert days.is_working_day(date(2026, 10, 10)), "the package's own year is kept"
@@ -158,9 +157,9 @@ def test_a_deadline_lies_after_its_start_and_its_reminder(
     found = due(NATIONAL, calendar(), kind, direction=TO_POLICE, urgency=urgency, start=start)
     assert found is not None
     assert start < found.remind_at < found.at
-    assert not found.is_over(start)
-    assert found.is_over(found.at)
-    if found.rule.unit is Unit.WORKING_DAYS:
+    rule = rule_for(NATIONAL, kind, direction=TO_POLICE, urgency=urgency)
+    assert rule is not None
+    if rule.unit is Unit.WORKING_DAYS:
         last = (found.at - timedelta(seconds=1)).astimezone(CHINA).date()
         assert calendar().is_working_day(last)
 
@@ -171,13 +170,20 @@ def test_a_start_without_zone_is_refused() -> None:
         result_due(datetime(2026, 11, 9, 9, 0))  # noqa: DTZ001 - the mistake under test
 
 
-def test_an_extension_is_asked_in_time_and_once() -> None:
-    """The default: before the deadline, one time, five working days after its last day."""
-    first = result_due(china("2026-11-09T09:00"))
-    before, after = first.at - timedelta(hours=1), first.at
-    assert may_extend(NATIONAL, first, asked_at=before, extensions=0)
-    assert not may_extend(NATIONAL, first, asked_at=after, extensions=0)
-    assert not may_extend(NATIONAL, first, asked_at=before, extensions=1)
-    second = extended(NATIONAL, calendar(), first)
-    assert second.at == china("2026-11-26T00:00")
-    assert first.at < second.remind_at < second.at
+def test_a_region_may_set_no_limit(tmp_path: Path) -> None:
+    """A limit of 0 ends the search: the country's default does not step in."""
+    own = package_data("profiles", "wuyang.toml").read_text(encoding="utf-8")
+    row = '\n[[deadlines]]\nkind = "visit"\nlimit = 0\nunit = "days"\nrule = "R50"\nseed = "ours"\n'
+    file = tmp_path / "own.toml"
+    file.write_text(own + row, encoding="utf-8")
+    rules = profile.load(file)
+
+    assert not any(
+        rule_for(rules, DeadlineKind.VISIT, direction=way, urgency=ROUTINE) for way in Direction
+    )
+    assert rule_for(rules, DeadlineKind.CLOSE, direction=TO_POLICE, urgency=ROUTINE)
+    file.write_text(own + row.replace("limit = 0", "limit = 10000"), encoding="utf-8")
+    assert due(
+        profile.load(file), calendar(), DeadlineKind.VISIT, direction=TO_POLICE, urgency=ROUTINE,
+        start=china("2026-03-02T09:00"),
+    )  # fmt: skip

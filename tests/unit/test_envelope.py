@@ -190,27 +190,30 @@ class TestRefused:
     @pytest.mark.parametrize(
         "change",
         [
-            {"value": b""},
-            {"value": bytes(64)},
-            {"value": b"\xff" * 64},
-            {"value": SIGNED[3].value + b"\x00"},
-            {"value": SIGNED[3].value[:-1]},
-            {"value": SIGNED[3].value[:32] + b"\x00" + SIGNED[3].value[32:]},
-            {"path": ()},
-            {"path": (*SIGNED[3].path, bytes(32))},
-            {"path": SIGNED[3].path[:-1]},
-            {"path": (SIGNED[3].path[0] + b"\x00", *SIGNED[3].path[1:])},
-            {"path": (bytes(32),) * 65},
-            {"path": (bytes(32),) * 100_000},
-            {"batch_size": 1 << 40},
-            {"batch_size": 0},
-            {"key_id": b""},
-            {"suite": ED25519},
-            {"suite": "rsa-sha1"},
-            {"suite": ""},
-            {"suite": "x" * 100_000},
+            pytest.param({"value": b""}, id="no-value"),
+            pytest.param({"value": bytes(64)}, id="zeros"),
+            pytest.param({"value": b"\xff" * 64}, id="ones"),
+            pytest.param({"value": SIGNED[3].value + b"\x00"}, id="byte-more"),
+            pytest.param({"value": SIGNED[3].value[:-1]}, id="byte-less"),
+            pytest.param(
+                {"value": SIGNED[3].value[:32] + b"\x00" + SIGNED[3].value[32:]}, id="byte-within"
+            ),
+            pytest.param({"path": ()}, id="no-path"),
+            pytest.param({"path": (*SIGNED[3].path, bytes(32))}, id="node-more"),
+            pytest.param({"path": SIGNED[3].path[:-1]}, id="node-less"),
+            pytest.param(
+                {"path": (SIGNED[3].path[0] + b"\x00", *SIGNED[3].path[1:])}, id="long-node"
+            ),
+            pytest.param({"path": (bytes(32),) * 65}, id="path-of-65"),
+            pytest.param({"path": (bytes(32),) * 100_000}, id="endless-path"),
+            pytest.param({"batch_size": 1 << 40}, id="huge-batch"),
+            pytest.param({"batch_size": 0}, id="no-batch"),
+            pytest.param({"key_id": b""}, id="no-key"),
+            pytest.param({"suite": ED25519}, id="other-suite"),
+            pytest.param({"suite": "rsa-sha1"}, id="unknown-suite"),
+            pytest.param({"suite": ""}, id="no-suite"),
+            pytest.param({"suite": "x" * 100_000}, id="endless-suite"),
         ],
-        ids=str,
     )
     def test_malformed(self, change: dict[str, Any]) -> None:
         """Truncated, oversized and foreign parts are refused."""

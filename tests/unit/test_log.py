@@ -86,7 +86,7 @@ class TestLeaf:
             b"\x00" + LEAVES[0][1:],
             b"\x02" + LEAVES[0][1:],
             b"\x01\x00" + LEAVES[0][2:],
-            b"\x01\x04" + LEAVES[0][2:],
+            bytes([1, max(LeafKind) + 1]) + LEAVES[0][2:],
             LEAVES[0][:34] + b"\xff" * 8,
         ],
     )

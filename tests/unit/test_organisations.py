@@ -191,3 +191,17 @@ def test_parents_in_a_circle_are_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(DataError, match="circle"):
         load_register(path, on=TODAY)
+
+
+def test_what_a_register_says_about_reaching_somebody_is_short(tmp_path: Path) -> None:
+    """64 characters are taken, one more is named with its key; matters may stand in a CSV with spaces."""
+    path = tmp_path / "register.csv"
+    head = "code,name_zh,name_en,region,network,service,matters,duty\n"
+    row = "140400000000,甲,A,140400,police110.example,110,NM.P.01 NM.F.06.01,"
+    path.write_text(head + row + "班" * 64 + "\n", encoding="utf-8")
+    (found,) = load_register(path, on=TODAY)
+    assert found.matters == ("NM.P.01", "NM.F.06.01")
+    assert len(found.duty) == 64
+    path.write_text(head + row + "班" * 65 + "\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"duty'.*: 64 characters at most"):
+        load_register(path, on=TODAY)

@@ -25,7 +25,7 @@ from exchange.acts import (
 from exchange.errors import PredecessorUnknown, Refusal, RefusalCode
 from exchange.facts import Context, service_of
 from exchange.organisations import Register, Service
-from exchange.rules import GROUPS, RULES, as_rows, decide, decide_ticket
+from exchange.rules import GROUPS, RULES, as_rows, decide, decide_ticket, judge
 from exchange.ticket import Message
 from tests.unit.guarded import (
     CITY_110,
@@ -102,6 +102,23 @@ def test_the_words_of_an_offer_are_checked(act: dict[str, object], code: Refusal
     assert isinstance(message.act, Offer)
     wrong = replace(message, act=replace(message.act, **act))  # type: ignore[arg-type]
     assert code_of((wrong, context)) is code
+
+
+def test_a_regions_own_profile_cannot_be_shaken_off() -> None:
+    """Where the site has one, `national` (without S3's review) is no way round it; elsewhere it is."""
+    message, context = to_12345("national", groups=(Group.GROUNDS,))
+    here = replace(ticket_of("national", CITY_110), region="320507")
+    own = replace(SITE, profile="xiangcheng")
+    assert code_of((message, replace(context, ticket=here))) is None
+    refusal = judge(message, replace(context, ticket=here, site=own))
+    assert refusal is not None
+    assert refusal.code is RefusalCode.PROFILE_UNKNOWN
+    assert refusal.violations[0].field == "header.offer.profile"
+    assert "xiangcheng" in refusal.text.zh
+    assert "xiangcheng" in refusal.text.en
+    assert code_of((message, replace(context, site=own))) is None, "another region's ticket"
+    message, context = to_12345("xiangcheng")
+    assert code_of((message, replace(context, site=own))) is None
 
 
 def test_a_matter_of_another_regions_list_is_unknown() -> None:

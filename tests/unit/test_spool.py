@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.spool import REMEMBERED, Spool
+from adapters.spool import LONGEST_PAUSE, REMEMBERED, Spool
 from exchange.acts import Classification, Kind, Marker, Urgency
 from exchange.client import IncomingMessage, IncomingReceipt, PushResult, SealedMessage
 from exchange.errors import LimitExceeded, Refusal, RefusalCode, StoreMismatch, StoreUnavailable
@@ -92,7 +92,8 @@ def test_a_repeat_keeps_the_first_bytes(spool: Spool) -> None:
         **{name: getattr(first, name) for name in SealedMessage.__slots__}
         | {"envelope": b"other salts", "digest": b"other"}
     )
-    spool.put([again], NOW)
+    assert [again] == spool.put([again], NOW)
+    assert [] == spool.put([first], NOW)
 
     assert [first] == spool.batch(NOW)
 
@@ -123,6 +124,31 @@ def test_a_lane_that_failed_waits_and_others_go_on(spool: Spool) -> None:
     assert NOW + timedelta(seconds=5) == spool.next_due(NOW)
     later = NOW + timedelta(seconds=5)
     assert [b"take", b"result", b"other", b"close"] == [m.digest for m in spool.batch(later)]
+
+
+def test_a_clock_set_back_holds_no_lane(spool: Spool) -> None:
+    """No failure holds a lane longer than a minute: what seems to is of a clock that was ahead."""
+    take = message(Kind.TAKE, "take")
+    spool.put([take], NOW)
+    spool.settle([take], [failed(take, timedelta(days=1))], NOW)
+    assert NOW + LONGEST_PAUSE == spool.next_due(NOW)
+
+    assert [take] == spool.batch(NOW + LONGEST_PAUSE)
+    assert [] == spool.batch(NOW)
+    assert [take] == spool.batch(NOW - timedelta(microseconds=1))
+    assert spool.next_due(NOW - timedelta(days=2)) is None
+
+
+def test_what_the_bridge_stored_beside_a_refusal_is_stored(spool: Spool) -> None:
+    """A restored desk gave an old hand-off's id again: its offer is refused, its note was accepted."""
+    offer, note = message(Kind.OFFER, "offer"), message(Kind.PROGRESS, "note")
+    spool.put([offer, note], NOW)
+
+    spool.settle([offer, note], [refused(offer, RefusalCode.DIFFERENT_CONTENT), stored(note)], NOW)
+
+    assert [(b"offer", False), (b"note", True)] == [
+        (decision.digest, decision.refusal is None) for decision in spool.decisions()
+    ]
 
 
 def test_a_refusal_after_something_undecided_is_asked_again(spool: Spool) -> None:

@@ -129,7 +129,8 @@ class TestUnknown:
         received = read(envelope, header)
 
         assert received.message is not None
-        assert acts.Return(ground=77) == received.message.act
+        owner = getattr(header, "return").suggested_owner
+        assert acts.Return(ground=77, suggested_owner=owner) == received.message.act
 
     def test_a_deciding_value_of_a_later_contract_is_refused(self) -> None:
         """An unknown marker would change what the bridge does."""

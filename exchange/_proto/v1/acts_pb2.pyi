@@ -421,6 +421,7 @@ class Offer(_message.Message):
     RESULT_DUE_TIME_FIELD_NUMBER: _builtins.int
     PRIOR_DISPOSAL_MESSAGE_ID_FIELD_NUMBER: _builtins.int
     PARALLEL_DUTY_FIELD_NUMBER: _builtins.int
+    SCOPE_FIELD_NUMBER: _builtins.int
     form: Global___HandoffForm.ValueType
     """The form of the hand-off."""
     matter: _builtins.str
@@ -458,6 +459,13 @@ class Offer(_message.Message):
     def result_due_time(self) -> _timestamp_pb2.Timestamp:
         """When the receiver should have given its result; empty leaves it to the profile."""
 
+    @_builtins.property
+    def scope(self) -> Global___Scope:
+        """Which groups the receiver is not shown, and who else may know (知悉范围). Absent, the receiver is shown
+        every group, and nobody but the two sides knows. A sender that is not the ticket's origin cannot
+        show what it is not shown itself: the first bridge refuses that with FIELD_INVALID.
+        """
+
     def __init__(
         self,
         *,
@@ -475,14 +483,84 @@ class Offer(_message.Message):
         result_due_time: _timestamp_pb2.Timestamp | None = ...,
         prior_disposal_message_id: _builtins.str = ...,
         parallel_duty: _builtins.bool = ...,
+        scope: Global___Scope | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["result_due_time", b"result_due_time", "take_due_time", b"take_due_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["result_due_time", b"result_due_time", "scope", b"scope", "take_due_time", b"take_due_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["case_opened", b"case_opened", "catalogue_edition", b"catalogue_edition", "cites_handoff_id", b"cites_handoff_id", "danger", b"danger", "form", b"form", "level", b"level", "matter", b"matter", "onward_of", b"onward_of", "parallel_duty", b"parallel_duty", "prior_disposal_message_id", b"prior_disposal_message_id", "profile", b"profile", "profile_edition", b"profile_edition", "result_due_time", b"result_due_time", "take_due_time", b"take_due_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["case_opened", b"case_opened", "catalogue_edition", b"catalogue_edition", "cites_handoff_id", b"cites_handoff_id", "danger", b"danger", "form", b"form", "level", b"level", "matter", b"matter", "onward_of", b"onward_of", "parallel_duty", b"parallel_duty", "prior_disposal_message_id", b"prior_disposal_message_id", "profile", b"profile", "profile_edition", b"profile_edition", "result_due_time", b"result_due_time", "scope", b"scope", "take_due_time", b"take_due_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Offer: _TypeAlias = Offer  # noqa: Y015
+
+@_typing.final
+class Scope(_message.Message):
+    """What a hand-off shows, and to whom (知悉范围). Bridges obey it in every answer; SHARE_SCOPE says why, on
+    what basis and until when.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WITHHELD_GROUPS_FIELD_NUMBER: _builtins.int
+    KNOWERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def withheld_groups(self) -> _containers.RepeatedScalarFieldContainer[_common_pb2.FieldGroup.ValueType]:
+        """The groups that the receiver is not shown, whatever message of the ticket carries them; it sees
+        their digests alone. Groups that the receiver itself wrote stay its own. Optional.
+        """
+
+    @_builtins.property
+    def knowers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Knower]:
+        """Organisations beside the two sides that may know of this hand-off, such as who supervises it or the
+        county's desk; each at most once. Optional.
+        """
+
+    def __init__(
+        self,
+        *,
+        withheld_groups: _abc.Iterable[_common_pb2.FieldGroup.ValueType] | None = ...,
+        knowers: _abc.Iterable[Global___Knower] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["knowers", b"knowers", "withheld_groups", b"withheld_groups"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Scope: _TypeAlias = Scope  # noqa: Y015
+
+@_typing.final
+class Knower(_message.Message):
+    """An organisation that may know of a hand-off without being a side of it: it may get and list the ticket
+    with this hand-off and read its trail. Of a ticket that is not ordinary it is shown no content, matter
+    or region.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORGANISATION_FIELD_NUMBER: _builtins.int
+    GROUPS_FIELD_NUMBER: _builtins.int
+    organisation: _builtins.str
+    """Its code. Required."""
+    @_builtins.property
+    def groups(self) -> _containers.RepeatedScalarFieldContainer[_common_pb2.FieldGroup.ValueType]:
+        """The groups it is shown of the opening and of this hand-off's supplements; none shows digests
+        alone. Optional.
+        """
+
+    def __init__(
+        self,
+        *,
+        organisation: _builtins.str = ...,
+        groups: _abc.Iterable[_common_pb2.FieldGroup.ValueType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["groups", b"groups", "organisation", b"organisation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Knower: _TypeAlias = Knower  # noqa: Y015
 
 @_typing.final
 class Take(_message.Message):
@@ -762,7 +840,7 @@ class Supervise(_message.Message):
     FORM_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def due_time(self) -> _timestamp_pb2.Timestamp:
-        """When the supervised act is due. Required."""
+        """When the supervised act is due; empty leaves it to the profile."""
 
     @_builtins.property
     def form(self) -> _common_pb2.CodedValue:
@@ -919,7 +997,9 @@ class GrantExtension(_message.Message):
     """Whether the extension is granted."""
     @_builtins.property
     def new_due_time(self) -> _timestamp_pb2.Timestamp:
-        """The new due time. Required where granted."""
+        """The new due time of what the receiver owes now: of taking it or, once taken, of its result. Required
+        where granted.
+        """
 
     def __init__(
         self,

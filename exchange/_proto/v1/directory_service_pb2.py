@@ -24,21 +24,31 @@ _sym_db = _symbol_database.Default()
 
 from exchange._proto.buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from exchange._proto.v1 import common_pb2 as hotline_dot_exchange_dot_v1_dot_common__pb2
+from exchange._proto.v1 import receipt_pb2 as hotline_dot_exchange_dot_v1_dot_receipt__pb2
+from exchange._proto.v1 import sealing_pb2 as hotline_dot_exchange_dot_v1_dot_sealing__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+hotline/exchange/v1/directory_service.proto\x12\x13hotline.exchange.v1\x1a\x1b\x62uf/validate/validate.proto\x1a hotline/exchange/v1/common.proto\"{\n\x18ListOrganisationsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\rB\x08\xbaH\x05*\x03\x18\xe8\x07\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12$\n\x06region\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[0-9]{0,12}$\"n\n\x19ListOrganisationsResponse\x12\x38\n\rorganisations\x18\x01 \x03(\x0b\x32!.hotline.exchange.v1.Organisation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8d\x01\n\x0cOrganisation\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x30\n\x04name\x18\x02 \x01(\x0b\x32\".hotline.exchange.v1.LocalizedText\x12\x0e\n\x06region\x18\x03 \x01(\t\x12\x0f\n\x07network\x18\x04 \x01(\t\x12\x0c\n\x04side\x18\x05 \x01(\t\x12\x0e\n\x06parent\x18\x06 \x01(\t\"u\n\x12ListRegionsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\rB\x08\xbaH\x05*\x03\x18\xe8\x07\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12$\n\x06parent\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[0-9]{0,12}$\"_\n\x13ListRegionsResponse\x12/\n\x07regions\x18\x01 \x03(\x0b\x32\x1e.hotline.exchange.v1.RegionRef\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"h\n\x12ListMattersRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\rB\x08\xbaH\x05*\x03\x18\xe8\x07\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12\x17\n\x05words\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"w\n\x13ListMattersResponse\x12,\n\x07matters\x18\x01 \x03(\x0b\x32\x1b.hotline.exchange.v1.Matter\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x19\n\x11\x63\x61talogue_edition\x18\x03 \x01(\t\"\xaa\x01\n\x06Matter\x12\n\n\x02id\x18\x01 \x01(\t\x12\x30\n\x04name\x18\x02 \x01(\x0b\x32\".hotline.exchange.v1.LocalizedText\x12\x12\n\nowner_side\x18\x03 \x01(\t\x12\x15\n\rhandling_mode\x18\x04 \x01(\t\x12\x37\n\x0b\x65xplanation\x18\x05 \x01(\x0b\x32\".hotline.exchange.v1.LocalizedText\"*\n\x11GetProfileRequest\x12\x15\n\x04name\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\xa4\x01\n\x12GetProfileResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x65\x64ition\x18\x02 \x01(\t\x12.\n\x06region\x18\x03 \x01(\x0b\x32\x1e.hotline.exchange.v1.RegionRef\x12\x31\n\x05rules\x18\x04 \x03(\x0b\x32\".hotline.exchange.v1.LocalizedText\x12\x0c\n\x04toml\x18\x05 \x01(\t2\xa9\x03\n\x10\x44irectoryService\x12r\n\x11ListOrganisations\x12-.hotline.exchange.v1.ListOrganisationsRequest\x1a..hotline.exchange.v1.ListOrganisationsResponse\x12`\n\x0bListRegions\x12\'.hotline.exchange.v1.ListRegionsRequest\x1a(.hotline.exchange.v1.ListRegionsResponse\x12`\n\x0bListMatters\x12\'.hotline.exchange.v1.ListMattersRequest\x1a(.hotline.exchange.v1.ListMattersResponse\x12]\n\nGetProfile\x12&.hotline.exchange.v1.GetProfileRequest\x1a\'.hotline.exchange.v1.GetProfileResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+hotline/exchange/v1/directory_service.proto\x12\x13hotline.exchange.v1\x1a\x1b\x62uf/validate/validate.proto\x1a hotline/exchange/v1/common.proto\x1a!hotline/exchange/v1/receipt.proto\x1a!hotline/exchange/v1/sealing.proto\"A\n\x16ListSealingKeysRequest\x12\'\n\rorganisations\x18\x01 \x03(\tB\x10\xbaH\r\x92\x01\n\x08\x01\x10\x64\"\x04r\x02\x18\x12\"H\n\x17ListSealingKeysResponse\x12-\n\x04keys\x18\x01 \x03(\x0b\x32\x1f.hotline.exchange.v1.SealingKey\"\x94\x01\n\x18ListOrganisationsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\rB\x08\xbaH\x05*\x03\x18\xe8\x07\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12$\n\x06region\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[0-9]{0,12}$\x12\x17\n\x06matter\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18 \"n\n\x19ListOrganisationsResponse\x12\x38\n\rorganisations\x18\x01 \x03(\x0b\x32!.hotline.exchange.v1.Organisation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xed\x01\n\x0cOrganisation\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x30\n\x04name\x18\x02 \x01(\x0b\x32\".hotline.exchange.v1.LocalizedText\x12\x0e\n\x06region\x18\x03 \x01(\t\x12\x0f\n\x07network\x18\x04 \x01(\t\x12\x0c\n\x04side\x18\x05 \x01(\t\x12\x0e\n\x06parent\x18\x06 \x01(\t\x12\x0f\n\x07matters\x18\x07 \x03(\t\x12\x11\n\tprocedure\x18\x08 \x01(\t\x12\x14\n\x07liaison\x18\t \x01(\tB\x03\x80\x01\x01\x12\x16\n\ttelephone\x18\n \x01(\tB\x03\x80\x01\x01\x12\x0c\n\x04\x64uty\x18\x0b \x01(\t\"u\n\x12ListRegionsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\rB\x08\xbaH\x05*\x03\x18\xe8\x07\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12$\n\x06parent\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[0-9]{0,12}$\"_\n\x13ListRegionsResponse\x12/\n\x07regions\x18\x01 \x03(\x0b\x32\x1e.hotline.exchange.v1.RegionRef\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"h\n\x12ListMattersRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\rB\x08\xbaH\x05*\x03\x18\xe8\x07\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12\x17\n\x05words\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"w\n\x13ListMattersResponse\x12,\n\x07matters\x18\x01 \x03(\x0b\x32\x1b.hotline.exchange.v1.Matter\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x19\n\x11\x63\x61talogue_edition\x18\x03 \x01(\t\"\xcc\x01\n\x06Matter\x12\n\n\x02id\x18\x01 \x01(\t\x12\x30\n\x04name\x18\x02 \x01(\x0b\x32\".hotline.exchange.v1.LocalizedText\x12\x12\n\nowner_side\x18\x03 \x01(\t\x12\x15\n\rhandling_mode\x18\x04 \x01(\t\x12\x37\n\x0b\x65xplanation\x18\x05 \x01(\x0b\x32\".hotline.exchange.v1.LocalizedText\x12\x10\n\x08\x63\x61tegory\x18\x06 \x01(\t\x12\x0e\n\x06source\x18\x07 \x01(\t\"*\n\x11GetProfileRequest\x12\x15\n\x04name\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\xa4\x01\n\x12GetProfileResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x65\x64ition\x18\x02 \x01(\t\x12.\n\x06region\x18\x03 \x01(\x0b\x32\x1e.hotline.exchange.v1.RegionRef\x12\x31\n\x05rules\x18\x04 \x03(\x0b\x32\".hotline.exchange.v1.LocalizedText\x12\x0c\n\x04toml\x18\x05 \x01(\t\"f\n\x0fListActsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\rB\x08\xbaH\x05*\x03\x18\xf4\x03\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12\x18\n\x06source\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"Y\n\x10ListActsResponse\x12,\n\x04\x61\x63ts\x18\x01 \x03(\x0b\x32\x1e.hotline.exchange.v1.LoggedAct\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"m\n\tLoggedAct\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x04\x12\x0c\n\x04line\x18\x03 \x01(\x0c\x12\x32\n\x06logged\x18\x04 \x01(\x0b\x32\".hotline.exchange.v1.StoredReceipt2\xf0\x04\n\x10\x44irectoryService\x12r\n\x11ListOrganisations\x12-.hotline.exchange.v1.ListOrganisationsRequest\x1a..hotline.exchange.v1.ListOrganisationsResponse\x12`\n\x0bListRegions\x12\'.hotline.exchange.v1.ListRegionsRequest\x1a(.hotline.exchange.v1.ListRegionsResponse\x12`\n\x0bListMatters\x12\'.hotline.exchange.v1.ListMattersRequest\x1a(.hotline.exchange.v1.ListMattersResponse\x12]\n\nGetProfile\x12&.hotline.exchange.v1.GetProfileRequest\x1a\'.hotline.exchange.v1.GetProfileResponse\x12l\n\x0fListSealingKeys\x12+.hotline.exchange.v1.ListSealingKeysRequest\x1a,.hotline.exchange.v1.ListSealingKeysResponse\x12W\n\x08ListActs\x12$.hotline.exchange.v1.ListActsRequest\x1a%.hotline.exchange.v1.ListActsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'hotline.exchange.v1.directory_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_LISTSEALINGKEYSREQUEST'].fields_by_name['organisations']._loaded_options = None
+  _globals['_LISTSEALINGKEYSREQUEST'].fields_by_name['organisations']._serialized_options = b'\272H\r\222\001\n\010\001\020d\"\004r\002\030\022'
   _globals['_LISTORGANISATIONSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTORGANISATIONSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\005*\003\030\350\007'
   _globals['_LISTORGANISATIONSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTORGANISATIONSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\002'
   _globals['_LISTORGANISATIONSREQUEST'].fields_by_name['region']._loaded_options = None
   _globals['_LISTORGANISATIONSREQUEST'].fields_by_name['region']._serialized_options = b'\272H\021r\0172\r^[0-9]{0,12}$'
+  _globals['_LISTORGANISATIONSREQUEST'].fields_by_name['matter']._loaded_options = None
+  _globals['_LISTORGANISATIONSREQUEST'].fields_by_name['matter']._serialized_options = b'\272H\004r\002\030 '
+  _globals['_ORGANISATION'].fields_by_name['liaison']._loaded_options = None
+  _globals['_ORGANISATION'].fields_by_name['liaison']._serialized_options = b'\200\001\001'
+  _globals['_ORGANISATION'].fields_by_name['telephone']._loaded_options = None
+  _globals['_ORGANISATION'].fields_by_name['telephone']._serialized_options = b'\200\001\001'
   _globals['_LISTREGIONSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTREGIONSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\005*\003\030\350\007'
   _globals['_LISTREGIONSREQUEST'].fields_by_name['page_token']._loaded_options = None
@@ -53,26 +63,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTMATTERSREQUEST'].fields_by_name['words']._serialized_options = b'\272H\005r\003\030\310\001'
   _globals['_GETPROFILEREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_GETPROFILEREQUEST'].fields_by_name['name']._serialized_options = b'\272H\004r\002\030@'
-  _globals['_LISTORGANISATIONSREQUEST']._serialized_start=131
-  _globals['_LISTORGANISATIONSREQUEST']._serialized_end=254
-  _globals['_LISTORGANISATIONSRESPONSE']._serialized_start=256
-  _globals['_LISTORGANISATIONSRESPONSE']._serialized_end=366
-  _globals['_ORGANISATION']._serialized_start=369
-  _globals['_ORGANISATION']._serialized_end=510
-  _globals['_LISTREGIONSREQUEST']._serialized_start=512
-  _globals['_LISTREGIONSREQUEST']._serialized_end=629
-  _globals['_LISTREGIONSRESPONSE']._serialized_start=631
-  _globals['_LISTREGIONSRESPONSE']._serialized_end=726
-  _globals['_LISTMATTERSREQUEST']._serialized_start=728
-  _globals['_LISTMATTERSREQUEST']._serialized_end=832
-  _globals['_LISTMATTERSRESPONSE']._serialized_start=834
-  _globals['_LISTMATTERSRESPONSE']._serialized_end=953
-  _globals['_MATTER']._serialized_start=956
-  _globals['_MATTER']._serialized_end=1126
-  _globals['_GETPROFILEREQUEST']._serialized_start=1128
-  _globals['_GETPROFILEREQUEST']._serialized_end=1170
-  _globals['_GETPROFILERESPONSE']._serialized_start=1173
-  _globals['_GETPROFILERESPONSE']._serialized_end=1337
-  _globals['_DIRECTORYSERVICE']._serialized_start=1340
-  _globals['_DIRECTORYSERVICE']._serialized_end=1765
+  _globals['_LISTACTSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTACTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\005*\003\030\364\003'
+  _globals['_LISTACTSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTACTSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\002'
+  _globals['_LISTACTSREQUEST'].fields_by_name['source']._loaded_options = None
+  _globals['_LISTACTSREQUEST'].fields_by_name['source']._serialized_options = b'\272H\005r\003\030\200\001'
+  _globals['_LISTSEALINGKEYSREQUEST']._serialized_start=201
+  _globals['_LISTSEALINGKEYSREQUEST']._serialized_end=266
+  _globals['_LISTSEALINGKEYSRESPONSE']._serialized_start=268
+  _globals['_LISTSEALINGKEYSRESPONSE']._serialized_end=340
+  _globals['_LISTORGANISATIONSREQUEST']._serialized_start=343
+  _globals['_LISTORGANISATIONSREQUEST']._serialized_end=491
+  _globals['_LISTORGANISATIONSRESPONSE']._serialized_start=493
+  _globals['_LISTORGANISATIONSRESPONSE']._serialized_end=603
+  _globals['_ORGANISATION']._serialized_start=606
+  _globals['_ORGANISATION']._serialized_end=843
+  _globals['_LISTREGIONSREQUEST']._serialized_start=845
+  _globals['_LISTREGIONSREQUEST']._serialized_end=962
+  _globals['_LISTREGIONSRESPONSE']._serialized_start=964
+  _globals['_LISTREGIONSRESPONSE']._serialized_end=1059
+  _globals['_LISTMATTERSREQUEST']._serialized_start=1061
+  _globals['_LISTMATTERSREQUEST']._serialized_end=1165
+  _globals['_LISTMATTERSRESPONSE']._serialized_start=1167
+  _globals['_LISTMATTERSRESPONSE']._serialized_end=1286
+  _globals['_MATTER']._serialized_start=1289
+  _globals['_MATTER']._serialized_end=1493
+  _globals['_GETPROFILEREQUEST']._serialized_start=1495
+  _globals['_GETPROFILEREQUEST']._serialized_end=1537
+  _globals['_GETPROFILERESPONSE']._serialized_start=1540
+  _globals['_GETPROFILERESPONSE']._serialized_end=1704
+  _globals['_LISTACTSREQUEST']._serialized_start=1706
+  _globals['_LISTACTSREQUEST']._serialized_end=1808
+  _globals['_LISTACTSRESPONSE']._serialized_start=1810
+  _globals['_LISTACTSRESPONSE']._serialized_end=1899
+  _globals['_LOGGEDACT']._serialized_start=1901
+  _globals['_LOGGEDACT']._serialized_end=2010
+  _globals['_DIRECTORYSERVICE']._serialized_start=2013
+  _globals['_DIRECTORYSERVICE']._serialized_end=2637
 # @@protoc_insertion_point(module_scope)

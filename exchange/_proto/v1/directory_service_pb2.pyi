@@ -8,6 +8,8 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from exchange._proto.v1 import common_pb2 as _common_pb2
+from exchange._proto.v1 import receipt_pb2 as _receipt_pb2
+from exchange._proto.v1 import sealing_pb2 as _sealing_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -20,6 +22,56 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
+class ListSealingKeysRequest(_message.Message):
+    """Whose sealing keys to list."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORGANISATIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def organisations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The organisations' codes, 1 to 100. Required."""
+
+    def __init__(
+        self,
+        *,
+        organisations: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["organisations", b"organisations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSealingKeysRequest: _TypeAlias = ListSealingKeysRequest  # noqa: Y015
+
+@_typing.final
+class ListSealingKeysResponse(_message.Message):
+    """The sealing keys of some organisations."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEYS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def keys(self) -> _containers.RepeatedCompositeFieldContainer[_sealing_pb2.SealingKey]:
+        """Every key that is published here for them, in no order. The bridge vouches for none: verify each
+        under its organisation's own signer, and take the one that begins last among those in force.
+        """
+
+    def __init__(
+        self,
+        *,
+        keys: _abc.Iterable[_sealing_pb2.SealingKey] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["keys", b"keys"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSealingKeysResponse: _TypeAlias = ListSealingKeysResponse  # noqa: Y015
+
+@_typing.final
 class ListOrganisationsRequest(_message.Message):
     """Which organisations to list."""
 
@@ -28,22 +80,28 @@ class ListOrganisationsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     REGION_FIELD_NUMBER: _builtins.int
+    MATTER_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """How many at most, 1 to 1000; 0 means 200."""
     page_token: _builtins.str
     """The `next_page_token` of the page before; empty for the first."""
     region: _builtins.str
     """Only those of this division or below it; empty for all."""
+    matter: _builtins.str
+    """Only those that are responsible for this matter or its category, such as `NM.H.01.10`; empty for
+    all.
+    """
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         region: _builtins.str = ...,
+        matter: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "region", b"region"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["matter", b"matter", "page_size", b"page_size", "page_token", b"page_token", "region", b"region"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -89,19 +147,42 @@ class Organisation(_message.Message):
     NETWORK_FIELD_NUMBER: _builtins.int
     SIDE_FIELD_NUMBER: _builtins.int
     PARENT_FIELD_NUMBER: _builtins.int
+    MATTERS_FIELD_NUMBER: _builtins.int
+    PROCEDURE_FIELD_NUMBER: _builtins.int
+    LIAISON_FIELD_NUMBER: _builtins.int
+    TELEPHONE_FIELD_NUMBER: _builtins.int
+    DUTY_FIELD_NUMBER: _builtins.int
     code: _builtins.str
     """Its code: unified social credit code (18) or police code (12)."""
     region: _builtins.str
     """Its division's code."""
     network: _builtins.str
-    """Its network, such as `hotline12345.example`."""
+    """Its network, such as `hotline12345.example`. Network, region and code stand in the one name of each
+    of its certificates (`spiffe://NETWORK/region/REGION/org/CODE/…`), so none needs to be listed here.
+    """
     side: _builtins.str
     """The side it stands on: `12345`, `110`, `department` or another word of the register."""
     parent: _builtins.str
     """The organisation above it; empty if none."""
+    procedure: _builtins.str
+    """The id of its response procedure (响应处置流程), as it was filed with 12345 and 110 (R09); empty if
+    none.
+    """
+    liaison: _builtins.str
+    """Its liaison (联络人); empty where the register does not say."""
+    telephone: _builtins.str
+    """The telephone of its liaison or duty desk; empty where the register does not say."""
+    duty: _builtins.str
+    """When somebody is on duty (值守), such as `7x24`; empty where the register does not say."""
     @_builtins.property
     def name(self) -> _common_pb2.LocalizedText:
         """Its name."""
+
+    @_builtins.property
+    def matters(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The matters it is responsible for (联动责任事项; R09): ids of catalogue items or of whole categories;
+        empty where the register does not say.
+        """
 
     def __init__(
         self,
@@ -112,10 +193,15 @@ class Organisation(_message.Message):
         network: _builtins.str = ...,
         side: _builtins.str = ...,
         parent: _builtins.str = ...,
+        matters: _abc.Iterable[_builtins.str] | None = ...,
+        procedure: _builtins.str = ...,
+        liaison: _builtins.str = ...,
+        telephone: _builtins.str = ...,
+        duty: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "name", b"name", "network", b"network", "parent", b"parent", "region", b"region", "side", b"side"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "duty", b"duty", "liaison", b"liaison", "matters", b"matters", "name", b"name", "network", b"network", "parent", b"parent", "procedure", b"procedure", "region", b"region", "side", b"side", "telephone", b"telephone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -252,6 +338,8 @@ class Matter(_message.Message):
     OWNER_SIDE_FIELD_NUMBER: _builtins.int
     HANDLING_MODE_FIELD_NUMBER: _builtins.int
     EXPLANATION_FIELD_NUMBER: _builtins.int
+    CATEGORY_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Its item id, such as `NM.H.01.10`."""
     owner_side: _builtins.str
@@ -260,6 +348,10 @@ class Matter(_message.Message):
     """How it is handled: `accept-12345`, `accept-110`, `immediate-110-and-parallel` or
     `110-first-then-12345`.
     """
+    category: _builtins.str
+    """The category it is in, such as `NM.H.01`."""
+    source: _builtins.str
+    """The list it is taken from: policy document and section, such as `S4 附件 一`."""
     @_builtins.property
     def name(self) -> _common_pb2.LocalizedText:
         """Its name."""
@@ -276,10 +368,12 @@ class Matter(_message.Message):
         owner_side: _builtins.str = ...,
         handling_mode: _builtins.str = ...,
         explanation: _common_pb2.LocalizedText | None = ...,
+        category: _builtins.str = ...,
+        source: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["explanation", b"explanation", "name", b"name"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["explanation", b"explanation", "handling_mode", b"handling_mode", "id", b"id", "name", b"name", "owner_side", b"owner_side"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "explanation", b"explanation", "handling_mode", b"handling_mode", "id", b"id", "name", b"name", "owner_side", b"owner_side", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -348,3 +442,100 @@ class GetProfileResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetProfileResponse: _TypeAlias = GetProfileResponse  # noqa: Y015
+
+@_typing.final
+class ListActsRequest(_message.Message):
+    """Which acts to list."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """How many at most, 1 to 500; 0 means 100."""
+    page_token: _builtins.str
+    """The `next_page_token` of the page before; empty for the first."""
+    source: _builtins.str
+    """Only those of this network's authority, or of the bridge with this log; empty for all."""
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        source: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListActsRequest: _TypeAlias = ListActsRequest  # noqa: Y015
+
+@_typing.final
+class ListActsResponse(_message.Message):
+    """A page of acts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """The token for the next page; empty on the last."""
+    @_builtins.property
+    def acts(self) -> _containers.RepeatedCompositeFieldContainer[Global___LoggedAct]:
+        """The acts, oldest first."""
+
+    def __init__(
+        self,
+        *,
+        acts: _abc.Iterable[Global___LoggedAct] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acts", b"acts", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListActsResponse: _TypeAlias = ListActsResponse  # noqa: Y015
+
+@_typing.final
+class LoggedAct(_message.Message):
+    """One act of an authority, or of the bridge itself; each is one leaf of the bridge's log."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    LINE_FIELD_NUMBER: _builtins.int
+    LOGGED_FIELD_NUMBER: _builtins.int
+    source: _builtins.str
+    """The network whose authority it is, or the log whose bridge."""
+    number: _builtins.int
+    """Its number in the source's chain, from 1."""
+    line: _builtins.bytes
+    """The signed line, byte for byte: JSON with `type`, `payload`, `key_id` and `signature`. An authority's is a
+    line of its journal, signed by its issuing key; a bridge's is signed by its log's key. Each payload names
+    the SHA-256 of the line before it as `previous`.
+    """
+    @_builtins.property
+    def logged(self) -> _receipt_pb2.StoredReceipt:
+        """The log's proof: its `message_digest` is the RFC 9162 leaf hash of `line`, its `message_id` is empty."""
+
+    def __init__(
+        self,
+        *,
+        source: _builtins.str = ...,
+        number: _builtins.int = ...,
+        line: _builtins.bytes = ...,
+        logged: _receipt_pb2.StoredReceipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["logged", b"logged"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["line", b"line", "logged", b"logged", "number", b"number", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LoggedAct: _TypeAlias = LoggedAct  # noqa: Y015

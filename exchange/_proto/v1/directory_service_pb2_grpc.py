@@ -55,6 +55,16 @@ class DirectoryServiceStub:
                 request_serializer=hotline_dot_exchange_dot_v1_dot_directory__service__pb2.GetProfileRequest.SerializeToString,
                 response_deserializer=hotline_dot_exchange_dot_v1_dot_directory__service__pb2.GetProfileResponse.FromString,
                 _registered_method=True)
+        self.ListSealingKeys = channel.unary_unary(
+                '/hotline.exchange.v1.DirectoryService/ListSealingKeys',
+                request_serializer=hotline_dot_exchange_dot_v1_dot_directory__service__pb2.ListSealingKeysRequest.SerializeToString,
+                response_deserializer=hotline_dot_exchange_dot_v1_dot_directory__service__pb2.ListSealingKeysResponse.FromString,
+                _registered_method=True)
+        self.ListActs = channel.unary_unary(
+                '/hotline.exchange.v1.DirectoryService/ListActs',
+                request_serializer=hotline_dot_exchange_dot_v1_dot_directory__service__pb2.ListActsRequest.SerializeToString,
+                response_deserializer=hotline_dot_exchange_dot_v1_dot_directory__service__pb2.ListActsResponse.FromString,
+                _registered_method=True)
 
 
 class DirectoryServiceServicer:
@@ -101,6 +111,28 @@ class DirectoryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListSealingKeys(self, request, context):
+        """Lists the sealing keys that organisations published here, as they signed them.
+
+        Caller: gateway
+        State: unchanged
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListActs(self, request, context):
+        """Lists what the networks' authorities did (certificates issued, renewed and revoked, lists of revoked
+        certificates, trust between the networks) and what this bridge put in force, and that it destroyed
+        something, in the order in which its log has them: every network's, for every caller.
+
+        Caller: gateway
+        State: unchanged
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DirectoryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -123,6 +155,16 @@ def add_DirectoryServiceServicer_to_server(servicer, server):
                     servicer.GetProfile,
                     request_deserializer=hotline_dot_exchange_dot_v1_dot_directory__service__pb2.GetProfileRequest.FromString,
                     response_serializer=hotline_dot_exchange_dot_v1_dot_directory__service__pb2.GetProfileResponse.SerializeToString,
+            ),
+            'ListSealingKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSealingKeys,
+                    request_deserializer=hotline_dot_exchange_dot_v1_dot_directory__service__pb2.ListSealingKeysRequest.FromString,
+                    response_serializer=hotline_dot_exchange_dot_v1_dot_directory__service__pb2.ListSealingKeysResponse.SerializeToString,
+            ),
+            'ListActs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListActs,
+                    request_deserializer=hotline_dot_exchange_dot_v1_dot_directory__service__pb2.ListActsRequest.FromString,
+                    response_serializer=hotline_dot_exchange_dot_v1_dot_directory__service__pb2.ListActsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -234,6 +276,60 @@ class DirectoryService:
             '/hotline.exchange.v1.DirectoryService/GetProfile',
             hotline_dot_exchange_dot_v1_dot_directory__service__pb2.GetProfileRequest.SerializeToString,
             hotline_dot_exchange_dot_v1_dot_directory__service__pb2.GetProfileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSealingKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hotline.exchange.v1.DirectoryService/ListSealingKeys',
+            hotline_dot_exchange_dot_v1_dot_directory__service__pb2.ListSealingKeysRequest.SerializeToString,
+            hotline_dot_exchange_dot_v1_dot_directory__service__pb2.ListSealingKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListActs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hotline.exchange.v1.DirectoryService/ListActs',
+            hotline_dot_exchange_dot_v1_dot_directory__service__pb2.ListActsRequest.SerializeToString,
+            hotline_dot_exchange_dot_v1_dot_directory__service__pb2.ListActsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -57,6 +57,20 @@ class DirectoryServiceStub:
     Caller: gateway
     State: unchanged
     """
+    ListSealingKeys: _grpc.UnaryUnaryMultiCallable[_directory_service_pb2.ListSealingKeysRequest, _directory_service_pb2.ListSealingKeysResponse]
+    """Lists the sealing keys that organisations published here, as they signed them.
+
+    Caller: gateway
+    State: unchanged
+    """
+    ListActs: _grpc.UnaryUnaryMultiCallable[_directory_service_pb2.ListActsRequest, _directory_service_pb2.ListActsResponse]
+    """Lists what the networks' authorities did (certificates issued, renewed and revoked, lists of revoked
+    certificates, trust between the networks) and what this bridge put in force, and that it destroyed
+    something, in the order in which its log has them: every network's, for every caller.
+
+    Caller: gateway
+    State: unchanged
+    """
 
 @_typing.type_check_only
 class DirectoryServiceAsyncStub(DirectoryServiceStub):
@@ -83,6 +97,20 @@ class DirectoryServiceAsyncStub(DirectoryServiceStub):
     """
     GetProfile: _aio.UnaryUnaryMultiCallable[_directory_service_pb2.GetProfileRequest, _directory_service_pb2.GetProfileResponse]  # type: ignore[assignment]
     """Returns one profile's rules.
+
+    Caller: gateway
+    State: unchanged
+    """
+    ListSealingKeys: _aio.UnaryUnaryMultiCallable[_directory_service_pb2.ListSealingKeysRequest, _directory_service_pb2.ListSealingKeysResponse]  # type: ignore[assignment]
+    """Lists the sealing keys that organisations published here, as they signed them.
+
+    Caller: gateway
+    State: unchanged
+    """
+    ListActs: _aio.UnaryUnaryMultiCallable[_directory_service_pb2.ListActsRequest, _directory_service_pb2.ListActsResponse]  # type: ignore[assignment]
+    """Lists what the networks' authorities did (certificates issued, renewed and revoked, lists of revoked
+    certificates, trust between the networks) and what this bridge put in force, and that it destroyed
+    something, in the order in which its log has them: every network's, for every caller.
 
     Caller: gateway
     State: unchanged
@@ -134,6 +162,32 @@ class DirectoryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_directory_service_pb2.GetProfileResponse, _abc.Awaitable[_directory_service_pb2.GetProfileResponse]]:
         """Returns one profile's rules.
+
+        Caller: gateway
+        State: unchanged
+        """
+
+    @_abc_1.abstractmethod
+    def ListSealingKeys(
+        self,
+        request: _directory_service_pb2.ListSealingKeysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_directory_service_pb2.ListSealingKeysResponse, _abc.Awaitable[_directory_service_pb2.ListSealingKeysResponse]]:
+        """Lists the sealing keys that organisations published here, as they signed them.
+
+        Caller: gateway
+        State: unchanged
+        """
+
+    @_abc_1.abstractmethod
+    def ListActs(
+        self,
+        request: _directory_service_pb2.ListActsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_directory_service_pb2.ListActsResponse, _abc.Awaitable[_directory_service_pb2.ListActsResponse]]:
+        """Lists what the networks' authorities did (certificates issued, renewed and revoked, lists of revoked
+        certificates, trust between the networks) and what this bridge put in force, and that it destroyed
+        something, in the order in which its log has them: every network's, for every caller.
 
         Caller: gateway
         State: unchanged

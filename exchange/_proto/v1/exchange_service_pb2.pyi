@@ -69,7 +69,7 @@ class PushMessagesRequest(_message.Message):
     """The newest checkpoint of this bridge's log that the caller holds; empty if none."""
     @_builtins.property
     def envelopes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """Serialised `Envelope`s, each at most 65,536 bytes; 1 to 512 of them, 128 is a good size. They
+        """Serialised `Envelope`s, each at most 65,536 bytes without its hops; 1 to 512 of them, 128 is a good size. They
         are bytes so that a malformed one cannot fail its neighbours.
         """
 
@@ -203,12 +203,18 @@ class PullMessagesRequest(_message.Message):
     MAX_DELIVERIES_FIELD_NUMBER: _builtins.int
     WAIT_FIELD_NUMBER: _builtins.int
     CHECKPOINT_FIELD_NUMBER: _builtins.int
+    AFTER_POSITION_FIELD_NUMBER: _builtins.int
     max_deliveries: _builtins.int
     """How many deliveries at most, 1 to 512; 0 means 128. Fewer come where an answer would exceed
     4 MiB, which gRPC's clients take unless they are told otherwise; the rest comes by the next call.
     """
     checkpoint: _builtins.str
     """The newest checkpoint of this bridge's log that the caller holds; empty if none."""
+    after_position: _builtins.int
+    """For a carrier whose answers come hours later, such as a ferry: only what stands behind this
+    place in the mailbox, oldest first, leased to somebody or not, and nothing is leased. Its first
+    call says 0, each later one the `position` of the last delivery it keeps. Absent for everybody else.
+    """
     @_builtins.property
     def wait(self) -> _duration_pb2.Duration:
         """How long to wait if nothing is there, at most 60 seconds; absent means do not wait."""
@@ -219,12 +225,15 @@ class PullMessagesRequest(_message.Message):
         max_deliveries: _builtins.int = ...,
         wait: _duration_pb2.Duration | None = ...,
         checkpoint: _builtins.str = ...,
+        after_position: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["wait", b"wait"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_after_position", b"_after_position", "after_position", b"after_position", "wait", b"wait"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "max_deliveries", b"max_deliveries", "wait", b"wait"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_after_position", b"_after_position", "after_position", b"after_position", "checkpoint", b"checkpoint", "max_deliveries", b"max_deliveries", "wait", b"wait"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__after_position: _TypeAlias = _typing.Literal["after_position"]  # noqa: Y015
+    _WhichOneofArgType__after_position: _TypeAlias = _typing.Literal["_after_position", b"_after_position"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__after_position) -> _WhichOneofReturnType__after_position | None: ...
 
 Global___PullMessagesRequest: _TypeAlias = PullMessagesRequest  # noqa: Y015
 
@@ -342,13 +351,16 @@ Global___AcknowledgeMessagesRequest: _TypeAlias = AcknowledgeMessagesRequest  # 
 
 @_typing.final
 class Acknowledgement(_message.Message):
-    """What the receiver did with one delivery."""
+    """What the receiver did with one delivery; a relay brings what its receivers or further bridges
+    signed, unchanged, and says nothing of its own.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     WRITTEN_FIELD_NUMBER: _builtins.int
     REFUSED_FIELD_NUMBER: _builtins.int
     RECEIPT_POSITION_FIELD_NUMBER: _builtins.int
+    PASSED_FIELD_NUMBER: _builtins.int
     receipt_position: _builtins.int
     """The delivered receipt at this position was noted."""
     @_builtins.property
@@ -358,7 +370,15 @@ class Acknowledgement(_message.Message):
     @_builtins.property
     def refused(self) -> _receipt_pb2.RefusedReceipt:
         """The receiver cannot digest the message: it is quarantined and its lane stops, until it is
-        written after all or the receiver reconciles the hand-off.
+        written after all or the receiver reconciles the hand-off. With `set_aside` it leaves the mailbox,
+        its lane goes on, and its author is told; it may still be `written` later.
+        """
+
+    @_builtins.property
+    def passed(self) -> _receipt_pb2.StoredReceipt:
+        """A registered relay has passed the message on: the stored receipt of the bridge that has it now.
+        The message leaves the mailboxes that the relay empties, and its receiver's `written` is awaited
+        from there. Refused unless the receipt proves the message under a log key this bridge knows.
         """
 
     def __init__(
@@ -367,12 +387,13 @@ class Acknowledgement(_message.Message):
         written: _receipt_pb2.WrittenReceipt | None = ...,
         refused: _receipt_pb2.RefusedReceipt | None = ...,
         receipt_position: _builtins.int = ...,
+        passed: _receipt_pb2.StoredReceipt | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "receipt_position", b"receipt_position", "refused", b"refused", "written", b"written"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "passed", b"passed", "receipt_position", b"receipt_position", "refused", b"refused", "written", b"written"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "receipt_position", b"receipt_position", "refused", b"refused", "written", b"written"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "passed", b"passed", "receipt_position", b"receipt_position", "refused", b"refused", "written", b"written"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_acknowledgement: _TypeAlias = _typing.Literal["written", "refused", "receipt_position"]  # noqa: Y015
+    _WhichOneofReturnType_acknowledgement: _TypeAlias = _typing.Literal["written", "refused", "receipt_position", "passed"]  # noqa: Y015
     _WhichOneofArgType_acknowledgement: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_acknowledgement) -> _WhichOneofReturnType_acknowledgement | None: ...
 
@@ -413,7 +434,7 @@ class AcknowledgeOutcome(_message.Message):
     RETRY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def recorded(self) -> Global___Recorded:
-        """Recorded (or recorded before); the leaf of the written receipt, absent for other kinds."""
+        """Recorded (or recorded before)."""
 
     @_builtins.property
     def refused(self) -> _receipt_pb2.RefusedReceipt:
@@ -448,7 +469,7 @@ class Recorded(_message.Message):
 
     LEAF_INDEX_FIELD_NUMBER: _builtins.int
     leaf_index: _builtins.int
-    """The leaf of the written receipt in the bridge's log; absent for other kinds."""
+    """The leaf of the written receipt, or of what sets the message aside, in the bridge's log; absent for other kinds."""
     def __init__(
         self,
         *,
@@ -473,8 +494,16 @@ class ReconcileHandoffsRequest(_message.Message):
     HEADS_FIELD_NUMBER: _builtins.int
     SINCE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ORGANISATION_FIELD_NUMBER: _builtins.int
+    INCLUDE_SET_ASIDE_FIELD_NUMBER: _builtins.int
     page_token: _builtins.str
     """Where an earlier answer with the same `since` ended; empty at first."""
+    organisation: _builtins.str
+    """In whose place a registered relay asks; empty for the caller itself."""
+    include_set_aside: _builtins.bool
+    """Put back, too, what the caller has set aside in these hand-offs and not written since; otherwise it
+    stays aside.
+    """
     @_builtins.property
     def heads(self) -> _containers.RepeatedCompositeFieldContainer[Global___HandoffHead]:
         """Up to 512 hand-offs with the newest state-moving message the caller has of each."""
@@ -492,10 +521,12 @@ class ReconcileHandoffsRequest(_message.Message):
         heads: _abc.Iterable[Global___HandoffHead] | None = ...,
         since: _timestamp_pb2.Timestamp | None = ...,
         page_token: _builtins.str = ...,
+        organisation: _builtins.str = ...,
+        include_set_aside: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["heads", b"heads", "page_token", b"page_token", "since", b"since"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["heads", b"heads", "include_set_aside", b"include_set_aside", "organisation", b"organisation", "page_token", b"page_token", "since", b"since"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -32,8 +32,11 @@ class ExchangeServiceStub:
     answer and stands in the outcome; a failure of the whole call is a status with `ErrorInfo` of the
     domain `hotline.exchange`. Every call is safe to repeat.
 
-    UNAUTHENTICATED: NOT_AUTHENTICATED. PERMISSION_DENIED: NOT_AUTHORIZED. INVALID_ARGUMENT:
-    INVALID_REQUEST. NOT_FOUND: NOT_FOUND. INTERNAL: INTERNAL, with the number under which the operator
+    Who calls is judged on every call, and again while one waits: a call whose certificate ends, is
+    revoked by its authority or denied by the bridge's operator is cut with the same failure as its next.
+    UNAUTHENTICATED: NOT_AUTHENTICATED, CERTIFICATE_REVOKED, REVOCATION_UNKNOWN (the bridge has no list
+    of revoked certificates young enough). PERMISSION_DENIED: NOT_AUTHORIZED, CALLER_DENIED.
+    INVALID_ARGUMENT: INVALID_REQUEST. NOT_FOUND: NOT_FOUND. INTERNAL: INTERNAL, with the number under which the operator
     finds it. To be mended by the operator first, FAILED_PRECONDITION: STORE_MISMATCH, STORE_UNUSABLE;
     to be tried again with more known, FAILED_PRECONDITION: PREDECESSOR_UNKNOWN. To be tried again after
     `RetryInfo.retry_delay`, RESOURCE_EXHAUSTED: LIMIT_EXCEEDED; UNAVAILABLE: STORE_UNAVAILABLE,
@@ -75,8 +78,11 @@ class ExchangeServiceServicer:
     answer and stands in the outcome; a failure of the whole call is a status with `ErrorInfo` of the
     domain `hotline.exchange`. Every call is safe to repeat.
 
-    UNAUTHENTICATED: NOT_AUTHENTICATED. PERMISSION_DENIED: NOT_AUTHORIZED. INVALID_ARGUMENT:
-    INVALID_REQUEST. NOT_FOUND: NOT_FOUND. INTERNAL: INTERNAL, with the number under which the operator
+    Who calls is judged on every call, and again while one waits: a call whose certificate ends, is
+    revoked by its authority or denied by the bridge's operator is cut with the same failure as its next.
+    UNAUTHENTICATED: NOT_AUTHENTICATED, CERTIFICATE_REVOKED, REVOCATION_UNKNOWN (the bridge has no list
+    of revoked certificates young enough). PERMISSION_DENIED: NOT_AUTHORIZED, CALLER_DENIED.
+    INVALID_ARGUMENT: INVALID_REQUEST. NOT_FOUND: NOT_FOUND. INTERNAL: INTERNAL, with the number under which the operator
     finds it. To be mended by the operator first, FAILED_PRECONDITION: STORE_MISMATCH, STORE_UNUSABLE;
     to be tried again with more known, FAILED_PRECONDITION: PREDECESSOR_UNKNOWN. To be tried again after
     `RetryInfo.retry_delay`, RESOURCE_EXHAUSTED: LIMIT_EXCEEDED; UNAVAILABLE: STORE_UNAVAILABLE,
@@ -95,8 +101,8 @@ class ExchangeServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PullMessages(self, request, context):
-        """Leases what waits for the caller's organisation, most urgent lanes first, then oldest. Waits up
-        to `wait` for something to come. What is not acknowledged before the lease ends comes again.
+        """Leases what waits for the caller's organisation and, for a registered relay, for those it speaks
+        for, most urgent lanes first, then oldest. Waits up to `wait` for something to come. What is not acknowledged before the lease ends comes again.
 
         Caller: gateway
         State: unchanged
@@ -128,6 +134,8 @@ class ExchangeServiceServicer:
 
         A hand-off that is named, or in which `since` finds something, leaves the caller's quarantine:
         the message that it refused is delivered again. If it still cannot be digested, refuse it again.
+        With neither heads nor `since`, every lane that stands still does, for a relay also the lanes of
+        those behind it.
 
         Caller: gateway
         State: unchanged
@@ -174,8 +182,11 @@ class ExchangeService:
     answer and stands in the outcome; a failure of the whole call is a status with `ErrorInfo` of the
     domain `hotline.exchange`. Every call is safe to repeat.
 
-    UNAUTHENTICATED: NOT_AUTHENTICATED. PERMISSION_DENIED: NOT_AUTHORIZED. INVALID_ARGUMENT:
-    INVALID_REQUEST. NOT_FOUND: NOT_FOUND. INTERNAL: INTERNAL, with the number under which the operator
+    Who calls is judged on every call, and again while one waits: a call whose certificate ends, is
+    revoked by its authority or denied by the bridge's operator is cut with the same failure as its next.
+    UNAUTHENTICATED: NOT_AUTHENTICATED, CERTIFICATE_REVOKED, REVOCATION_UNKNOWN (the bridge has no list
+    of revoked certificates young enough). PERMISSION_DENIED: NOT_AUTHORIZED, CALLER_DENIED.
+    INVALID_ARGUMENT: INVALID_REQUEST. NOT_FOUND: NOT_FOUND. INTERNAL: INTERNAL, with the number under which the operator
     finds it. To be mended by the operator first, FAILED_PRECONDITION: STORE_MISMATCH, STORE_UNUSABLE;
     to be tried again with more known, FAILED_PRECONDITION: PREDECESSOR_UNKNOWN. To be tried again after
     `RetryInfo.retry_delay`, RESOURCE_EXHAUSTED: LIMIT_EXCEEDED; UNAVAILABLE: STORE_UNAVAILABLE,

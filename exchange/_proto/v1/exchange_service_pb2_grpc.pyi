@@ -33,8 +33,11 @@ class ExchangeServiceStub:
     answer and stands in the outcome; a failure of the whole call is a status with `ErrorInfo` of the
     domain `hotline.exchange`. Every call is safe to repeat.
 
-    UNAUTHENTICATED: NOT_AUTHENTICATED. PERMISSION_DENIED: NOT_AUTHORIZED. INVALID_ARGUMENT:
-    INVALID_REQUEST. NOT_FOUND: NOT_FOUND. INTERNAL: INTERNAL, with the number under which the operator
+    Who calls is judged on every call, and again while one waits: a call whose certificate ends, is
+    revoked by its authority or denied by the bridge's operator is cut with the same failure as its next.
+    UNAUTHENTICATED: NOT_AUTHENTICATED, CERTIFICATE_REVOKED, REVOCATION_UNKNOWN (the bridge has no list
+    of revoked certificates young enough). PERMISSION_DENIED: NOT_AUTHORIZED, CALLER_DENIED.
+    INVALID_ARGUMENT: INVALID_REQUEST. NOT_FOUND: NOT_FOUND. INTERNAL: INTERNAL, with the number under which the operator
     finds it. To be mended by the operator first, FAILED_PRECONDITION: STORE_MISMATCH, STORE_UNUSABLE;
     to be tried again with more known, FAILED_PRECONDITION: PREDECESSOR_UNKNOWN. To be tried again after
     `RetryInfo.retry_delay`, RESOURCE_EXHAUSTED: LIMIT_EXCEEDED; UNAVAILABLE: STORE_UNAVAILABLE,
@@ -53,8 +56,8 @@ class ExchangeServiceStub:
     State: any -> any (as the life cycle's table says)
     """
     PullMessages: _grpc.UnaryUnaryMultiCallable[_exchange_service_pb2.PullMessagesRequest, _exchange_service_pb2.PullMessagesResponse]
-    """Leases what waits for the caller's organisation, most urgent lanes first, then oldest. Waits up
-    to `wait` for something to come. What is not acknowledged before the lease ends comes again.
+    """Leases what waits for the caller's organisation and, for a registered relay, for those it speaks
+    for, most urgent lanes first, then oldest. Waits up to `wait` for something to come. What is not acknowledged before the lease ends comes again.
 
     Caller: gateway
     State: unchanged
@@ -78,6 +81,8 @@ class ExchangeServiceStub:
 
     A hand-off that is named, or in which `since` finds something, leaves the caller's quarantine:
     the message that it refused is delivered again. If it still cannot be digested, refuse it again.
+    With neither heads nor `since`, every lane that stands still does, for a relay also the lanes of
+    those behind it.
 
     Caller: gateway
     State: unchanged
@@ -91,8 +96,11 @@ class ExchangeServiceAsyncStub(ExchangeServiceStub):
     answer and stands in the outcome; a failure of the whole call is a status with `ErrorInfo` of the
     domain `hotline.exchange`. Every call is safe to repeat.
 
-    UNAUTHENTICATED: NOT_AUTHENTICATED. PERMISSION_DENIED: NOT_AUTHORIZED. INVALID_ARGUMENT:
-    INVALID_REQUEST. NOT_FOUND: NOT_FOUND. INTERNAL: INTERNAL, with the number under which the operator
+    Who calls is judged on every call, and again while one waits: a call whose certificate ends, is
+    revoked by its authority or denied by the bridge's operator is cut with the same failure as its next.
+    UNAUTHENTICATED: NOT_AUTHENTICATED, CERTIFICATE_REVOKED, REVOCATION_UNKNOWN (the bridge has no list
+    of revoked certificates young enough). PERMISSION_DENIED: NOT_AUTHORIZED, CALLER_DENIED.
+    INVALID_ARGUMENT: INVALID_REQUEST. NOT_FOUND: NOT_FOUND. INTERNAL: INTERNAL, with the number under which the operator
     finds it. To be mended by the operator first, FAILED_PRECONDITION: STORE_MISMATCH, STORE_UNUSABLE;
     to be tried again with more known, FAILED_PRECONDITION: PREDECESSOR_UNKNOWN. To be tried again after
     `RetryInfo.retry_delay`, RESOURCE_EXHAUSTED: LIMIT_EXCEEDED; UNAVAILABLE: STORE_UNAVAILABLE,
@@ -108,8 +116,8 @@ class ExchangeServiceAsyncStub(ExchangeServiceStub):
     State: any -> any (as the life cycle's table says)
     """
     PullMessages: _aio.UnaryUnaryMultiCallable[_exchange_service_pb2.PullMessagesRequest, _exchange_service_pb2.PullMessagesResponse]  # type: ignore[assignment]
-    """Leases what waits for the caller's organisation, most urgent lanes first, then oldest. Waits up
-    to `wait` for something to come. What is not acknowledged before the lease ends comes again.
+    """Leases what waits for the caller's organisation and, for a registered relay, for those it speaks
+    for, most urgent lanes first, then oldest. Waits up to `wait` for something to come. What is not acknowledged before the lease ends comes again.
 
     Caller: gateway
     State: unchanged
@@ -133,6 +141,8 @@ class ExchangeServiceAsyncStub(ExchangeServiceStub):
 
     A hand-off that is named, or in which `since` finds something, leaves the caller's quarantine:
     the message that it refused is delivered again. If it still cannot be digested, refuse it again.
+    With neither heads nor `since`, every lane that stands still does, for a relay also the lanes of
+    those behind it.
 
     Caller: gateway
     State: unchanged
@@ -145,8 +155,11 @@ class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
     answer and stands in the outcome; a failure of the whole call is a status with `ErrorInfo` of the
     domain `hotline.exchange`. Every call is safe to repeat.
 
-    UNAUTHENTICATED: NOT_AUTHENTICATED. PERMISSION_DENIED: NOT_AUTHORIZED. INVALID_ARGUMENT:
-    INVALID_REQUEST. NOT_FOUND: NOT_FOUND. INTERNAL: INTERNAL, with the number under which the operator
+    Who calls is judged on every call, and again while one waits: a call whose certificate ends, is
+    revoked by its authority or denied by the bridge's operator is cut with the same failure as its next.
+    UNAUTHENTICATED: NOT_AUTHENTICATED, CERTIFICATE_REVOKED, REVOCATION_UNKNOWN (the bridge has no list
+    of revoked certificates young enough). PERMISSION_DENIED: NOT_AUTHORIZED, CALLER_DENIED.
+    INVALID_ARGUMENT: INVALID_REQUEST. NOT_FOUND: NOT_FOUND. INTERNAL: INTERNAL, with the number under which the operator
     finds it. To be mended by the operator first, FAILED_PRECONDITION: STORE_MISMATCH, STORE_UNUSABLE;
     to be tried again with more known, FAILED_PRECONDITION: PREDECESSOR_UNKNOWN. To be tried again after
     `RetryInfo.retry_delay`, RESOURCE_EXHAUSTED: LIMIT_EXCEEDED; UNAVAILABLE: STORE_UNAVAILABLE,
@@ -172,8 +185,8 @@ class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _exchange_service_pb2.PullMessagesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_exchange_service_pb2.PullMessagesResponse, _abc.Awaitable[_exchange_service_pb2.PullMessagesResponse]]:
-        """Leases what waits for the caller's organisation, most urgent lanes first, then oldest. Waits up
-        to `wait` for something to come. What is not acknowledged before the lease ends comes again.
+        """Leases what waits for the caller's organisation and, for a registered relay, for those it speaks
+        for, most urgent lanes first, then oldest. Waits up to `wait` for something to come. What is not acknowledged before the lease ends comes again.
 
         Caller: gateway
         State: unchanged
@@ -209,6 +222,8 @@ class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
 
         A hand-off that is named, or in which `since` finds something, leaves the caller's quarantine:
         the message that it refused is delivered again. If it still cannot be digested, refuse it again.
+        With neither heads nor `since`, every lane that stands still does, for a relay also the lanes of
+        those behind it.
 
         Caller: gateway
         State: unchanged

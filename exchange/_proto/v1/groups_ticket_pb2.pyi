@@ -1088,12 +1088,17 @@ class DispatchGroup(_message.Message):
     DISPATCH_TIME_FIELD_NUMBER: _builtins.int
     FIRST_DISPATCH_TIME_FIELD_NUMBER: _builtins.int
     COUNTERS_FIELD_NUMBER: _builtins.int
+    DISPATCHED_BY_FIELD_NUMBER: _builtins.int
+    TAKEN_BY_FIELD_NUMBER: _builtins.int
+    TAKING_NOTE_FIELD_NUMBER: _builtins.int
     handle_model: Global___HandleModel.ValueType
     """How the record is handled (办理方式). Descriptive. Optional."""
     advice: _builtins.str
     """What the dispatcher advises (派单意见、拟办意见). At most 4000 characters. Optional."""
     joint_handling_wanted: _builtins.bool
     """Whether the receiver is asked to act together with the sender (请求联合处置). Optional."""
+    taking_note: _builtins.str
+    """What the taker noted (签收意见; qsxx). At most 1000 characters. Optional."""
     @_builtins.property
     def handling_codes(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.CodedValue]:
         """The same in the platform's own codes (接警单处理类型; jjdcllxdm). At most 4. Optional."""
@@ -1118,6 +1123,14 @@ class DispatchGroup(_message.Message):
     def counters(self) -> Global___RecordCounters:
         """How often it was moved so far. Optional."""
 
+    @_builtins.property
+    def dispatched_by(self) -> _common_pb2.PersonRef:
+        """Who dispatched it, or handed it over (派单人、移交人). Optional."""
+
+    @_builtins.property
+    def taken_by(self) -> _common_pb2.PersonRef:
+        """Who took it at the receiver (签收人; qsjyxm). Optional."""
+
     def __init__(
         self,
         *,
@@ -1130,10 +1143,13 @@ class DispatchGroup(_message.Message):
         dispatch_time: _timestamp_pb2.Timestamp | None = ...,
         first_dispatch_time: _timestamp_pb2.Timestamp | None = ...,
         counters: Global___RecordCounters | None = ...,
+        dispatched_by: _common_pb2.PersonRef | None = ...,
+        taken_by: _common_pb2.PersonRef | None = ...,
+        taking_note: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_joint_handling_wanted", b"_joint_handling_wanted", "counters", b"counters", "dispatch_time", b"dispatch_time", "first_dispatch_time", b"first_dispatch_time", "joint_handling_wanted", b"joint_handling_wanted"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_joint_handling_wanted", b"_joint_handling_wanted", "counters", b"counters", "dispatch_time", b"dispatch_time", "dispatched_by", b"dispatched_by", "first_dispatch_time", b"first_dispatch_time", "joint_handling_wanted", b"joint_handling_wanted", "taken_by", b"taken_by"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_joint_handling_wanted", b"_joint_handling_wanted", "advice", b"advice", "assignments", b"assignments", "counters", b"counters", "dispatch_time", b"dispatch_time", "first_dispatch_time", b"first_dispatch_time", "handle_model", b"handle_model", "handling_codes", b"handling_codes", "joint_handling_wanted", b"joint_handling_wanted", "requested_actions", b"requested_actions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_joint_handling_wanted", b"_joint_handling_wanted", "advice", b"advice", "assignments", b"assignments", "counters", b"counters", "dispatch_time", b"dispatch_time", "dispatched_by", b"dispatched_by", "first_dispatch_time", b"first_dispatch_time", "handle_model", b"handle_model", "handling_codes", b"handling_codes", "joint_handling_wanted", b"joint_handling_wanted", "requested_actions", b"requested_actions", "taken_by", b"taken_by", "taking_note", b"taking_note"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__joint_handling_wanted: _TypeAlias = _typing.Literal["joint_handling_wanted"]  # noqa: Y015
     _WhichOneofArgType__joint_handling_wanted: _TypeAlias = _typing.Literal["_joint_handling_wanted", b"_joint_handling_wanted"]  # noqa: Y015
@@ -1983,6 +1999,8 @@ class AttachmentFile(_message.Message):
     SHA256_FIELD_NUMBER: _builtins.int
     SM3_FIELD_NUMBER: _builtins.int
     CHUNK_COUNT_FIELD_NUMBER: _builtins.int
+    CHUNK_ROOT_FIELD_NUMBER: _builtins.int
+    ENCRYPTED_FIELD_NUMBER: _builtins.int
     size: _builtins.int
     """The size in bytes (大小), at most 16 GiB. 1 to 17179869184. Required."""
     sha256: _builtins.bytes
@@ -1994,7 +2012,20 @@ class AttachmentFile(_message.Message):
     Optional.
     """
     chunk_count: _builtins.int
-    """How many chunks it is cut into (分片数). 1 to 1048576. Required."""
+    """How many chunks it is cut into (分片数). Every chunk but the last has `size` divided by this number
+    and rounded up, at most 524,288 bytes; the last one has the rest. 1 to 1048576. Required.
+    """
+    chunk_root: _builtins.bytes
+    """The root of the tree over the chunks in their order (分片根, RFC 9162 with SHA-256): by it each chunk
+    proves itself under the author's signature. Without it the bytes do not travel over a bridge.
+    32 bytes. Optional.
+    """
+    @_builtins.property
+    def encrypted(self) -> Global___EncryptedBytes:
+        """How the bytes travel encrypted (加密附件), instead of `chunk_root`: for who reads this group alone, so
+        seal the group too. Optional.
+        """
+
     def __init__(
         self,
         *,
@@ -2002,14 +2033,49 @@ class AttachmentFile(_message.Message):
         sha256: _builtins.bytes = ...,
         sm3: _builtins.bytes = ...,
         chunk_count: _builtins.int = ...,
+        chunk_root: _builtins.bytes = ...,
+        encrypted: Global___EncryptedBytes | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["encrypted", b"encrypted"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk_count", b"chunk_count", "sha256", b"sha256", "size", b"size", "sm3", b"sm3"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk_count", b"chunk_count", "chunk_root", b"chunk_root", "encrypted", b"encrypted", "sha256", b"sha256", "size", b"size", "sm3", b"sm3"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AttachmentFile: _TypeAlias = AttachmentFile  # noqa: Y015
+
+@_typing.final
+class EncryptedBytes(_message.Message):
+    """A file's bytes as they travel encrypted: chunk by chunk under AES-256-GCM, each with its tag of 16 bytes
+    behind it, so that the whole has `size` plus 16 bytes for each of `chunk_count` chunks. A chunk's nonce is
+    its number (12 bytes, big endian); `proto/SIGNING.md` gives the bytes. No bridge has the key.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    CHUNK_ROOT_FIELD_NUMBER: _builtins.int
+    key: _builtins.bytes
+    """The key, 32 bytes, for these bytes and no others. Required."""
+    sha256: _builtins.bytes
+    """The SHA-256 digest of the whole as it travels. 32 bytes. Required."""
+    chunk_root: _builtins.bytes
+    """The root of the tree over the chunks as they travel, as `AttachmentFile.chunk_root`. 32 bytes. Required."""
+    def __init__(
+        self,
+        *,
+        key: _builtins.bytes = ...,
+        sha256: _builtins.bytes = ...,
+        chunk_root: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk_root", b"chunk_root", "key", b"key", "sha256", b"sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EncryptedBytes: _TypeAlias = EncryptedBytes  # noqa: Y015
 
 @_typing.final
 class AttachmentReference(_message.Message):

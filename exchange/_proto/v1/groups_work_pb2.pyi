@@ -351,6 +351,7 @@ class GroundsGroup(_message.Message):
     CATALOGUE_ITEMS_FIELD_NUMBER: _builtins.int
     CITED_RULES_FIELD_NUMBER: _builtins.int
     CALL_LEG_IDS_FIELD_NUMBER: _builtins.int
+    STATED_BY_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """The reason in words (原因说明). A code alone never suffices (R14). 1 to 4000 characters. Required."""
     evidence: _builtins.str
@@ -383,6 +384,10 @@ class GroundsGroup(_message.Message):
     def call_leg_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The calls in which it was talked over (协商通话). At most 16 items of 1 to 64 characters. Optional."""
 
+    @_builtins.property
+    def stated_by(self) -> _common_pb2.PersonRef:
+        """Who says so: who hands over, returns, refuses or rules (经办人、退回人). Optional."""
+
     def __init__(
         self,
         *,
@@ -394,10 +399,11 @@ class GroundsGroup(_message.Message):
         catalogue_items: _abc.Iterable[_groups_ticket_pb2.CatalogueItem] | None = ...,
         cited_rules: _abc.Iterable[_builtins.str] | None = ...,
         call_leg_ids: _abc.Iterable[_builtins.str] | None = ...,
+        stated_by: _common_pb2.PersonRef | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["suggested_owner", b"suggested_owner"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["stated_by", b"stated_by", "suggested_owner", b"suggested_owner"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachment_ids", b"attachment_ids", "call_leg_ids", b"call_leg_ids", "catalogue_items", b"catalogue_items", "cited_rules", b"cited_rules", "evidence", b"evidence", "reasons", b"reasons", "suggested_owner", b"suggested_owner", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachment_ids", b"attachment_ids", "call_leg_ids", b"call_leg_ids", "catalogue_items", b"catalogue_items", "cited_rules", b"cited_rules", "evidence", b"evidence", "reasons", b"reasons", "stated_by", b"stated_by", "suggested_owner", b"suggested_owner", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -27,7 +27,8 @@ class Envelope(_message.Message):
 
     The bytes of `header` are what is signed and are never re-encoded. Each group is bound to the
     header by a salted digest, so a group can be withheld or destroyed without breaking the
-    signature. At most 65,536 bytes in all; attachments travel by reference.
+    signature. At most 65,536 bytes, its hops and up to 32,768 bytes of handed keys not counted;
+    attachments travel by reference.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -36,12 +37,15 @@ class Envelope(_message.Message):
     GROUPS_FIELD_NUMBER: _builtins.int
     SIGNATURE_FIELD_NUMBER: _builtins.int
     HOPS_FIELD_NUMBER: _builtins.int
+    SEALED_GROUPS_FIELD_NUMBER: _builtins.int
+    HANDED_KEYS_FIELD_NUMBER: _builtins.int
     header: _builtins.bytes
     """The serialised `Header`, byte for byte as its author signed it. Required."""
     @_builtins.property
     def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___SaltedGroup]:
-        """The field groups that travel with the header, each at most once. A group named in the header
-        may be absent here (withheld); a group here MUST be named in the header.
+        """The field groups that travel with the header in clear, each at most once. A group named in the
+        header may be absent here (withheld, masked by a hand-off's scope, or sealed); a group here MUST be
+        named in the header.
         """
 
     @_builtins.property
@@ -50,7 +54,25 @@ class Envelope(_message.Message):
 
     @_builtins.property
     def hops(self) -> _containers.RepeatedCompositeFieldContainer[Global___Hop]:
-        """The bridges and relays that passed the message on, oldest first; outside the signed bytes."""
+        """The bridges and relays that passed the message on, oldest first; outside the signed bytes. A
+        relay appends its hop to the envelope's bytes, which is protobuf's own way to add to a list. From
+        a registered relay they say that another bridge has judged the message already.
+        """
+
+    @_builtins.property
+    def sealed_groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___SealedGroup]:
+        """Field groups that only the organisations named in their keys can read; none of them may stand in
+        `groups` too. Outside the signed bytes, like `groups`: the header's digests prove what was sealed
+        once it is opened. IDENTITY, DEADLINE and SHARE_SCOPE are never sealed: the first bridge refuses
+        them with FIELD_INVALID, field `groups.identity` and so on.
+        """
+
+    @_builtins.property
+    def handed_keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___HandedKey]:
+        """Keys to groups that an earlier message of the ticket sealed, for organisations that are handed the
+        matter with this one. With an offer they come from who hands it on; on an opening that is
+        delivered, the bridge adds those of its hand-off's offer, so that the opening alone can be opened.
+        """
 
     def __init__(
         self,
@@ -59,14 +81,159 @@ class Envelope(_message.Message):
         groups: _abc.Iterable[Global___SaltedGroup] | None = ...,
         signature: Global___Signature | None = ...,
         hops: _abc.Iterable[Global___Hop] | None = ...,
+        sealed_groups: _abc.Iterable[Global___SealedGroup] | None = ...,
+        handed_keys: _abc.Iterable[Global___HandedKey] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["signature", b"signature"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["groups", b"groups", "header", b"header", "hops", b"hops", "signature", b"signature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["groups", b"groups", "handed_keys", b"handed_keys", "header", b"header", "hops", b"hops", "sealed_groups", b"sealed_groups", "signature", b"signature"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Envelope: _TypeAlias = Envelope  # noqa: Y015
+
+@_typing.final
+class SealedGroup(_message.Message):
+    """One field group that only some organisations can read; SIGNING.md gives the bytes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GROUP_FIELD_NUMBER: _builtins.int
+    CIPHERTEXT_FIELD_NUMBER: _builtins.int
+    KEYS_FIELD_NUMBER: _builtins.int
+    FILES_FIELD_NUMBER: _builtins.int
+    group: _common_pb2.FieldGroup.ValueType
+    """Which group this is. Required."""
+    ciphertext: _builtins.bytes
+    """The serialised `SaltedGroup` under AES-256-GCM, with its tag; the key follows from the salt, so that
+    sealing again gives the same bytes. Required.
+    """
+    @_builtins.property
+    def keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___SealedKey]:
+        """The key, for each organisation that may read the group: author, recipient, and of a supplement those
+        whom the hand-off's scope shows it. 1 to 32. Required.
+        """
+
+    @_builtins.property
+    def files(self) -> _containers.RepeatedCompositeFieldContainer[Global___SealedFile]:
+        """Of ATTACHMENT: the files that the group cites with `AttachmentFile.encrypted`, as a bridge needs to know
+        them in order to carry their chunks. Outside the signed bytes: who opens the group goes by what stands in
+        it, so a wrong one here brings nobody wrong bytes. Up to 64.
+        """
+
+    def __init__(
+        self,
+        *,
+        group: _common_pb2.FieldGroup.ValueType = ...,
+        ciphertext: _builtins.bytes = ...,
+        keys: _abc.Iterable[Global___SealedKey] | None = ...,
+        files: _abc.Iterable[Global___SealedFile] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ciphertext", b"ciphertext", "files", b"files", "group", b"group", "keys", b"keys"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SealedGroup: _TypeAlias = SealedGroup  # noqa: Y015
+
+@_typing.final
+class SealedFile(_message.Message):
+    """A file that a sealed group cites, as it travels: encrypted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHUNK_ROOT_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    CHUNK_COUNT_FIELD_NUMBER: _builtins.int
+    chunk_root: _builtins.bytes
+    """The root over its chunks, 32 bytes. Required."""
+    sha256: _builtins.bytes
+    """The SHA-256 digest of the whole, 32 bytes. Required."""
+    size: _builtins.int
+    """Its size in bytes, tags included. Required."""
+    chunk_count: _builtins.int
+    """How many chunks it is cut into. Required."""
+    def __init__(
+        self,
+        *,
+        chunk_root: _builtins.bytes = ...,
+        sha256: _builtins.bytes = ...,
+        size: _builtins.int = ...,
+        chunk_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk_count", b"chunk_count", "chunk_root", b"chunk_root", "sha256", b"sha256", "size", b"size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SealedFile: _TypeAlias = SealedFile  # noqa: Y015
+
+@_typing.final
+class SealedKey(_message.Message):
+    """The key to a sealed group, for one organisation alone (HPKE, RFC 9180, base mode)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECIPIENT_FIELD_NUMBER: _builtins.int
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    WRAPPED_FIELD_NUMBER: _builtins.int
+    recipient: _builtins.str
+    """The organisation that can use it. Required."""
+    key_id: _builtins.bytes
+    """Which of its sealing keys: SHA-256 of the public key's 32 bytes. Required."""
+    wrapped: _builtins.bytes
+    """HPKE's encapsulated key, then the encrypted 32-byte key; bound to message, ticket, group and
+    recipient by HPKE's `info`. Required.
+    """
+    def __init__(
+        self,
+        *,
+        recipient: _builtins.str = ...,
+        key_id: _builtins.bytes = ...,
+        wrapped: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_id", b"key_id", "recipient", b"recipient", "wrapped", b"wrapped"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SealedKey: _TypeAlias = SealedKey  # noqa: Y015
+
+@_typing.final
+class HandedKey(_message.Message):
+    """The key to a group that an earlier message sealed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_DIGEST_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    message_digest: _builtins.bytes
+    """The digest of the message that the group belongs to, 32 bytes. Required."""
+    group: _common_pb2.FieldGroup.ValueType
+    """Which group. Required."""
+    @_builtins.property
+    def key(self) -> Global___SealedKey:
+        """The key. Required."""
+
+    def __init__(
+        self,
+        *,
+        message_digest: _builtins.bytes = ...,
+        group: _common_pb2.FieldGroup.ValueType = ...,
+        key: Global___SealedKey | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["key", b"key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "key", b"key", "message_digest", b"message_digest"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HandedKey: _TypeAlias = HandedKey  # noqa: Y015
 
 @_typing.final
 class SaltedGroup(_message.Message):

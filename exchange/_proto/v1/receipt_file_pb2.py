@@ -26,7 +26,7 @@ from exchange._proto.v1 import message_pb2 as hotline_dot_exchange_dot_v1_dot_me
 from exchange._proto.v1 import receipt_pb2 as hotline_dot_exchange_dot_v1_dot_receipt__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&hotline/exchange/v1/receipt_file.proto\x12\x13hotline.exchange.v1\x1a!hotline/exchange/v1/message.proto\x1a!hotline/exchange/v1/receipt.proto\"\xac\x02\n\x0bReceiptFile\x12\x0e\n\x06header\x18\x01 \x01(\x0c\x12\x31\n\tsignature\x18\x02 \x01(\x0b\x32\x1e.hotline.exchange.v1.Signature\x12\x32\n\x06stored\x18\x03 \x01(\x0b\x32\".hotline.exchange.v1.StoredReceipt\x12\x33\n\x07written\x18\x04 \x03(\x0b\x32\".hotline.exchange.v1.LoggedReceipt\x12\x34\n\x07refused\x18\x05 \x03(\x0b\x32#.hotline.exchange.v1.RefusedReceipt\x12;\n\x0c\x63\x65rtificates\x18\x06 \x03(\x0b\x32%.hotline.exchange.v1.CertificateChain\"x\n\rLoggedReceipt\x12\x34\n\x07receipt\x18\x01 \x01(\x0b\x32#.hotline.exchange.v1.WrittenReceipt\x12\x31\n\x05proof\x18\x02 \x01(\x0b\x32\".hotline.exchange.v1.StoredReceiptb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&hotline/exchange/v1/receipt_file.proto\x12\x13hotline.exchange.v1\x1a!hotline/exchange/v1/message.proto\x1a!hotline/exchange/v1/receipt.proto\"\x96\x03\n\x0bReceiptFile\x12\x0e\n\x06header\x18\x01 \x01(\x0c\x12\x31\n\tsignature\x18\x02 \x01(\x0b\x32\x1e.hotline.exchange.v1.Signature\x12\x32\n\x06stored\x18\x03 \x01(\x0b\x32\".hotline.exchange.v1.StoredReceipt\x12\x33\n\x07written\x18\x04 \x03(\x0b\x32\".hotline.exchange.v1.LoggedReceipt\x12\x34\n\x07refused\x18\x05 \x03(\x0b\x32#.hotline.exchange.v1.RefusedReceipt\x12;\n\x0c\x63\x65rtificates\x18\x06 \x03(\x0b\x32%.hotline.exchange.v1.CertificateChain\x12\x32\n\x06onward\x18\x07 \x03(\x0b\x32\".hotline.exchange.v1.StoredReceipt\x12\x34\n\x08\x63osigned\x18\x08 \x03(\x0b\x32\".hotline.exchange.v1.CosignedProof\"\xae\x01\n\rLoggedReceipt\x12\x34\n\x07receipt\x18\x01 \x01(\x0b\x32#.hotline.exchange.v1.WrittenReceipt\x12\x31\n\x05proof\x18\x02 \x01(\x0b\x32\".hotline.exchange.v1.StoredReceipt\x12\x34\n\x08\x63osigned\x18\x03 \x03(\x0b\x32\".hotline.exchange.v1.CosignedProof\"1\n\rCosignedProof\x12\x12\n\ncheckpoint\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x03(\x0c\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,7 +34,9 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'hotline.exchange.v1.receipt
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_RECEIPTFILE']._serialized_start=134
-  _globals['_RECEIPTFILE']._serialized_end=434
-  _globals['_LOGGEDRECEIPT']._serialized_start=436
-  _globals['_LOGGEDRECEIPT']._serialized_end=556
+  _globals['_RECEIPTFILE']._serialized_end=540
+  _globals['_LOGGEDRECEIPT']._serialized_start=543
+  _globals['_LOGGEDRECEIPT']._serialized_end=717
+  _globals['_COSIGNEDPROOF']._serialized_start=719
+  _globals['_COSIGNEDPROOF']._serialized_end=768
 # @@protoc_insertion_point(module_scope)

@@ -26,8 +26,8 @@ class ReceiptFile(_message.Message):
     JSON form, named `<message id>.receipt.json`.
 
     It holds no personal data: the header binds the field groups by salted digests alone. Whoever
-    keeps it needs only what the file cannot hold: each network's root certificates and the bridge's
-    log verifier key.
+    keeps it needs only what the file cannot hold: each network's root certificates and the bridges'
+    log verifier keys.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -38,6 +38,8 @@ class ReceiptFile(_message.Message):
     WRITTEN_FIELD_NUMBER: _builtins.int
     REFUSED_FIELD_NUMBER: _builtins.int
     CERTIFICATES_FIELD_NUMBER: _builtins.int
+    ONWARD_FIELD_NUMBER: _builtins.int
+    COSIGNED_FIELD_NUMBER: _builtins.int
     header: _builtins.bytes
     """The serialised `Header`, byte for byte as its author signed it; empty where whoever wrote the
     file does not hold the message.
@@ -62,6 +64,16 @@ class ReceiptFile(_message.Message):
     def certificates(self) -> _containers.RepeatedCompositeFieldContainer[_message_pb2.CertificateChain]:
         """The certificates of everyone who signed, without the roots."""
 
+    @_builtins.property
+    def onward(self) -> _containers.RepeatedCompositeFieldContainer[_receipt_pb2.StoredReceipt]:
+        """That further bridges stored the message, to which relays carried it, oldest first."""
+
+    @_builtins.property
+    def cosigned(self) -> _containers.RepeatedCompositeFieldContainer[Global___CosignedProof]:
+        """Co-signed checkpoints over the entry of the `stored` receipt: the first and the newest of each
+        witness when the file was written.
+        """
+
     def __init__(
         self,
         *,
@@ -71,10 +83,12 @@ class ReceiptFile(_message.Message):
         written: _abc.Iterable[Global___LoggedReceipt] | None = ...,
         refused: _abc.Iterable[_receipt_pb2.RefusedReceipt] | None = ...,
         certificates: _abc.Iterable[_message_pb2.CertificateChain] | None = ...,
+        onward: _abc.Iterable[_receipt_pb2.StoredReceipt] | None = ...,
+        cosigned: _abc.Iterable[Global___CosignedProof] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["signature", b"signature", "stored", b"stored"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificates", b"certificates", "header", b"header", "refused", b"refused", "signature", b"signature", "stored", b"stored", "written", b"written"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificates", b"certificates", "cosigned", b"cosigned", "header", b"header", "onward", b"onward", "refused", b"refused", "signature", b"signature", "stored", b"stored", "written", b"written"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -88,6 +102,7 @@ class LoggedReceipt(_message.Message):
 
     RECEIPT_FIELD_NUMBER: _builtins.int
     PROOF_FIELD_NUMBER: _builtins.int
+    COSIGNED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def receipt(self) -> _receipt_pb2.WrittenReceipt:
         """The receipt, as its receiver signed it."""
@@ -99,16 +114,51 @@ class LoggedReceipt(_message.Message):
         writing then rests on the receiver's clock alone.
         """
 
+    @_builtins.property
+    def cosigned(self) -> _containers.RepeatedCompositeFieldContainer[Global___CosignedProof]:
+        """Co-signed checkpoints over that entry, as in the file's own `cosigned`."""
+
     def __init__(
         self,
         *,
         receipt: _receipt_pb2.WrittenReceipt | None = ...,
         proof: _receipt_pb2.StoredReceipt | None = ...,
+        cosigned: _abc.Iterable[Global___CosignedProof] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["proof", b"proof", "receipt", b"receipt"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["proof", b"proof", "receipt", b"receipt"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cosigned", b"cosigned", "proof", b"proof", "receipt", b"receipt"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LoggedReceipt: _TypeAlias = LoggedReceipt  # noqa: Y015
+
+@_typing.final
+class CosignedProof(_message.Message):
+    """That an entry stands in the log over which a co-signed checkpoint was given."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHECKPOINT_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    checkpoint: _builtins.str
+    """The checkpoint with the log's signature and its witnesses' co-signatures
+    (c2sp.org/tlog-cosignature).
+    """
+    @_builtins.property
+    def path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """The inclusion path from the entry to that checkpoint, 32 bytes each."""
+
+    def __init__(
+        self,
+        *,
+        checkpoint: _builtins.str = ...,
+        path: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "path", b"path"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CosignedProof: _TypeAlias = CosignedProof  # noqa: Y015

@@ -50,6 +50,8 @@ class _RefusalCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RefusalCo
     """The author is not the organisation that signs or sends; send as yourself or register a relay. 作者与签名方或发送方不一致，请以本机构身份发送或登记中继。"""
     REFUSAL_CODE_DIFFERENT_CONTENT: _RefusalCode.ValueType  # 14
     """This message id was accepted before with other content; use a new id for new content. 该消息编号已用于其他内容并被接受，新内容请用新编号。"""
+    REFUSAL_CODE_RELAY_LOOP: _RefusalCode.ValueType  # 15
+    """The message came back to a bridge it had passed: its relays go round; mend their tables. 消息经中继绕回了已经过的网桥，请更正中继配置。"""
     REFUSAL_CODE_REGION_UNKNOWN: _RefusalCode.ValueType  # 20
     """The administrative division code is not valid on this date. 行政区划代码在该日期无效。"""
     REFUSAL_CODE_ORGANISATION_UNKNOWN: _RefusalCode.ValueType  # 21
@@ -140,6 +142,8 @@ REFUSAL_CODE_AUTHOR_MISMATCH: RefusalCode.ValueType  # 13
 """The author is not the organisation that signs or sends; send as yourself or register a relay. 作者与签名方或发送方不一致，请以本机构身份发送或登记中继。"""
 REFUSAL_CODE_DIFFERENT_CONTENT: RefusalCode.ValueType  # 14
 """This message id was accepted before with other content; use a new id for new content. 该消息编号已用于其他内容并被接受，新内容请用新编号。"""
+REFUSAL_CODE_RELAY_LOOP: RefusalCode.ValueType  # 15
+"""The message came back to a bridge it had passed: its relays go round; mend their tables. 消息经中继绕回了已经过的网桥，请更正中继配置。"""
 REFUSAL_CODE_REGION_UNKNOWN: RefusalCode.ValueType  # 20
 """The administrative division code is not valid on this date. 行政区划代码在该日期无效。"""
 REFUSAL_CODE_ORGANISATION_UNKNOWN: RefusalCode.ValueType  # 21
@@ -362,7 +366,7 @@ Global___WrittenStatement: _TypeAlias = WrittenStatement  # noqa: Y015
 
 @_typing.final
 class RefusedReceipt(_message.Message):
-    """A signed no: recorded and repeatable, but not part of the log."""
+    """A signed no: recorded and repeatable, but not part of the log, unless it sets its message aside."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -400,6 +404,7 @@ class RefusedStatement(_message.Message):
     CODE_FIELD_NUMBER: _builtins.int
     VIOLATIONS_FIELD_NUMBER: _builtins.int
     REFUSE_TIME_FIELD_NUMBER: _builtins.int
+    SET_ASIDE_FIELD_NUMBER: _builtins.int
     message_id: _builtins.str
     """The message's id; empty where the bytes do not even hold one."""
     message_digest: _builtins.bytes
@@ -416,6 +421,12 @@ class RefusedStatement(_message.Message):
     def refuse_time(self) -> _timestamp_pb2.Timestamp:
         """When, by the refuser's clock. Required."""
 
+    @_builtins.property
+    def set_aside(self) -> Global___SetAside:
+        """That a person at the receiver has looked and lets the lane go on without the message; absent for
+        every other refusal. It is never "written", and changes nothing of who answers.
+        """
+
     def __init__(
         self,
         *,
@@ -425,11 +436,36 @@ class RefusedStatement(_message.Message):
         code: Global___RefusalCode.ValueType = ...,
         violations: _abc.Iterable[_common_pb2.FieldViolation] | None = ...,
         refuse_time: _timestamp_pb2.Timestamp | None = ...,
+        set_aside: Global___SetAside | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["refuse_time", b"refuse_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["refuse_time", b"refuse_time", "set_aside", b"set_aside"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "message_digest", b"message_digest", "message_id", b"message_id", "refuse_time", b"refuse_time", "refused_by", b"refused_by", "violations", b"violations"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "message_digest", b"message_digest", "message_id", b"message_id", "refuse_time", b"refuse_time", "refused_by", b"refused_by", "set_aside", b"set_aside", "violations", b"violations"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RefusedStatement: _TypeAlias = RefusedStatement  # noqa: Y015
+
+@_typing.final
+class SetAside(_message.Message):
+    """A message set aside (搁置) by its receiver: it leaves the mailbox, and its lane goes on. The statement
+    is a leaf of the bridge's log, whose digest is the RFC 9162 leaf hash of the `RefusedStatement`.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """Why, for the message's author to read; no personal data. Required."""
+    def __init__(
+        self,
+        *,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetAside: _TypeAlias = SetAside  # noqa: Y015

@@ -68,6 +68,104 @@ HANDOFF_STATE_CLOSED: HandoffState.ValueType  # 7
 """Closed; nobody need answer. Terminal."""
 Global___HandoffState: _TypeAlias = HandoffState  # noqa: Y015
 
+class _DeadlineKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DeadlineKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DeadlineKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DEADLINE_KIND_UNSPECIFIED: _DeadlineKind.ValueType  # 0
+    """Not stated."""
+    DEADLINE_KIND_TAKE: _DeadlineKind.ValueType  # 1
+    """To take it (签收). From the offer until it is taken or released. The receiver owes it."""
+    DEADLINE_KIND_FIRST_FEEDBACK: _DeadlineKind.ValueType  # 2
+    """The first feedback (首次反馈). From the taking until the receiver's first progress or next move."""
+    DEADLINE_KIND_RESULT: _DeadlineKind.ValueType  # 3
+    """The result (办结反馈). While it is taken. The receiver owes it."""
+    DEADLINE_KIND_RETURN: _DeadlineKind.ValueType  # 4
+    """To ask for a return (申请退回): until then the receiver may say that it is not its matter. Nobody
+    owes that, so it is never overdue; a return asked for later is shown with it, as late.
+    """
+    DEADLINE_KIND_ANSWER_RETURN: _DeadlineKind.ValueType  # 5
+    """The answer to a return (退回答复). The sender owes it."""
+    DEADLINE_KIND_RULING: _DeadlineKind.ValueType  # 6
+    """The ruling on a dispute (争议裁定). The sender owes it."""
+    DEADLINE_KIND_CLOSE: _DeadlineKind.ValueType  # 7
+    """To close it or have it reopened (办结确认). The sender owes it."""
+    DEADLINE_KIND_VISIT: _DeadlineKind.ValueType  # 8
+    """To visit the citizen (回访). From the closing, or from the result where the profile visits before the
+    closing, until a visit. The 12345 side owes it; between two of one side, the sender.
+    """
+    DEADLINE_KIND_SUPERVISION: _DeadlineKind.ValueType  # 9
+    """To answer a supervision (督办答复). Until the next progress or move of who was urged."""
+
+class DeadlineKind(_DeadlineKind, metaclass=_DeadlineKindEnumTypeWrapper):
+    """What is due."""
+
+DEADLINE_KIND_UNSPECIFIED: DeadlineKind.ValueType  # 0
+"""Not stated."""
+DEADLINE_KIND_TAKE: DeadlineKind.ValueType  # 1
+"""To take it (签收). From the offer until it is taken or released. The receiver owes it."""
+DEADLINE_KIND_FIRST_FEEDBACK: DeadlineKind.ValueType  # 2
+"""The first feedback (首次反馈). From the taking until the receiver's first progress or next move."""
+DEADLINE_KIND_RESULT: DeadlineKind.ValueType  # 3
+"""The result (办结反馈). While it is taken. The receiver owes it."""
+DEADLINE_KIND_RETURN: DeadlineKind.ValueType  # 4
+"""To ask for a return (申请退回): until then the receiver may say that it is not its matter. Nobody
+owes that, so it is never overdue; a return asked for later is shown with it, as late.
+"""
+DEADLINE_KIND_ANSWER_RETURN: DeadlineKind.ValueType  # 5
+"""The answer to a return (退回答复). The sender owes it."""
+DEADLINE_KIND_RULING: DeadlineKind.ValueType  # 6
+"""The ruling on a dispute (争议裁定). The sender owes it."""
+DEADLINE_KIND_CLOSE: DeadlineKind.ValueType  # 7
+"""To close it or have it reopened (办结确认). The sender owes it."""
+DEADLINE_KIND_VISIT: DeadlineKind.ValueType  # 8
+"""To visit the citizen (回访). From the closing, or from the result where the profile visits before the
+closing, until a visit. The 12345 side owes it; between two of one side, the sender.
+"""
+DEADLINE_KIND_SUPERVISION: DeadlineKind.ValueType  # 9
+"""To answer a supervision (督办答复). Until the next progress or move of who was urged."""
+Global___DeadlineKind: _TypeAlias = DeadlineKind  # noqa: Y015
+
+@_typing.final
+class Deadline(_message.Message):
+    """One thing that is due on a hand-off."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    OWES_FIELD_NUMBER: _builtins.int
+    DUE_TIME_FIELD_NUMBER: _builtins.int
+    REMIND_TIME_FIELD_NUMBER: _builtins.int
+    kind: Global___DeadlineKind.ValueType
+    """What is due."""
+    owes: _builtins.str
+    """The code of the organisation that owes it."""
+    @_builtins.property
+    def due_time(self) -> _timestamp_pb2.Timestamp:
+        """When it is due."""
+
+    @_builtins.property
+    def remind_time(self) -> _timestamp_pb2.Timestamp:
+        """When to remind who owes it; absent where that is not known."""
+
+    def __init__(
+        self,
+        *,
+        kind: Global___DeadlineKind.ValueType = ...,
+        owes: _builtins.str = ...,
+        due_time: _timestamp_pb2.Timestamp | None = ...,
+        remind_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["due_time", b"due_time", "remind_time", b"remind_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["due_time", b"due_time", "kind", b"kind", "owes", b"owes", "remind_time", b"remind_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Deadline: _TypeAlias = Deadline  # noqa: Y015
+
 @_typing.final
 class Handoff(_message.Message):
     """One hand-off as the bridge knows it."""
@@ -96,6 +194,8 @@ class Handoff(_message.Message):
     ASSESSED_BY_FIELD_NUMBER: _builtins.int
     HEAD_DIGEST_FIELD_NUMBER: _builtins.int
     DANGER_UNATTENDED_FIELD_NUMBER: _builtins.int
+    DEADLINES_FIELD_NUMBER: _builtins.int
+    SCOPE_FIELD_NUMBER: _builtins.int
     handoff_id: _builtins.str
     """The hand-off's id."""
     ticket_id: _builtins.str
@@ -150,6 +250,14 @@ class Handoff(_message.Message):
     def due_time(self) -> _timestamp_pb2.Timestamp:
         """When the next step of the side that decides is due; absent if the profile sets no limit."""
 
+    @_builtins.property
+    def deadlines(self) -> _containers.RepeatedCompositeFieldContainer[Global___Deadline]:
+        """Everything that is due on it, the next step of the side that decides first, then what is due first."""
+
+    @_builtins.property
+    def scope(self) -> _acts_pb2.Scope:
+        """What it shows and to whom, as its offer said; absent where the offer did not."""
+
     def __init__(
         self,
         *,
@@ -175,10 +283,12 @@ class Handoff(_message.Message):
         assessed_by: _builtins.str = ...,
         head_digest: _builtins.bytes = ...,
         danger_unattended: _builtins.bool = ...,
+        deadlines: _abc.Iterable[Global___Deadline] | None = ...,
+        scope: _acts_pb2.Scope | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["due_time", b"due_time", "offer_time", b"offer_time", "receiver", b"receiver", "sender", b"sender", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["due_time", b"due_time", "offer_time", b"offer_time", "receiver", b"receiver", "scope", b"scope", "sender", b"sender", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "assessed_by", b"assessed_by", "catalogue_edition", b"catalogue_edition", "danger", b"danger", "danger_unattended", b"danger_unattended", "decides", b"decides", "due_time", b"due_time", "form", b"form", "handoff_id", b"handoff_id", "head_digest", b"head_digest", "matter", b"matter", "offer_time", b"offer_time", "onward_of", b"onward_of", "own_duty", b"own_duty", "profile", b"profile", "profile_edition", b"profile_edition", "receiver", b"receiver", "sender", b"sender", "state", b"state", "taken_over", b"taken_over", "ticket_id", b"ticket_id", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "assessed_by", b"assessed_by", "catalogue_edition", b"catalogue_edition", "danger", b"danger", "danger_unattended", b"danger_unattended", "deadlines", b"deadlines", "decides", b"decides", "due_time", b"due_time", "form", b"form", "handoff_id", b"handoff_id", "head_digest", b"head_digest", "matter", b"matter", "offer_time", b"offer_time", "onward_of", b"onward_of", "own_duty", b"own_duty", "profile", b"profile", "profile_edition", b"profile_edition", "receiver", b"receiver", "scope", b"scope", "sender", b"sender", "state", b"state", "taken_over", b"taken_over", "ticket_id", b"ticket_id", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -204,6 +314,7 @@ class TicketSummary(_message.Message):
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     ANSWERS_FIELD_NUMBER: _builtins.int
     HANDOFFS_FIELD_NUMBER: _builtins.int
+    ERASE_TIME_FIELD_NUMBER: _builtins.int
     ticket_id: _builtins.str
     """The ticket's id."""
     kind: _acts_pb2.TicketKind.ValueType
@@ -244,6 +355,12 @@ class TicketSummary(_message.Message):
     def handoffs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Handoff]:
         """Its hand-offs, oldest first."""
 
+    @_builtins.property
+    def erase_time(self) -> _timestamp_pb2.Timestamp:
+        """When what was said about it was destroyed at this bridge, the last time; absent if it was not. What
+        stays (states, trail, receipts, the log's proofs) is as it was.
+        """
+
     def __init__(
         self,
         *,
@@ -261,10 +378,11 @@ class TicketSummary(_message.Message):
         update_time: _timestamp_pb2.Timestamp | None = ...,
         answers: _abc.Iterable[_builtins.str] | None = ...,
         handoffs: _abc.Iterable[Global___Handoff] | None = ...,
+        erase_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["open_time", b"open_time", "origin", b"origin", "region", b"region", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["erase_time", b"erase_time", "open_time", b"open_time", "origin", b"origin", "region", b"region", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "classification", b"classification", "closed", b"closed", "first_receiver", b"first_receiver", "handoffs", b"handoffs", "kind", b"kind", "marker", b"marker", "matter", b"matter", "open_time", b"open_time", "origin", b"origin", "region", b"region", "ticket_id", b"ticket_id", "update_time", b"update_time", "urgency", b"urgency"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "classification", b"classification", "closed", b"closed", "erase_time", b"erase_time", "first_receiver", b"first_receiver", "handoffs", b"handoffs", "kind", b"kind", "marker", b"marker", "matter", b"matter", "open_time", b"open_time", "origin", b"origin", "region", b"region", "ticket_id", b"ticket_id", "update_time", b"update_time", "urgency", b"urgency"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -277,16 +395,24 @@ class GetTicketRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TICKET_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     ticket_id: _builtins.str
     """The ticket's id. Required."""
+    page_size: _builtins.int
+    """How many envelopes at most, 1 to 500; 0 means 50."""
+    page_token: _builtins.str
+    """The `next_page_token` of the page before; empty for the first."""
     def __init__(
         self,
         *,
         ticket_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ticket_id", b"ticket_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "ticket_id", b"ticket_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -300,23 +426,29 @@ class GetTicketResponse(_message.Message):
 
     TICKET_FIELD_NUMBER: _builtins.int
     ENVELOPES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """The token for the next page; empty on the last."""
     @_builtins.property
     def ticket(self) -> Global___TicketSummary:
         """The ticket."""
 
     @_builtins.property
     def envelopes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """The serialised envelopes of its opening and supplements that the caller may see, oldest first."""
+        """The serialised envelopes of its opening and supplements that the caller may see, oldest first, without
+        the field groups it is not shown; none of those that were archived or destroyed (`erase_time`).
+        """
 
     def __init__(
         self,
         *,
         ticket: Global___TicketSummary | None = ...,
         envelopes: _abc.Iterable[_builtins.bytes] | None = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["ticket", b"ticket"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelopes", b"envelopes", "ticket", b"ticket"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelopes", b"envelopes", "next_page_token", b"next_page_token", "ticket", b"ticket"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -339,6 +471,8 @@ class ListTicketsRequest(_message.Message):
     OPEN_TIME_UNTIL_FIELD_NUMBER: _builtins.int
     OVERDUE_FIELD_NUMBER: _builtins.int
     OPEN_ONLY_FIELD_NUMBER: _builtins.int
+    OWES_FIELD_NUMBER: _builtins.int
+    REMINDED_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """How many at most, 1 to 500; 0 means 50."""
     page_token: _builtins.str
@@ -354,9 +488,15 @@ class ListTicketsRequest(_message.Message):
     answers: _builtins.str
     """Tickets that this organisation answers for now; empty for all."""
     overdue: _builtins.bool
-    """Only tickets with a step that is overdue now."""
+    """Only tickets with a deadline that is overdue now; with `owes`, of that organisation's."""
     open_only: _builtins.bool
     """Only tickets that are not closed."""
+    owes: _builtins.str
+    """Only tickets with a deadline that this organisation owes; empty for all."""
+    reminded: _builtins.bool
+    """Only tickets with a deadline whose time to remind has come, overdue or not yet; with `owes`, of that
+    organisation's.
+    """
     @_builtins.property
     def open_time_from(self) -> _timestamp_pb2.Timestamp:
         """Tickets opened at or after this time."""
@@ -379,10 +519,12 @@ class ListTicketsRequest(_message.Message):
         open_time_until: _timestamp_pb2.Timestamp | None = ...,
         overdue: _builtins.bool = ...,
         open_only: _builtins.bool = ...,
+        owes: _builtins.str = ...,
+        reminded: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["open_time_from", b"open_time_from", "open_time_until", b"open_time_until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "matter", b"matter", "open_only", b"open_only", "open_time_from", b"open_time_from", "open_time_until", b"open_time_until", "organisation", b"organisation", "overdue", b"overdue", "page_size", b"page_size", "page_token", b"page_token", "region", b"region", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "matter", b"matter", "open_only", b"open_only", "open_time_from", b"open_time_from", "open_time_until", b"open_time_until", "organisation", b"organisation", "overdue", b"overdue", "owes", b"owes", "page_size", b"page_size", "page_token", b"page_token", "region", b"region", "reminded", b"reminded", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -500,12 +642,16 @@ class TrailEntry(_message.Message):
     DIGEST_FIELD_NUMBER: _builtins.int
     RECEIPT_FIELD_NUMBER: _builtins.int
     LOGGED_FIELD_NUMBER: _builtins.int
+    ONWARD_FIELD_NUMBER: _builtins.int
+    ERASED_FIELD_NUMBER: _builtins.int
     leaf_index: _builtins.int
     """The leaf's index in the bridge's log."""
     handoff_id: _builtins.str
     """The hand-off; empty for ticket kinds."""
     kind: _builtins.str
-    """The kind of message, such as `offer`; `written` for a written receipt."""
+    """The kind of message, such as `offer`; `written` for a written receipt, `set_aside` for a message that
+    its receiver set aside.
+    """
     message_id: _builtins.str
     """The message, or the message that the receipt is for."""
     state: Global___HandoffState.ValueType
@@ -514,6 +660,8 @@ class TrailEntry(_message.Message):
     """Who answered for the hand-off afterwards."""
     digest: _builtins.bytes
     """The digest of the message, or of the receipt's statement, 32 bytes."""
+    erased: _builtins.bool
+    """Whether what the message said was destroyed at this bridge; its receipt proves itself as before."""
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
         """When the bridge recorded it."""
@@ -528,15 +676,19 @@ class TrailEntry(_message.Message):
 
     @_builtins.property
     def receipt(self) -> _receipt_pb2.Receipt:
-        """The receipt of this entry: `stored` for a message, `written` for a written receipt; absent for
-        a written receipt whose contents were archived.
+        """The receipt of this entry: `stored` for a message, `written` for a written receipt, `refused` for what
+        was set aside; absent for a written receipt whose contents were archived.
         """
 
     @_builtins.property
     def logged(self) -> _receipt_pb2.StoredReceipt:
-        """The log's proof of a written receipt: its `message_digest` is the entry's `digest`, its
+        """The log's proof of a written or refused receipt: its `message_digest` is the entry's `digest`, its
         `message_id` the message's. Absent for a message, whose stored receipt is its own proof.
         """
+
+    @_builtins.property
+    def onward(self) -> _containers.RepeatedCompositeFieldContainer[_receipt_pb2.StoredReceipt]:
+        """The stored receipts of further bridges to which relays carried this message, oldest first."""
 
     def __init__(
         self,
@@ -553,10 +705,12 @@ class TrailEntry(_message.Message):
         digest: _builtins.bytes = ...,
         receipt: _receipt_pb2.Receipt | None = ...,
         logged: _receipt_pb2.StoredReceipt | None = ...,
+        onward: _abc.Iterable[_receipt_pb2.StoredReceipt] | None = ...,
+        erased: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "logged", b"logged", "receipt", b"receipt", "recipient", b"recipient", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "author", b"author", "digest", b"digest", "handoff_id", b"handoff_id", "kind", b"kind", "leaf_index", b"leaf_index", "logged", b"logged", "message_id", b"message_id", "receipt", b"receipt", "recipient", b"recipient", "state", b"state", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "author", b"author", "digest", b"digest", "erased", b"erased", "handoff_id", b"handoff_id", "kind", b"kind", "leaf_index", b"leaf_index", "logged", b"logged", "message_id", b"message_id", "onward", b"onward", "receipt", b"receipt", "recipient", b"recipient", "state", b"state", "time", b"time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -26,7 +26,9 @@ if _version_not_supported:
 
 
 class TicketServiceStub:
-    """Answers who has what (可查、可看、可追溯). An organisation sees the tickets it is a party to.
+    """Answers who has what (可查、可看、可追溯). An organisation sees the tickets it is a party to, in its
+    regions, and of those where a hand-off's scope names it as a knower that hand-off. What a scope
+    withholds is not in the envelopes it gets; the headers' digests are.
     """
 
     def __init__(self, channel):
@@ -53,11 +55,14 @@ class TicketServiceStub:
 
 
 class TicketServiceServicer:
-    """Answers who has what (可查、可看、可追溯). An organisation sees the tickets it is a party to.
+    """Answers who has what (可查、可看、可追溯). An organisation sees the tickets it is a party to, in its
+    regions, and of those where a hand-off's scope names it as a knower that hand-off. What a scope
+    withholds is not in the envelopes it gets; the headers' digests are.
     """
 
     def GetTicket(self, request, context):
-        """Returns one ticket with its hand-offs and the messages that carry its content.
+        """Returns one ticket with its hand-offs and the messages that carry its content, these a page at
+        a time.
 
         Caller: gateway
         State: unchanged
@@ -113,7 +118,9 @@ def add_TicketServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class TicketService:
-    """Answers who has what (可查、可看、可追溯). An organisation sees the tickets it is a party to.
+    """Answers who has what (可查、可看、可追溯). An organisation sees the tickets it is a party to, in its
+    regions, and of those where a hand-off's scope names it as a knower that hand-off. What a scope
+    withholds is not in the envelopes it gets; the headers' digests are.
     """
 
     @staticmethod

@@ -27,14 +27,18 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class TicketServiceStub:
-    """Answers who has what (可查、可看、可追溯). An organisation sees the tickets it is a party to."""
+    """Answers who has what (可查、可看、可追溯). An organisation sees the tickets it is a party to, in its
+    regions, and of those where a hand-off's scope names it as a knower that hand-off. What a scope
+    withholds is not in the envelopes it gets; the headers' digests are.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> TicketServiceAsyncStub: ...
     GetTicket: _grpc.UnaryUnaryMultiCallable[_ticket_service_pb2.GetTicketRequest, _ticket_service_pb2.GetTicketResponse]
-    """Returns one ticket with its hand-offs and the messages that carry its content.
+    """Returns one ticket with its hand-offs and the messages that carry its content, these a page at
+    a time.
 
     Caller: gateway
     State: unchanged
@@ -54,11 +58,15 @@ class TicketServiceStub:
 
 @_typing.type_check_only
 class TicketServiceAsyncStub(TicketServiceStub):
-    """Answers who has what (可查、可看、可追溯). An organisation sees the tickets it is a party to."""
+    """Answers who has what (可查、可看、可追溯). An organisation sees the tickets it is a party to, in its
+    regions, and of those where a hand-off's scope names it as a knower that hand-off. What a scope
+    withholds is not in the envelopes it gets; the headers' digests are.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetTicket: _aio.UnaryUnaryMultiCallable[_ticket_service_pb2.GetTicketRequest, _ticket_service_pb2.GetTicketResponse]  # type: ignore[assignment]
-    """Returns one ticket with its hand-offs and the messages that carry its content.
+    """Returns one ticket with its hand-offs and the messages that carry its content, these a page at
+    a time.
 
     Caller: gateway
     State: unchanged
@@ -77,7 +85,10 @@ class TicketServiceAsyncStub(TicketServiceStub):
     """
 
 class TicketServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Answers who has what (可查、可看、可追溯). An organisation sees the tickets it is a party to."""
+    """Answers who has what (可查、可看、可追溯). An organisation sees the tickets it is a party to, in its
+    regions, and of those where a hand-off's scope names it as a knower that hand-off. What a scope
+    withholds is not in the envelopes it gets; the headers' digests are.
+    """
 
     @_abc_1.abstractmethod
     def GetTicket(
@@ -85,7 +96,8 @@ class TicketServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ticket_service_pb2.GetTicketRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ticket_service_pb2.GetTicketResponse, _abc.Awaitable[_ticket_service_pb2.GetTicketResponse]]:
-        """Returns one ticket with its hand-offs and the messages that carry its content.
+        """Returns one ticket with its hand-offs and the messages that carry its content, these a page at
+        a time.
 
         Caller: gateway
         State: unchanged

@@ -1,0 +1,113 @@
+"""Files for the platform: one CSV file a message, whole and durable under its name, or not there."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from adapters.folder.document import Folder
+from adapters.mapping.document import Document
+from adapters.mapping.paths import get
+from adapters.staging.records import Handing
+
+#: Before the platform's own columns: whose record it is, and what to do with it.
+OWN = ("exchange_id", "exchange_write")
+
+#: A number or a telephone number may begin with a sign; another cell that does is a formula to Excel.
+_NUMBER = re.compile(r"[+-][\d\s().-]+")
+
+
+class Giving:
+    """Writes into the folder ``out``."""
+
+    def __init__(self, folder: Folder, document: Document, place: Path) -> None:
+        self._folder = folder
+        self._out, self._answers = place, place / "answers"
+        self._answers.mkdir(parents=True, exist_ok=True)
+        self._columns = {name: _columns(document, name) for name in document.sheets}
+
+    def give(self, handing: Handing) -> str:
+        """
+        Write a record's file; the mapping gives the record its number, so none is returned.
+
+        What was written before is found by its name, here or where the platform moved it (``out/done``),
+        and not written again.
+        """
+        name = (
+            f"{handing.seq:010d}-{handing.sheet}-{handing.writing.value}-{handing.message_id}.csv"
+        )
+        if handing.begun_before and any(
+            (place / name).exists() for place in (self._out, self._out / "done")
+        ):
+            return ""
+        columns = self._columns[handing.sheet]
+        values = [_text(get(handing.content, column)) for column in columns]
+        own = [handing.message_id, handing.writing.value]
+        self._write(self._out / name, [*OWN, *columns], [*own, *values])
+        return ""
+
+    def answer(self, message_id: str, word: str, facts: Mapping[str, str]) -> None:
+        """Write what became of something that the platform said."""
+        path = self._answers / f"{message_id}.{word}.csv"
+        self._write(path, list(facts), list(facts.values()))
+
+    def _write(self, path: Path, names: Sequence[str], values: Sequence[str]) -> None:
+        text = io.StringIO(newline="")
+        writer = csv.writer(text, delimiter=self._folder.out_delimiter)
+        writer.writerow(names)
+        writer.writerow([_safe(value) for value in values])
+        raw = text.getvalue().encode(self._folder.out_encoding, "replace")
+        part = path.with_name(f".{path.name}.part")
+        with part.open("wb") as file:
+            file.write(raw)
+            file.flush()
+            os.fsync(file.fileno())
+        part.rename(path)
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in *folder* durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _columns(document: Document, sheet: str) -> list[str]:
+    """Return the columns that anything heard fills, the key first, in the order of the mapping."""
+    found = dict.fromkeys(document.sheets[sheet].key)
+    for rule in document.writes:
+        if rule.sheet == sheet:
+            found |= dict.fromkeys(column.column for column in rule.columns)
+            for field in rule.fields:
+                found |= dict.fromkeys(field.columns)
+                found |= dict.fromkeys([field.display] if field.display else [])
+    about = document.sheets[sheet].about
+    return list(found | dict.fromkeys(about.columns if about else ()))
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False)
+    return str(value)
+
+
+def _safe(text: str) -> str:
+    """Return *text* so that Excel shows it and computes nothing: an apostrophe before what looks so."""
+    if text[:1] in ("=", "@", "\t", "\r") or (
+        text[:1] in ("+", "-") and _NUMBER.fullmatch(text) is None and len(text) > 1
+    ):
+        return f"'{text}"
+    return text

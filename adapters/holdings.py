@@ -1,0 +1,22 @@
+"""What a platform's own records hold of what crossed: one of the three copies that reconciling compares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holdings:
+    """What a platform knows by itself, without its spool."""
+
+    #: Which adapter's platform it is: ``jsonl``, ``sqlite_desk``, ``table``.
+    adapter: str
+    #: The messages that came and are written there, each with its record's number.
+    written: Mapping[str, str]
+    #: The messages that it said and was not refused; None where it does not remember them.
+    said: frozenset[str] | None = None
+    #: Those of them that it still offers to its spool by itself, each with its ticket.
+    offered: Mapping[str, str] = field(default_factory=dict)
+    #: The state of each hand-off (`exchange.ticket.State`) as it sees it; empty where it keeps none.
+    states: Mapping[str, int] = field(default_factory=dict)

@@ -1,0 +1,292 @@
+"""``exchange adapter reconcile``: platform, spool and bridge compared, and what is missing sent again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from exchange.cli.beside import adapter_folder, folder_option
+from exchange.cli.gateway import config_option, dial, is_gateway, read_gateway
+from exchange.cli.grammar import command, json_option, language, option, say
+from exchange.cli.root import telling
+from exchange.cli.screen import show_json, show_paragraph, show_table
+from exchange.errors import ConfigurationError, ExchangeError, InvalidRequest
+from exchange.text import Text
+
+if TYPE_CHECKING:
+    from adapters.comparing import Difference
+    from adapters.holdings import Holdings
+    from adapters.spool import Spool
+    from exchange.client import ExchangeClient
+    from exchange.client.copying import BridgeCopy
+
+#: Where the platform's database is given, as for the adapter `adapters.table` itself.
+_VARIABLE = "EXCHANGE_PLATFORM_DATABASE"
+
+AGREED, DIFFERENT, INCOMPARABLE = 0, 1, 2
+
+
+@command(
+    "reconcile",
+    en="Compare what the platform, the adapter's spool and the bridge hold (R50b): messages that one of them "
+    "lacks, that are stored but not written, written but not acknowledged, and states that differ. Comparing "
+    "changes nothing, and may be done while the adapter runs. After platform, spool or bridge were put back "
+    "from a backup, --send has what is missing sent again, on either side; nothing is doubled by it.\n"
+    "The platform is looked at where the adapter is a folder of JSON lines, tables (with --database), HTTP or files (records.db), or the "
+    "example desk; else spool and bridge alone are compared.\n"
+    "Exit 0: they agree. Exit 1: they differ (also where --send does something about it). Exit 2: they could "
+    "not be compared.",
+    zh="校核平台、适配器暂存库与网桥三方（双方校核、查漏纠错，R50b）：一方缺失的消息、已存储未写入、已写入未签收、"
+    "状态不一致。校核本身不作改动，可在适配器运行时执行。平台、暂存库或网桥从备份恢复后，--send 使两侧缺失内容"
+    "重新发送，不会重录。\n"
+    "适配器为 JSON 行文件夹、数据库表（须给出 --database）、HTTP 或文件（records.db）、示例平台时核对平台，否则仅核对暂存库与网桥。\n"
+    "退出码 0：一致；1：有差异（--send 处理后仍为 1）；2：无法校核。",
+)
+@option("--send", is_flag=True, en="Have what is missing sent again.", zh="重新发送缺失内容。")
+@option(
+    "--since", metavar="TIME",
+    en="Compare only tickets that were opened, or of which the spool heard something, from then on, and open "
+    "ones (2026-11-22T02:00:00+08:00).",
+    zh="仅校核此时起开单或暂存库有记录的单，以及未结案的单（须带时区）。",
+)  # fmt: skip
+@option("--database", metavar="URL", envvar=_VARIABLE,
+        en=f"Of the platform's database, where the adapter is of tables; else {_VARIABLE}.",
+        zh=f"平台数据库（数据库表适配器）；默认取 {_VARIABLE}。")  # fmt: skip
+@folder_option
+@config_option
+@json_option
+@click.pass_context
+def reconcile(
+    context: click.Context,
+    *,
+    send: bool,
+    since: str | None,
+    database: str | None,
+    folder: Path | None,
+    config: Path,
+    as_json: bool,
+) -> None:
+    """Compare three copies."""
+    try:
+        moment = None if since is None else _moment(since)
+        if not is_gateway(config):
+            raise ConfigurationError(_GATEWAYS.fill(file=config))
+        place = adapter_folder(config, folder)
+        row, differences = _compared(config, place, database or "", moment, send=send)
+    except ExchangeError as error:
+        if as_json:
+            show_json({"failure": error.text.say(language())})
+        else:
+            say(error.text, err=True)
+        context.exit(INCOMPARABLE)
+    if as_json:
+        show_json(row)
+    else:
+        _show(row, differences)
+    context.exit(DIFFERENT if differences else AGREED)
+
+
+def _compared(
+    config: Path, folder: Path, database: str, since: datetime | None, *, send: bool
+) -> tuple[dict[str, Any], list[Difference]]:
+    from adapters.comparing import compare, lasting, unwritten
+    from adapters.spool import Spool
+    from exchange.client.copying import read_copy
+
+    us = read_gateway(config).organisation
+    whole = since is None
+    with Spool(folder / "spool.db", us, create=False) as spool, dial(config) as client:
+
+        def here() -> tuple[Holdings | None, Any]:
+            return _held(folder, us, spool, database), spool.copy(since)
+
+        before = here()
+        known = {one.ticket_id for one in (*before[1].own.values(), *before[1].came.values())}
+        bridge = read_copy(client.tickets, us, since, sorted(known - {""}))
+        after = here()
+        differences = lasting(
+            compare(us, *before, bridge, whole=whole), compare(us, *after, bridge, whole=whole)
+        )
+        sent: dict[str, int] = {}
+        if send and differences:
+            with telling(lambda: _INTERRUPTED):
+                sent = _send(client, spool, bridge, differences)
+    platform = after[0]
+    row = {
+        "organisation": us,
+        "folder": str(folder),
+        "platform": platform.adapter if platform is not None else "",
+        "tickets": len({one.ticket_id for one in bridge.messages.values()}),
+        "messages": len(bridge.messages),
+        "unwritten_by_others": unwritten(us, bridge),
+        "differences": [_row(one) for one in differences],
+        "sent": sent,
+    }
+    return row, differences
+
+
+def _held(folder: Path, organisation: str, spool: Spool, database: str) -> Holdings | None:
+    """Return what the platform of the adapter in *folder* holds; None where it cannot be looked at."""
+    if database or spool.noted("adapter") == "table":
+        from adapters.table import holding as tables
+
+        if not database:
+            raise ConfigurationError(_NO_DATABASE.fill(variable=_VARIABLE))
+        return tables.held(database)
+    if (
+        folder / "records.db"
+    ).exists():  # what an HTTP platform or a drop folder gave and was given
+        from adapters.table import holding as tables
+
+        return tables.held(f"sqlite:///{folder / 'records.db'}", spool.noted("adapter"))
+    if (folder / "desk.db").exists():
+        from adapters.sqlite_desk import holding as desk
+
+        return desk.held(folder / "desk.db", organisation)
+    if (folder / "inbox").is_dir():
+        from adapters import jsonl
+
+        return jsonl.held(folder)
+    return None
+
+
+def _send(
+    client: ExchangeClient, spool: Spool, bridge: BridgeCopy, differences: Sequence[Difference]
+) -> dict[str, int]:
+    """Have what is missing sent again; return of how many messages or hand-offs, by what was done."""
+    from adapters.comparing import Fault
+    from adapters.spool_records import KnownHandoff
+
+    of: dict[Fault, list[Difference]] = {fault: [] for fault in Fault}
+    for one in differences:
+        of[one.fault].append(one)
+    sent = {
+        "sent_again": spool.send_again(
+            (one.message_id for one in of[Fault.BRIDGE_LACKS]), datetime.now(UTC)
+        ),
+        "acknowledged_again": spool.acknowledge_again(
+            one.message_id for one in of[Fault.UNACKNOWLEDGED]
+        ),
+    }
+    # The bridge is told that nothing is known of these hand-offs: it gives all of them once more, in
+    # order, and what is there already is recognised.
+    wanted = {
+        one.handoff_id: b"" for fault in (Fault.LOST_HERE, Fault.NOT_FETCHED) for one in of[fault]
+    }
+    asked = client.reconcile(wanted).redelivered if wanted else 0
+    learnt = [
+        KnownHandoff(
+            handoff_id=one.handoff_id,
+            ticket_id=one.ticket_id,
+            peer=one.peer,
+            head=bridge.handoffs[one.handoff_id].head,
+        )
+        for one in of[Fault.SPOOL_BEHIND]
+    ]
+    spool.learn(learnt)
+    return sent | {"asked_for": len(wanted), "delivered_again": asked, "learnt": len(learnt)}
+
+
+def _row(one: Difference) -> dict[str, Any]:
+    from adapters.comparing import FAULTS, MENDED
+    from exchange.ticket import State
+
+    what, what_to_do = FAULTS[one.fault]
+    return {
+        "what": one.fault.value,
+        "message_id": one.message_id,
+        "kind": one.kind,
+        "ticket_id": one.ticket_id,
+        "handoff_id": one.handoff_id,
+        "peer": one.peer,
+        "states": [State(number).name.lower() for number in one.states],
+        "text": what.say(language()),
+        "do": what_to_do.say(language()),
+        "send_mends": one.fault in MENDED,
+    }
+
+
+def _show(row: dict[str, Any], differences: Sequence[Difference]) -> None:
+    from adapters.comparing import FAULTS
+    from exchange.cli.standing import kind_word
+
+    lang = language()
+    say(_LOOKED.fill(**row))
+    if not row["platform"]:
+        say(_NO_PLATFORM)
+    if row["unwritten_by_others"]:
+        say(_UNWRITTEN.fill(count=row["unwritten_by_others"]))
+    if not differences:
+        say(_AGREED)
+        return
+    click.echo()
+    cells = [
+        (
+            one["ticket_id"][:8],
+            kind_word(one["kind"]) if one["kind"] else ", ".join(one["states"]),
+            (one["message_id"] or one["handoff_id"])[:8],
+            one["text"],
+        )
+        for one in row["differences"]
+    ]
+    show_table(_HEADS.say(lang).split("|"), cells)
+    click.echo()
+    for fault, count in Counter(one.fault for one in differences).items():
+        what, what_to_do = FAULTS[fault]
+        show_paragraph(f"{count} × {what.say(lang)}: {what_to_do.say(lang)}")
+    if row["sent"]:
+        say(_SENT.fill(**row["sent"]))
+
+
+def _moment(given: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(given)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise InvalidRequest(_NO_TIME.fill(given=given))
+    return moment
+
+
+_HEADS = Text(en="ticket|kind|message|what", zh="单|种类|消息|差异")
+_LOOKED = Text(
+    en="Compared in {folder}: {messages} messages of {tickets} tickets at the bridge.",
+    zh="已校核 {folder}：网桥上 {tickets} 单，{messages} 条消息。",
+)
+_NO_PLATFORM = Text(
+    en="This adapter's platform cannot be looked at from here: only spool and bridge were compared.",
+    zh="无法从此处查看该适配器的平台：仅校核了暂存库与网桥。",
+)
+_UNWRITTEN = Text(
+    en="{count} messages of this organisation are stored and not yet written by their receivers.",
+    zh="本机构有 {count} 条消息已存储，接收方尚未写入。",
+)
+_AGREED = Text(en="They agree.", zh="三方一致。")
+_SENT = Text(
+    en="Sent again: {sent_again}; acknowledged again: {acknowledged_again}; asked for: {asked_for} hand-offs, "
+    "{delivered_again} messages; learnt by the spool: {learnt}. The running adapter does the rest; then "
+    "compare again.",
+    zh="重新发送 {sent_again} 条；重新签收 {acknowledged_again} 条；请求 {asked_for} 次移交、{delivered_again} 条消息；"
+    "暂存库补记 {learnt} 项。其余由运行中的适配器完成，之后请再次校核。",
+)
+_INTERRUPTED = Text(
+    en="Interrupted: some of it may have been sent again by then. Run it once more: nothing is doubled.",
+    zh="已中断：部分内容可能已重新发送。请再执行一次，不会重录。",
+)
+_GATEWAYS = Text(
+    en="{file} is a bridge's configuration: reconciling is done beside an adapter, with its gateway's.",
+    zh="{file} 是网桥配置：校核须在适配器一侧，用其网关配置执行。",
+)
+_NO_DATABASE = Text(
+    en="This adapter is of tables: give --database URL, or the environment variable {variable}.",
+    zh="该适配器为数据库表适配器：请给出 --database URL，或设置环境变量 {variable}。",
+)
+_NO_TIME = Text(
+    en="'{given}': write a time with its time zone, such as 2026-11-22T02:00:00+08:00.",
+    zh="“{given}”：须为带时区的时间，如 2026-11-22T02:00:00+08:00。",
+)

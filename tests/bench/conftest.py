@@ -1,0 +1,7 @@
+"""Fixtures of the bench's own tests."""
+
+from __future__ import annotations
+
+from tests.pki import pki
+
+__all__ = ["pki"]

@@ -1,0 +1,135 @@
+"""Real bridge processes on one PostgreSQL: killed under load, none missed."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from exchange._proto.v1 import exchange_service_pb2 as pb
+from tests.attack.evidence import column
+from tests.pki import CITY_110, CITY_12345, Pki
+from tests.server.running import calling, matter
+from tests.several.province import LEASE_SECONDS, Province, ProvinceTown
+
+pytestmark = pytest.mark.postgresql
+
+PUSHERS = 3
+
+
+@pytest.fixture
+def province(pki: Pki, tmp_path: Path, own_url: str) -> Iterator[Province]:
+    """Give three bridges, not started."""
+    made = Province(pki, tmp_path, own_url)
+    yield made
+    made.close()
+
+
+def at_work(town: ProvinceTown) -> list[threading.Thread]:
+    """Let desks push and write, until the town is closed."""
+    desks = [threading.Thread(target=town.push_on, daemon=True) for _ in range(PUSHERS)]
+    desks += [threading.Thread(target=town.write_on, daemon=True) for _ in range(2)]
+    for desk in desks:
+        desk.start()
+    return desks
+
+
+def crosses(province: Province) -> set[str]:
+    """Push here what is pulled there, its written receipt coming by a third bridge; return the ids."""
+    ports = [bridge.port for bridge in province.bridges]
+    found: list[pb.Delivery] = []
+    with (
+        calling(province.pki, ports[0], CITY_12345) as hotline,
+        calling(province.pki, ports[1], CITY_110) as police,
+    ):
+        waiting = threading.Thread(target=lambda: found.extend(police.pull(wait=30)))
+        waiting.start()
+        sealed = hotline.sealer.seal(matter())
+        hotline.push(sealed)
+        waiting.join(60)
+        assert [one.envelope for one in sealed] == [one.envelope for one in found]
+        with calling(province.pki, ports[2], CITY_110) as elsewhere:
+            elsewhere.acknowledge(
+                *(
+                    elsewhere.written(delivery, one.message_id)
+                    for delivery, one in zip(found, sealed, strict=True)
+                )
+            )
+        told = hotline.pull(wait=30)
+        assert all(one.receipt.HasField("written") for one in told)
+        hotline.acknowledge(*(pb.Acknowledgement(receipt_position=one.position) for one in told))
+    return {one.message_id for one in sealed}
+
+
+@pytest.mark.slow
+def test_bridges_that_are_killed_lose_and_double_nothing(province: Province) -> None:
+    """Each is killed in turn while the others serve; receipts and books agree, on every bridge."""
+    province.begin()
+    crossed = crosses(province)
+    town = ProvinceTown(province)
+    desks = at_work(town)
+    for bridge in province.bridges:
+        town.wait_for_answers(60)
+        town.kill(bridge)
+        town.wait_for_answers(60)  # the others go on
+        town.back(bridge)
+    town.wait_for_answers(20)
+    town.close()
+    for desk in desks:
+        desk.join(60)
+    assert not town.broken
+    pushed = set(town.receipts)
+    with town.desk([0], "110") as police:  # what a killed bridge handed out comes again
+        while delivered := police.pull(wait=LEASE_SECONDS + 1):
+            town._write(police, delivered)
+
+    assert town.written == pushed
+    stored = sorted(pushed | crossed)
+    assert stored == sorted(map(str, column(province.url, "message", "id")))
+    assert stored == sorted(map(str, column(province.url, "receipt", "message_id")))
+    names = list(town.sealed)
+    for bridge in province.bridges:  # whichever is asked, the receipt is the first one's
+        with calling(town.pki, bridge.port, CITY_12345) as hotline:
+            for at in range(0, len(names), 128):
+                some = names[at : at + 128]
+                again = hotline.push([town.sealed[name] for name in some])
+                found = [one.SerializeToString(deterministic=True) for one in again]
+                assert [town.receipts[name] for name in some] == found
+    told = 0
+    with calling(town.pki, province.bridges[1].port, CITY_12345) as hotline:
+        while delivered := hotline.pull(max_deliveries=512, wait=LEASE_SECONDS + 1):
+            told += len(delivered)
+            noted = (pb.Acknowledgement(receipt_position=one.position) for one in delivered)
+            hotline.acknowledge(*noted)
+    assert len(pushed) == told
+    options = [word for file in province.verifiers for word in ("--log", str(file))]
+    code, said = province.bridges[0].run("log", "verify", "--json", *options)
+    verified = json.loads(said)
+    assert (0, True, []) == (code, verified["holds"], verified["findings"])
+    logs = verified["shared_by"]
+    assert not any(one["key_from_database"] for one in logs)
+    assert all(one["size"] for one in logs)
+    assert 2 * len(stored) == sum(one["size"] for one in logs)
+
+
+def test_joining_says_what_it_did_and_what_comes_next(province: Province) -> None:
+    """In both languages: to wait for the lone bridge, the new log and key, and that it was done before."""
+    first, second = province.bridges[:2]
+    first.start()
+    code, said = second.run("log", "join")
+    assert (1, True) == (code, f"served by PID {first.pid}" in said or "served by PID" in said)
+    first.close()
+    code, said = second.run("log", "join", EXCHANGE_LANG="zh")
+    assert 0 == code
+    assert "已加入数据库" in said
+    assert province.verifiers[1].read_text("utf-8").strip() in said
+    code, said = second.run("log", "join", "--json")
+
+    assert (0, False) == (code, json.loads(said)["joined"])
+    code, said = second.run("log", "verify")
+    assert 0 == code
+    assert "2 logs" in said
+    assert "--log FILE.vkey" in said
