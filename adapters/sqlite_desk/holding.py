@@ -19,6 +19,7 @@ def held(path: Path, organisation: str) -> Holdings:
     """Return what the desk of *organisation* holds in *path*; raises `StoreUnavailable`."""
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+            database.execute("BEGIN")  # events and states of one moment
             events = database.execute(
                 "SELECT message_id, author, local_number FROM event "
                 "WHERE answer NOT IN ('refused', 'dropped')"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from exchange._proto.v1 import ticket_service_pb2 as pb
+from exchange.acts import MOVING_KINDS
 from exchange.client.tickets import Tickets
 from exchange.errors import NotFound
 
@@ -14,6 +15,9 @@ from exchange.errors import NotFound
 _WRITTEN = "written"
 #: And for its statement that it set one aside.
 _SET_ASIDE = "set_aside"
+_MOVING = frozenset(kind.value for kind in MOVING_KINDS)
+#: How often a ticket that keeps moving while it is read is read again.
+_AGAIN = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +70,13 @@ def read_copy(
     messages: dict[str, BridgeMessage] = {}
     handoffs: dict[str, BridgeHandoff] = {}
     looked: set[str] = set()
-    for ticket in _tickets(tickets, organisation, since, known, looked):
+    for listed in _tickets(tickets, organisation, since, known, looked):
+        ticket, trail = listed, _messages(tickets, listed.ticket_id)
+        for _ in range(_AGAIN):
+            if not _moved(ticket, trail):
+                break
+            ticket = tickets.get(listed.ticket_id).ticket
+            trail = _messages(tickets, listed.ticket_id)
         for one in ticket.handoffs:
             handoffs[one.handoff_id] = BridgeHandoff(
                 handoff_id=one.handoff_id,
@@ -76,7 +86,7 @@ def read_copy(
                 state=int(one.state),
                 head=one.head_digest,
             )
-        messages.update(_messages(tickets, ticket.ticket_id))
+        messages.update(trail)
     return BridgeCopy(messages=messages, handoffs=handoffs, tickets=frozenset(looked))
 
 
@@ -104,6 +114,14 @@ def _tickets(
             yield tickets.get(ticket_id).ticket
         except NotFound:
             continue
+
+
+def _moved(ticket: pb.TicketSummary, trail: Mapping[str, BridgeMessage]) -> bool:
+    """Whether *trail*, read after *ticket*, tells of a move that is not in its hand-offs' states."""
+    newest = {one.handoff_id: one.digest for one in trail.values() if one.kind in _MOVING}
+    return any(
+        newest.get(one.handoff_id, one.head_digest) != one.head_digest for one in ticket.handoffs
+    )
 
 
 def _messages(tickets: Tickets, ticket_id: str) -> dict[str, BridgeMessage]:

@@ -13,8 +13,12 @@ import pytest
 
 from adapters.comparing import FAULTS, MENDED, Difference, Fault, lasting
 from certs.development import Desk as Party
+from exchange._proto.v1.ticket_service_pb2 import TrailEntry
 from exchange.acts import Kind
+from exchange.client.copying import read_copy
+from exchange.client.tickets import Tickets
 from exchange.config import load_settings
+from exchange.ticket import State
 from tests.adapters.linked import exchange_once
 from tests.adapters.table.city import WORK_ORDER, insert, tables, until_quiet
 from tests.attack.city import City, Keeping, LinkWithLogs, lose, told
@@ -230,6 +234,35 @@ def test_comparing_while_everything_runs_finds_only_what_is_crossing(
 
     assert {0} == codes
     assert seen <= {"waiting", "not_fetched", "unacknowledged"}
+
+
+class Moving(Tickets):
+    """The bridge's reading calls; before the first trail is read, everything that waits crosses."""
+
+    def __init__(self, city: City) -> None:
+        self.__dict__.update(vars(city.runners[1].client.tickets))
+        self.city = city
+
+    def trail(self, ticket_id: str, *, page_size: int = 200) -> Iterator[TrailEntry]:
+        """Let it cross, then read."""
+        if any(runner.spool.status().waiting for runner in self.city.runners):
+            self.city.settle()
+        return super().trail(ticket_id, page_size=page_size)
+
+
+def test_what_moves_between_the_list_and_its_trail_is_read_again(city: City) -> None:
+    """A hand-off's state is never older than the messages that it is compared with."""
+    city.say(1)
+    city.settle()
+    (row,) = city.police.db.rows("SELECT handoff_id FROM handoff")
+    city.police.say(Kind.TAKE, row["handoff_id"])
+    city.runners[1].collect()
+    copy = read_copy(Moving(city), POLICE.organisation, None, ())
+
+    assert [State.TAKEN] == [one.state for one in copy.handoffs.values()]
+    assert [Kind.OPEN_TICKET, Kind.OFFER, Kind.TAKE] == [
+        Kind(one.kind) for one in copy.messages.values()
+    ]
 
 
 def test_what_a_restored_platform_said_itself_is_named(exchange: Shell, city: City) -> None:
