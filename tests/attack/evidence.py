@@ -12,7 +12,6 @@ from exchange.store.audit import audit
 from exchange.store.engines import connect, reading
 from tests.pki import CITY_110, CITY_12345, COUNTY_12345, Pki
 
-
 _BESIDE = {"certificate", "contact"}
 
 
