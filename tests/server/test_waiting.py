@@ -242,7 +242,7 @@ def test_what_was_leased_for_nobody_is_given_back(
         assert gone.wait(30)
         return delivered
 
-    service.pull = held  # type: ignore[assignment, method-assign]
+    service.pull = held  # type: ignore[method-assign]
     call = police.exchange.PullMessages.future(A_MINUTE)
     assert leased.wait(30)
     call.cancel()
@@ -266,7 +266,7 @@ def test_what_is_given_back_wakes_another_of_the_desk(
         assert gone.wait(30)
         return delivered
 
-    service.pull = held  # type: ignore[assignment, method-assign]
+    service.pull = held  # type: ignore[method-assign]
     sealed = hotline.sealer.seal(matter())
     hotline.push(sealed)
     call = police.exchange.PullMessages.future(A_MINUTE)
