@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, BinaryIO, Self
 from urllib.parse import urljoin, urlsplit
 
@@ -69,10 +69,12 @@ class Caller:
             raise Unanswered(_ELSEWHERE.fill(path=path, host=at.netloc[:100]))
         return found
 
-    def judged(self, answer: Answer, meaning: Meaning) -> tuple[Verdict, Text, Any]:
+    def judged(
+        self, answer: Answer, meaning: Meaning, names: Mapping[str, str] = MappingProxyType({})
+    ) -> tuple[Verdict, Text, Any]:
         """Return what *answer* means; one that asks for a pause gets it."""
         try:
-            return judge(answer, meaning)
+            return judge(answer, meaning, names)
         except Busy as busy:
             self._not_before = max(self._not_before, time.monotonic() + busy.seconds)
             raise
