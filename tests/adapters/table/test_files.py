@@ -304,6 +304,39 @@ def test_tables_that_were_put_back_get_the_files_again(sides: tuple[Filed, Filed
     assert came == police.rows("SELECT MC, NR FROM JFJ")
 
 
+def test_a_restart_copies_no_file_again_that_is_the_same(link: Link, tmp_path: Path) -> None:
+    """Known by place, size and times; one that was changed, even to the same size and time, is read again."""
+    urls = {
+        party: f"sqlite:///{tmp_path / party.organisation}.db" for party in (CITY_12345, CITY_110)
+    }
+    police = filed(link, CITY_110, urls[CITY_110])
+    hotline = filed(link, CITY_12345, urls[CITY_12345])
+    open_order(hotline, police)
+    photo = hotline.folder / "a.jpg"
+    photo.write_bytes(b"photo")
+    an_hour_ago = (photo.stat().st_mtime - 3600,) * 2
+    os.utime(photo, an_hour_ago)
+    attach(hotline, "F1", "a.jpg;b.jpg")
+    hotline.turn()
+    seen = []
+    for content in (b"photo", b"photo", b"other"):
+        if content != photo.read_bytes():
+            photo.write_bytes(content)
+            os.utime(photo, an_hour_ago)
+        hotline = filed(link, CITY_12345, urls[CITY_12345], afresh=False)
+        assert 0 == hotline.platform.gather()
+        copy = hotline.folder.parent / "copies" / sha256(content).hexdigest()
+        seen.append(copy.stat().st_ino)
+    (hotline.folder / "b.jpg").write_bytes(b"late")
+    hotline = filed(link, CITY_12345, urls[CITY_12345], afresh=False)
+    settle(hotline, police)
+
+    assert seen[0] == seen[1] != seen[2]
+    assert [b"late", b"other"] == sorted(
+        bytes(row["NR"]) for row in police.rows("SELECT NR FROM JFJ")
+    )
+
+
 def test_what_ended_in_a_refusal_keeps_no_copy(sides: tuple[Filed, Filed]) -> None:
     """The bridge's refusal ends it at once; a body that is emptied meanwhile is not said again."""
     hotline, police = sides
