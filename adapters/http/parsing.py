@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from adapters.http.credentials import client_tls, headers, proof, server_tls
+from adapters.http.credentials import Secrets, client_tls, headers, proof, server_tls
 from adapters.http.document import (
     BODY,
     TIMEOUT,
@@ -42,17 +42,22 @@ _CONDITIONS = ("success", "refused", "when")
 _NAMES = ("message_id", "key")
 
 
-def read_http(document: Document) -> Http:
-    """Return the section of the mapping *document* was read from; raises `DataError`, `ConfigurationError`."""
+def read_http(document: Document, missing: list[Text] | None = None) -> Http:
+    """
+    Return the section of the mapping *document* was read from; raises `DataError`, `ConfigurationError`.
+
+    Where *missing* is given, it takes what is said of secrets that are not here, which then fails nothing.
+    """
     path = Path(document.file)
     whole = Table.read(path)
-    return _Reader(document, path.parent).http(whole.table("http"))
+    return _Reader(document, Secrets(folder=path.parent, missing=missing)).http(whole.table("http"))
 
 
 class _Reader:
-    def __init__(self, document: Document, folder: Path) -> None:
+    def __init__(self, document: Document, secrets: Secrets) -> None:
         self._document = document
-        self._folder = folder
+        self._secrets = secrets
+        self._folder = secrets.folder
 
     def http(self, given: Table) -> Http:
         base = given.text("base", "").rstrip("/")
@@ -65,8 +70,8 @@ class _Reader:
             given.text("base")
         found = Http(
             base=base,
-            proof=proof(given, self._folder),
-            headers=headers(given.table("headers"), self._folder) if "headers" in given else {},
+            proof=proof(given, self._secrets),
+            headers=headers(given.table("headers"), self._secrets) if "headers" in given else {},
             tls=client_tls(given, self._folder),
             timeout=number_at(given, "timeout", TIMEOUT, 0.01),
             body=int(number_at(given, "body", BODY, 1)),
@@ -224,7 +229,7 @@ class _Reader:
         if "answer" in given:
             table = given.table("answer")
             answer = {key: table.scalar(key) for key in table}
-        who = proof(given, self._folder)
+        who = proof(given, self._secrets)
         tls = server_tls(given, self._folder)
         asks = tls is not None and tls.verify_mode is ssl.CERT_REQUIRED
         if who.none and not asks:

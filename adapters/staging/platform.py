@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
-from adapters.notes import Notice
 from adapters.platform import Outgoing as Wanted
 from adapters.staging.doubting import Holds
 from adapters.staging.handing import Hand, HandedIncoming
@@ -48,8 +47,7 @@ class StagedPlatform(TablePlatform):
             self._link_files(records.path.with_name("attachments"))
         #: Where the platform is, for who starts the adapter.
         self.where = ""
-        #: Told which kind of work fails (`adapters.notes.Notice`); and called when records have come.
-        self.notice: Notice | None = None
+        #: Called when records have come.
         self.wake: Callable[[], None] | None = None
 
     def __enter__(self) -> Self:
