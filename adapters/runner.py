@@ -302,6 +302,7 @@ class Runner:
 
     def run(self) -> None:
         """Reconcile once, and run until `stop`."""
+        self._notes.begin()
         incoming = threading.Thread(target=self._loop, args=(self._in, "pull"), name="incoming")
         incoming.start()
         files = threading.Thread(
