@@ -233,11 +233,11 @@ class Runner:
         try:
             rung = self._dues.look()
         except Exception as error:  # noqa: BLE001 - a broken bell must not stop the post
-            self._note_error("reminder", error)
+            self._note_error("deadlines", error)
             return 0
-        if rung:
-            self._note_error("reminder", None)
-        return rung
+        if rung is not None:
+            self._note_error("deadlines", None)
+        return rung or 0
 
     def acknowledge(self) -> int:
         """Say again what was written or declined and no bridge has recorded; return how many."""
