@@ -28,7 +28,7 @@ class Holdings:
 class Seen:
     """What a platform itself, asked whether it holds what it was given, answered."""
 
-    #: How many records and changes it was asked for.
+    #: Of how many records and changes it said whether it holds them.
     asked: int = 0
     #: The messages whose records or changes it does not hold; of them those that it was not asked for.
     lost: frozenset[str] = frozenset()

@@ -149,7 +149,6 @@ async def _ask(http: Http, givens: list[Given]) -> Seen:
             elif failures >= FAILURES:
                 untold += 1
             else:
-                asked += 1
                 try:
                     there = await _patiently(asking, held, given)
                 except (Unanswered, Misfit) as failure:
@@ -158,6 +157,7 @@ async def _ask(http: Http, givens: list[Given]) -> Seen:
                     why.setdefault(failure.text.en, failure.text)
                 else:
                     failures = 0
+                    asked += 1
                     if not there:
                         lost.add(given.message_id)
                         gone |= {given.record} if given.inserts else set()

@@ -101,9 +101,9 @@ class TablePlatform:
         self._tell_broken()
         return self._outgoing.said()
 
-    def speak(self, say: Callable[[Text], None]) -> None:
-        """Have *say* told of every row that is put aside: by its record, never by what it holds."""
-        self._outgoing.tell = lambda record: say(_ASIDE.fill(record=record))
+    def speak(self, say: Callable[[Text], None], name: str = "table") -> None:
+        """Have *say* told of every row that is put aside by the adapter *name*: its record, not what it holds."""
+        self._outgoing.tell = lambda record: say(_ASIDE.fill(record=record, name=name))
 
     def _tell_broken(self) -> None:
         broken = self._outgoing.broken
@@ -217,8 +217,8 @@ class TablePlatform:
 
 
 _ASIDE = Text(
-    en="PUT ASIDE: the row {record}; others go on. Why: its status' detail, or the command 'quarantine'.",
-    zh="已隔离：记录 {record}，其余照常。原因见其状态说明列，或执行 quarantine。",
+    en="PUT ASIDE: the row {record}; others go on. Why: python -m adapters.{name} quarantine …",
+    zh="已隔离：记录 {record}，其余照常。原因：python -m adapters.{name} quarantine …",
 )
 
 
