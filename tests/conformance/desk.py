@@ -193,9 +193,9 @@ class Deaf(ExchangeClient):
 class Lets(ExchangeClient):
     """Passes over a fault as if it were nothing, and goes on with the lane."""
 
-    def pull(self, limit: int = 128, wait: timedelta = timedelta(0)) -> list[IncomingItem]:
+    def pull(self, *asked: Any, **more: Any) -> list[IncomingItem]:
         """Leave out what does not hold."""
-        return [i for i in super().pull(limit, wait) if not isinstance(i, IncomingFault)]
+        return [i for i in super().pull(*asked, **more) if not isinstance(i, IncomingFault)]
 
 
 class Credulous(ExchangeClient):
