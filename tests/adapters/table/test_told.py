@@ -47,8 +47,8 @@ def test_a_sheet_whose_table_vanishes_stops_no_other(
     """It is named with what to do, on the terminal and by status; when it is back that is said, too."""
     hotline = tables(link, CITY_12345, f"sqlite:///{tmp_path / 'h.db'}")
     said = told(hotline)
-    status = ("adapter", "status", link.folder / CITY_12345.organisation, "--json")
-    status = (*status, "--config", link.config(CITY_12345))
+    folder, config = link.folder / CITY_12345.organisation, link.config(CITY_12345)
+    status = ("adapter", "status", folder, "--json", "--config", config)
     hotline.turn()
     hotline.run("ALTER TABLE T_FK RENAME TO T_FK_OLD")
     insert(hotline, "T_GD", WORK_ORDER)
