@@ -13,6 +13,7 @@ CALL_BYTES = 768 * 1024
 
 def split(messages: Sequence[SealedMessage]) -> Iterator[Sequence[SealedMessage]]:
     """Yield *messages* in order, in batches that each fit one call."""
+    batch: list[SealedMessage] = []
     size = 0
     for message in messages:
         if batch and (len(batch) == CALL_MESSAGES or size + len(message.envelope) > CALL_BYTES):
