@@ -59,8 +59,9 @@ class Settings:
         "127.0.0.1:5110",
     )
     database: str = _setting(
-        "URL of the database: sqlite:///file or postgresql://user:password@host/name.",
-        "数据库 URL：sqlite:///文件 或 postgresql://用户:密码@主机/库名。",
+        "URL of the database: sqlite:///file, postgresql://user:password@host/name or "
+        "mariadb://user:password@host/name.",
+        "数据库 URL：sqlite:///文件、postgresql://用户:密码@主机/库名 或 mariadb://用户:密码@主机/库名。",
     )
     origin: str = _setting(
         "The log's name, which every receipt carries; it must be the log key's name, and never "

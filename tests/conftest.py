@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.mariadb import bridge_url, create_database, drop_database, installed, mariadb
 from tests.postgres import PostgresServer, PostgresUnavailable
 
 # A test that wants a screen says how wide: neither the caller's nor that of a worker counts.
@@ -17,12 +18,28 @@ os.environ.pop("COLUMNS", None)
 
 #: Whose files take a minute each: several at once end soonest where these begin.
 _LONG = {"acceptance", "conformance", "simulation"}
+#: What of the store's suite runs on MariaDB, too, unless all of it shall: `make test-mariadb`.
+_ON_MARIADB = {
+    "store/test_mariadb.py",
+    "store/test_store.py",
+    "store/test_claim.py",
+    "bridge/test_drain.py",
+}
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the long files first; the order within a file and among the others stays."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put the long files first, the order within a file and among the others stays; leave out what is asked for alone."""
     here = Path(__file__).parent
     items.sort(key=lambda item: item.path.relative_to(here).parts[0] not in _LONG)
+    if os.environ.get("TEST_MARIADB") != "all":
+        left_out = [
+            item
+            for item in items
+            if item.get_closest_marker("whole_on_mariadb")
+            and item.path.relative_to(here).as_posix() not in _ON_MARIADB
+        ]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
 
 
 @pytest.fixture(scope="session")
@@ -44,13 +61,31 @@ def postgres_url(postgres_server: PostgresServer) -> str:
     return postgres_server.create_database("shared")
 
 
+@pytest.fixture(scope="session")
+def mariadb_url() -> Iterator[str]:
+    """A MariaDB server, where its programs are installed."""
+    if not installed():
+        pytest.skip("MariaDB is not installed here")
+    with mariadb() as url:
+        yield url
+
+
 @pytest.fixture(
-    params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)],
+    params=[
+        "sqlite",
+        pytest.param("postgresql", marks=pytest.mark.postgresql),
+        pytest.param("mariadb", marks=pytest.mark.whole_on_mariadb),
+    ],
 )
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """Yield the URL of an empty database, once on each engine."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'exchange.db'}"
+        return
+    if request.param == "mariadb":
+        made = create_database(request.getfixturevalue("mariadb_url"), f"test_{uuid.uuid4().hex}")
+        yield bridge_url(made)
+        drop_database(made)
         return
     server: PostgresServer = request.getfixturevalue("postgres_server")
     name = f"test_{uuid.uuid4().hex}"

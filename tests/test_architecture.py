@@ -53,6 +53,7 @@ DOORS: dict[str, set[str]] = {
     "openpyxl": {"adapters.folder.xlsx_file"},
     "alembic": {"exchange.migrations", "exchange.store"},
     "psycopg": {"exchange.store"},
+    "pymysql": {"exchange.store"},
     "sqlite3": {"exchange.store", "adapters", "exchange.demo"},
     "grpc": {"exchange.server", "exchange.client", "exchange.conformance", "exchange._proto"},
     "grpc_health": {"exchange.server", "exchange.client"},

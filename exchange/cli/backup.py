@@ -22,8 +22,8 @@ _DONE = Text(
 @command(
     "backup",
     en="Copy the bridge's SQLite database to FILE as it stands now, while it serves, and check the "
-    "copy. PostgreSQL has programs of its own: deploy/BACKUP.md.",
-    zh="在网桥运行时将其 SQLite 数据库按当前时刻复制到文件并核验。PostgreSQL 用自带程序，见 "
+    "copy. PostgreSQL and MariaDB have programs of their own: deploy/BACKUP.md.",
+    zh="在网桥运行时将其 SQLite 数据库按当前时刻复制到文件并核验。PostgreSQL 与 MariaDB 用自带程序，见 "
     "deploy/BACKUP.md。",
 )
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))

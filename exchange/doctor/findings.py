@@ -112,8 +112,8 @@ _RENEW = Text(
 )
 _DATABASE = Text(
     en="See that the database runs and that 'database' names it: for PostgreSQL try psql with the "
-    "same URL, for SQLite look whether the file's folder is there and can be written",
-    zh="请确认数据库正在运行且 database 配置无误：PostgreSQL 可用 psql 连接同一地址，"
+    "same URL, for MariaDB mariadb with its parts, for SQLite look whether the file's folder is there and can be written",
+    zh="请确认数据库正在运行且 database 配置无误：PostgreSQL 可用 psql 连接同一地址，MariaDB 可用 mariadb，"
     "SQLite 请检查文件所在文件夹是否存在且可写",
 )
 _FIXES: dict[str, Text] = {

@@ -22,7 +22,7 @@ from exchange.acts import Classification, Kind
 from exchange.deadlines import Deadline
 from exchange.errors import NotFound
 from exchange.knowing import Shown, is_party, known_by, shown
-from exchange.query.conditions import conditions
+from exchange.query.conditions import conditions, count_of
 from exchange.query.few import ids_first
 from exchange.query.kept import (
     destroyed,
@@ -273,7 +273,7 @@ class Query(Room):
             select(
                 _HANDOFF.answers,
                 func.count(),
-                func.count().filter(_HANDOFF.due < now),
+                count_of(_HANDOFF.due < now),
             )
             .where(_HANDOFF.answers != "")
             .group_by(_HANDOFF.answers)

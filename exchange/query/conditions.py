@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, and_, exists, literal_column, or_
+from sqlalchemy import ColumnElement, and_, case, exists, func, literal_column, or_
 
 from exchange import tables
 from exchange.provisions import DeadlineKind
@@ -114,3 +114,8 @@ def _region_prefix(region: str) -> str:
     while 2 < len(region) <= 6 and region.endswith("00"):
         region = region[:-2]
     return region
+
+
+def count_of(condition: ColumnElement[bool]) -> ColumnElement[int]:
+    """Return for how many rows *condition* holds; FILTER is not every database's."""
+    return func.count(case((condition, 1)))

@@ -9,6 +9,7 @@ from sqlalchemy import and_, exists, func, or_, select, union_all
 
 from exchange import tables
 from exchange.provisions import DeadlineKind
+from exchange.query.conditions import count_of
 from exchange.query.room import Room
 from exchange.store.engines import reading
 from exchange.ticket import State
@@ -49,7 +50,7 @@ class DutiesRoom(Room):
                 _HANDOFF.answers,
                 _HANDOFF.state,
                 func.count(),
-                func.count().filter(_HANDOFF.due < now),
+                count_of(_HANDOFF.due < now),
                 func.min(_HANDOFF.updated, type_=_HANDOFF.updated.type),
             )
             .where(_HANDOFF.answers != "")
@@ -83,7 +84,7 @@ class DutiesRoom(Room):
         every = union_all(step, beside).subquery()
         late, soon = every.c.late, and_(every.c.soon, ~every.c.late)
         statement = (
-            select(every.c.owes, func.count().filter(late), func.count().filter(soon))
+            select(every.c.owes, count_of(late), count_of(soon))
             .where(or_(late, every.c.soon))
             .group_by(every.c.owes)
             .order_by(every.c.owes)

@@ -9,6 +9,7 @@ transaction: the log's head moves by compare-and-set (`exchange.store.writer`).
 SQLite: ``flock`` on a file beside the database, which the system releases when the process ends,
 however it ends.  PostgreSQL: a session's advisory lock on the very connection that writes, so that
 no write passes without it; when that connection is lost, the next one takes the lock again first.
+MariaDB: a row that every transaction passes (`exchange.store.mariadb_claim`).
 """
 
 from __future__ import annotations
@@ -19,13 +20,21 @@ import json
 import os
 import platform
 import secrets
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import event
 
 from exchange.errors import StoreUnusable
-from exchange.store.engines import Engines, closed_on_failure, reading, translated
+from exchange.store.engines import (
+    MARIADB,
+    POSTGRESQL,
+    Engines,
+    closed_on_failure,
+    reading,
+    translated,
+)
 from exchange.store.faults import Fault, unusable
 from exchange.text import Text
 
@@ -83,14 +92,25 @@ _LOG_SERVED = Text(
 _BY = Text(en=" by {who}", zh="（{who}）")
 
 
+class Closed(Protocol):
+    """What is given back."""
+
+    def close(self) -> None:
+        """Give it back."""
+
+
 class Claim:
     """The right to write one database's log; until `close`, or the end of the process."""
 
-    def __init__(self, descriptor: int | None = None) -> None:
+    def __init__(self, descriptor: int | None = None, row: Closed | None = None) -> None:
         self._descriptor = descriptor
+        self._row = row
 
     def close(self) -> None:
         """Let others serve; PostgreSQL does so when the writing connection is closed."""
+        if self._row is not None:
+            self._row.close()
+        self._row = None
         if self._descriptor is not None:
             os.close(self._descriptor)
         self._descriptor = None
@@ -106,7 +126,11 @@ def claim(engines: Engines, pid: int | None = None, *, shared_by: int | None = N
     """
     if engines.file is not None:
         return _claim_file(engines, engines.file, pid or os.getpid())
-    if engines.url.get_backend_name() == "postgresql":
+    if engines.url.get_backend_name() == MARIADB:
+        from exchange.store.mariadb_claim import RowClaim  # noqa: PLC0415 (with an extra)
+
+        return Claim(row=RowClaim(engines, pid or os.getpid(), partial(_served, engines)))
+    if engines.url.get_backend_name() == POSTGRESQL:
         _claim_session(engines, pid or os.getpid(), shared_by)
     return Claim()
 
@@ -115,7 +139,13 @@ def served_by(engines: Engines) -> str | None:
     """Return who serves the database, empty if that is not known; None if nobody does."""
     file = engines.file
     if file is None:
-        if engines.url.get_backend_name() != "postgresql":
+        if engines.url.get_backend_name() == MARIADB:
+            from exchange.store import mariadb_claim  # noqa: PLC0415 (with an extra)
+
+            found = mariadb_claim.look(engines)
+            served = found.token and mariadb_claim.stands(engines, found)
+            return mariadb_claim.who(found.holder) if served else None
+        if engines.url.get_backend_name() != POSTGRESQL:
             return None
         with reading(engines) as connection:
             asked = (_CLASS, [_ALONE, _SHARED])

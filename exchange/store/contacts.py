@@ -48,12 +48,13 @@ class ContactBook:
         engines = connect(self._url)
         try:
 
-            @event.listens_for(engines.writer, "connect")
             def unsynced(connection: Any, _record: Any) -> None:
                 with closed_on_failure(connection):
                     connection.execute(_UNSYNCED[engines.url.get_backend_name()])
                     connection.commit()
 
+            if engines.url.get_backend_name() in _UNSYNCED:  # MariaDB syncs by server alone
+                event.listen(engines.writer, "connect", unsynced)
             with translated(engines), engines.writer.begin() as connection:
                 for (organisation, method), moment in sorted(contacts.items()):
                     mine = (_CONTACT.organisation == organisation) & (_CONTACT.method == method)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from functools import cache
 from itertools import chain
 from itertools import count as counting
@@ -21,8 +20,21 @@ from sqlalchemy import Connection, Table
 
 from exchange import tables
 from exchange.store import together
-from exchange.store.engines import POSTGRESQL
+from exchange.store.engines import MARIADB, POSTGRESQL
 from exchange.store.rows import Row, names
+from exchange.store.writes import Insert, NotMoved, Query, Run, Upsert, Write
+
+__all__ = [
+    "Driver",
+    "Insert",
+    "NotMoved",
+    "Query",
+    "Run",
+    "Upsert",
+    "Write",
+    "driver_of",
+    "select_form",
+]
 
 # Fewer rows than this are inserted one by one.
 _COPY_FROM = 4
@@ -32,42 +44,6 @@ FEW = 16
 
 _PREPARED = "exchange.prepared"
 _PLACE = re.compile(r"\{(?:among|outside)?\}")
-
-#: A statement and its parameters.
-Query = tuple[str, *tuple[Any, ...]]
-
-
-class NotMoved(Exception):
-    """A write that had to touch one row touched none; nothing was written."""
-
-
-@dataclass(frozen=True, slots=True)
-class Insert:
-    """New *rows*, complete and in the order of the table's columns."""
-
-    table: Table
-    rows: Sequence[Row]
-
-
-@dataclass(frozen=True, slots=True)
-class Upsert:
-    """*rows* to insert or, where their first column is known, to change in *changes* (maybe none)."""
-
-    table: Table
-    rows: Sequence[Row]
-    changes: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A statement with its parameters; *one* says that it must touch exactly one row."""
-
-    statement: str
-    parameters: Sequence[Any]
-    one: bool = False
-
-
-Write = Insert | Upsert | Run
 
 
 class Driver(Protocol):
@@ -230,6 +206,11 @@ class Postgresql:
 
 def driver_of(kind: str) -> Driver:
     """Return the driver for databases of this *kind* (`sqlalchemy.Dialect.name`)."""
+    if kind == MARIADB:
+        # Its library is an extra: who has another database need not have it.
+        from exchange.store.mariadb_driver import Mariadb  # noqa: PLC0415
+
+        return Mariadb()
     return Postgresql() if kind == POSTGRESQL else Sqlite()
 
 

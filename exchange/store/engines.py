@@ -24,13 +24,22 @@ from sqlalchemy.exc import DataError as RowDataError
 from exchange.errors import ConfigurationError, StoreUnavailable
 from exchange.keyring import RingFile
 from exchange.store.at_rest import AtRest
-from exchange.store.faults import Fault, failure, fault_of, wanted_too
+from exchange.store.faults import (
+    MARIADB_THERE,
+    Fault,
+    failure,
+    fault_of,
+    mariadb_code,
+    mariadb_refuses,
+    wanted_too,
+)
 from exchange.text import Text
 
 T = TypeVar("T")
 
 SQLITE = "sqlite"
 POSTGRESQL = "postgresql"
+MARIADB = "mariadb"
 
 #: How long a connection waits for a lock that another process holds.
 LOCK_SECONDS = 5
@@ -117,6 +126,8 @@ class Engines:
     asker: Engine
     #: How what messages say is read and written.
     at_rest: AtRest = field(default_factory=AtRest)
+    #: What its failures are.
+    failures: tuple[type[Exception], ...] = (SQLAlchemyError, sqlite3.Error, psycopg.Error)
 
     @property
     def place(self) -> str:
@@ -125,7 +136,7 @@ class Engines:
 
     @property
     def file(self) -> Path | None:
-        """SQLite's file; None for PostgreSQL, and for an URI, which SQLite alone can read."""
+        """SQLite's file; None for the others, and for an URI, which SQLite alone can read."""
         name = self.url.database or ""
         if self.url.get_backend_name() != SQLITE or name.startswith("file:"):
             return None
@@ -161,6 +172,9 @@ def connect(
     if kind == POSTGRESQL:
         options = _POSTGRESQL_OPTIONS + (_POSTGRESQL_KEYED if keyed else "")
         made = _postgresql(parsed.set(drivername="postgresql+psycopg"), options)
+        return replace(made, at_rest=AtRest(ring))
+    if kind == MARIADB and parsed.database:
+        made = _mariadb(parsed.set(drivername="mariadb+pymysql"), keyed=keyed)
         return replace(made, at_rest=AtRest(ring))
     raise _misconfigured(parsed.render_as_string(hide_password=True))
 
@@ -202,27 +216,32 @@ def translated(engines: Engines) -> Iterator[None]:
     """
     try:
         yield
-    except (SQLAlchemyError, sqlite3.Error, psycopg.Error) as error:
+    except engines.failures as error:
         cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
         said = " ".join(str(cause).split())
         if (wanted := wanted_too(cause)) is not None:
             text = failure(engines.place, wanted, said).text
             raise RowsWanted(text, waited=wanted is Fault.BUSY) from error
-        if isinstance(error, (IntegrityError, RowDataError)) or isinstance(
-            cause,
-            (
-                sqlite3.IntegrityError,
-                sqlite3.DataError,
-                psycopg.IntegrityError,
-                psycopg.DataError,
-            ),
+        if (
+            isinstance(error, (IntegrityError, RowDataError))
+            or isinstance(
+                cause,
+                (
+                    sqlite3.IntegrityError,
+                    sqlite3.DataError,
+                    psycopg.IntegrityError,
+                    psycopg.DataError,
+                ),
+            )
+            or mariadb_refuses(cause)
         ):
             raise RowsRefused(
                 Text(
                     en=f"The database refuses the rows: {said}. Nothing was written.",
                     zh=f"数据库拒绝写入：{said}。未写入任何内容。",
                 ),
-                there=isinstance(cause, psycopg.errors.UniqueViolation),
+                there=isinstance(cause, psycopg.errors.UniqueViolation)
+                or mariadb_code(cause) == MARIADB_THERE,
             ) from error
         raise failure(engines.place, fault_of(cause), said) from error
 
@@ -308,12 +327,34 @@ def _postgresql(url: URL, options: str) -> Engines:
     )
 
 
+def _mariadb(url: URL, *, keyed: bool) -> Engines:
+    try:
+        # An extra: who has another database need not have it.
+        from exchange.store import mariadb  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(_NO_PYMYSQL) from error
+    made = mariadb.pools(url, readers=READERS, askers=ASKERS, patience=LOCK_SECONDS, keyed=keyed)
+    return Engines(
+        url=url,
+        writer=made.writer,
+        reader=made.reader,
+        asker=made.asker,
+        failures=(SQLAlchemyError, mariadb.FAILURE),
+    )
+
+
+_NO_PYMYSQL = Text(
+    en="A bridge on MariaDB needs the package PyMySQL: pip install 'hotline-exchange[mariadb]'",
+    zh="在 MariaDB 上运行网桥需要 PyMySQL 软件包：pip install 'hotline-exchange[mariadb]'",
+)
+
+
 def _misconfigured(url: str) -> ConfigurationError:
     return ConfigurationError(
         Text(
-            en=f"{url!r} names no database that works here; use sqlite:////path/to/file.db or "
-            "postgresql+psycopg://user@host/database.",
-            zh=f"“{url}”不是可用的数据库地址，请使用 sqlite:////路径/文件.db 或 "
-            "postgresql+psycopg://用户@主机/数据库。",
+            en=f"{url!r} names no database that works here; use sqlite:////path/to/file.db, "
+            "postgresql+psycopg://user@host/database or mariadb+pymysql://user@host/database.",
+            zh=f"“{url}”不是可用的数据库地址，请使用 sqlite:////路径/文件.db、"
+            "postgresql+psycopg://用户@主机/数据库 或 mariadb+pymysql://用户@主机/数据库。",
         )
     )

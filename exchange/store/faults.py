@@ -32,10 +32,10 @@ class Fault(Enum):
     )
     READ_ONLY = Text(
         en="It can only be read. Let the bridge's user write the file and its folder, mount the disk "
-        "for writing, or name the PostgreSQL server that takes writes (a standby, or one with "
-        "default_transaction_read_only, takes none).",
-        zh="该数据库只读。请允许网桥用户写入该文件及其文件夹、以可写方式挂载磁盘，或改用可写的 PostgreSQL "
-        "服务器（备库或设有 default_transaction_read_only 的服务器不可写）。",
+        "for writing, or name the database server that takes writes (a standby, or one with "
+        "default_transaction_read_only or read_only, takes none).",
+        zh="该数据库只读。请允许网桥用户写入该文件及其文件夹、以可写方式挂载磁盘，或改用可写的数据库"
+        "服务器（备库或设有 default_transaction_read_only、read_only 的服务器不可写）。",
     )
     NO_RIGHT = Text(
         en="The bridge's user lacks a right. Grant it SELECT, INSERT, UPDATE and DELETE on every "
@@ -108,6 +108,34 @@ _POSTGRESQL = {
     "XX002": Fault.DAMAGED,
 }
 
+#: MariaDB's error codes (its documentation, "MariaDB Error Codes").
+_MARIADB = {
+    1020: Fault.WANTED,
+    1021: Fault.FULL,
+    1034: Fault.DAMAGED,
+    1036: Fault.READ_ONLY,
+    1044: Fault.NO_RIGHT,
+    1054: Fault.INCOMPLETE,
+    1114: Fault.FULL,
+    1142: Fault.NO_RIGHT,
+    1143: Fault.NO_RIGHT,
+    1146: Fault.INCOMPLETE,
+    1194: Fault.DAMAGED,
+    1205: Fault.WANTED,
+    1213: Fault.WANTED,  # two that wait for each other, or a node that was first (Galera)
+    1227: Fault.NO_RIGHT,
+    1290: Fault.READ_ONLY,
+    1356: Fault.INCOMPLETE,
+    1712: Fault.DAMAGED,
+    1792: Fault.READ_ONLY,
+    1877: Fault.DAMAGED,
+}
+#: After these nothing more can be had over a connection: it is gone, or its node has left the cluster.
+_LOST = {0, 1047, 1053, 1153, 1158, 1159, 1160, 1161, 1927, 2006, 2013, 2014, 2055, 4031}
+
+#: A row is there already.
+MARIADB_THERE = 1062
+
 
 def fault_of(cause: BaseException) -> Fault:
     """Return what a driver's exception means; `Fault.AWAY` where nothing more is known."""
@@ -120,7 +148,23 @@ def fault_of(cause: BaseException) -> Fault:
         return _SQLITE.get(code, Fault.AWAY)
     if isinstance(cause, psycopg.Error):
         return _POSTGRESQL.get(cause.sqlstate or "", Fault.AWAY)
-    return Fault.AWAY
+    return _MARIADB.get(mariadb_code(cause), Fault.AWAY)
+
+
+def mariadb_code(cause: BaseException) -> int:
+    """Return the code of an error of PyMySQL's, -1 of others; it is an extra, so known by its name."""
+    ours = type(cause).__module__ == "pymysql.err"
+    return cause.args[0] if ours and cause.args and isinstance(cause.args[0], int) else -1
+
+
+def mariadb_refuses(cause: BaseException) -> bool:
+    """Return whether an error of PyMySQL's says that the rows are at fault."""
+    return mariadb_code(cause) >= 0 and type(cause).__name__ in ("IntegrityError", "DataError")
+
+
+def is_lost(cause: BaseException) -> bool:
+    """Return whether a connection to MariaDB that gave this error can give nothing more."""
+    return mariadb_code(cause) in _LOST
 
 
 def wanted_too(cause: BaseException) -> Fault | None:
@@ -129,7 +173,7 @@ def wanted_too(cause: BaseException) -> Fault | None:
 
     SQLite has one writer; its locks are other processes'.
     """
-    if not isinstance(cause, psycopg.Error):
+    if not isinstance(cause, psycopg.Error) and mariadb_code(cause) < 0:
         return None
     fault = fault_of(cause)
     return fault if fault in (Fault.WANTED, Fault.BUSY) else None

@@ -12,16 +12,23 @@ from sqlalchemy import Connection, inspect, text
 from exchange import migrations, tables
 from exchange.errors import StoreMismatch, StoreUnavailable
 from exchange.store.drivers import driver_of
-from exchange.store.engines import POSTGRESQL, Engines, connect, reading, translated
+from exchange.store.engines import MARIADB, POSTGRESQL, Engines, connect, reading, translated
 from exchange.store.faults import Fault, unusable
 from exchange.text import Text
 
 # Two that migrate at once would both create the tables; the number is ours by chance.
 _LOCK = "SELECT pg_advisory_xact_lock(4912345110)"
+# One node's, so at two nodes of a cluster two may migrate: each step may be repeated there, and the one
+# that comes second fails.  It goes with the connection; who waits too long for it goes on, and fails so.
+_NAMED_LOCK = "SELECT GET_LOCK(CONCAT('exchange ', DATABASE()), 5)"
 #: The same lock: no log joins while the tables change, nor two at once.
 JOINING = _LOCK
 _OLDEST = "SELECT oldest FROM serves"
 _SHUT_OUT = "UPDATE serves SET oldest = {} WHERE oldest < {}"
+_AT_IT = Text(
+    en="Another process changes the database's tables at this moment. Run: exchange migrate",
+    zh="另有进程正在更改数据库的表。请执行：exchange migrate",
+)
 _MIGRATIONS = Path(migrations.__file__).parent
 #: The first version whose programs know all content that is encrypted: messages, since 0007, and chunks.
 ENCRYPTED = "0013"
@@ -78,6 +85,8 @@ def _migrate(
         with translated(engines), engines.writer.begin() as connection:
             if connection.dialect.name == POSTGRESQL:
                 connection.execute(text(_LOCK))
+            elif connection.dialect.name == MARIADB:
+                connection.execute(text(_NAMED_LOCK))
             before = _version(connection)
             if require is not None:
                 require(engines, before)
@@ -263,8 +272,18 @@ def _version(connection: Connection) -> str | None:
 def _upgrade(connection: Connection) -> None:
     from alembic import command  # noqa: PLC0415  # for its time, as said
     from alembic.config import Config  # noqa: PLC0415
+    from alembic.util import CommandError  # noqa: PLC0415
+
+    if connection.dialect.name == MARIADB:
+        from exchange.store.mariadb import repeatable  # noqa: PLC0415  # with an extra
+
+        repeatable(connection)
 
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        # The version that was found is not there any more: somebody else is at it.
+        raise StoreUnavailable(_AT_IT) from error

@@ -21,6 +21,7 @@ from exchange._proto.v1 import message_pb2
 from exchange.client.messages import SealedMessage
 from tests.attack.evidence import column
 from tests.attack.process import BridgeProcess
+from tests.mariadb import bridge_url, create_database
 from tests.pki import CITY_110, CITY_12345, Pki
 from tests.server.running import Caller, calling, header_of, matter
 
@@ -157,7 +158,12 @@ class Town:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "engine", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)]
+    "engine",
+    [
+        "sqlite",
+        pytest.param("postgresql", marks=pytest.mark.postgresql),
+        pytest.param("mariadb", marks=pytest.mark.whole_on_mariadb),
+    ],
 )
 def test_nothing_answered_is_lost_or_doubled(
     pki: Pki, tmp_path: Path, engine: str, request: pytest.FixtureRequest
@@ -166,6 +172,8 @@ def test_nothing_answered_is_lost_or_doubled(
     url = ""
     if engine == "postgresql":
         url = request.getfixturevalue("postgres_server").create_database("killed")
+    if engine == "mariadb":
+        url = bridge_url(create_database(request.getfixturevalue("mariadb_url"), "killed"))
     bridge = BridgeProcess(pki, tmp_path / "bridge", url)
     town = Town(pki, bridge)
     town.start()

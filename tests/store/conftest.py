@@ -8,9 +8,21 @@ from pathlib import Path
 import pytest
 
 from exchange.keyring import RingFile
-from exchange.store import Store, migrate
+from exchange.store import Store, mariadb, mariadb_claim, migrate
 from tests.store.site import Site, more
 from tests.store.stories import KEY, Story
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a slow machine a bridge that lives may be silent for long, and so may a server."""
+    monkeypatch.setattr(mariadb_claim, "_PATIENCE_SECONDS", 60.0)
+    monkeypatch.setattr(mariadb, "SILENT_SECONDS", 120.0)
+    slowly = mariadb._SESSION.replace(
+        "innodb_lock_wait_timeout = 5", "innodb_lock_wait_timeout = 60"
+    )
+    assert slowly != mariadb._SESSION
+    monkeypatch.setattr(mariadb, "_SESSION", slowly)
 
 
 @pytest.fixture

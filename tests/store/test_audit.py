@@ -185,7 +185,7 @@ def changed(value: Any, kind: TypeEngine[Any]) -> list[Any]:
     """Return *value* with one byte changed, at its beginning, middle and end."""
     if value is None and isinstance(kind, Integer):
         return [1 << 40]
-    if isinstance(value, bool):
+    if isinstance(value, bool) or str(kind).startswith("TINYINT"):  # MariaDB's
         return [not value]
     if isinstance(value, int):
         return [value + 1000]

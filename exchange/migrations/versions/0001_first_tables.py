@@ -24,7 +24,22 @@ def upgrade() -> None:
         # table costs more than the insert.
         op.execute("ALTER TABLE message ALTER COLUMN envelope SET STORAGE EXTERNAL")
         op.execute("ALTER TABLE message SET (toast_tuple_target = 8160)")
+    if op.get_bind().dialect.name == "mariadb":
+        create_claim()
     create_views()
+
+
+def create_claim() -> None:
+    # One row, which every transaction that writes passes first (`exchange.store.mariadb`).
+    op.create_table(
+        "claim",
+        sa.Column("number", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("token", plain(36), nullable=False),
+        sa.Column("holder", plain(512), nullable=False),
+        sa.Column("beat", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("number", name="pk_claim"),
+    )
+    op.execute("INSERT INTO claim (number, token, holder, beat) VALUES (0, '', '', 0)")
 
 
 def create_tables() -> None:
@@ -222,6 +237,7 @@ URGENCIES = {1: "routine 一般", 2: "urgent 紧急", 3: "immediate 特急"}
 NOW = {
     "sqlite": "strftime('%Y-%m-%dT%H:%M:%S.000000Z', 'now')",
     "postgresql": "to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')",
+    "mariadb": "DATE_FORMAT(UTC_TIMESTAMP(6), '%Y-%m-%dT%H:%i:%s.%fZ')",
 }
 
 

@@ -13,6 +13,7 @@ depends_on = None
 NOW = {
     "sqlite": "strftime('%Y-%m-%dT%H:%M:%S.000000Z', 'now')",
     "postgresql": "to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')",
+    "mariadb": "DATE_FORMAT(UTC_TIMESTAMP(6), '%Y-%m-%dT%H:%i:%s.%fZ')",
 }
 KINDS = {
     "first-feedback": "first feedback 首次反馈",

@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from sqlalchemy.engine import make_url
 
 from tests.adapters.conftest import bridge, link
-from tests.adapters.table.mariadb import create_database, installed, mariadb
+from tests.mariadb import create_database
 from tests.pki import pki
 
 __all__ = ["bridge", "link", "pki"]
 
 #: Gives the URL of an empty database by a name of its own.
 Urls = Callable[[str], str]
-
-
-@pytest.fixture(scope="session")
-def mariadb_url() -> Iterator[str]:
-    """A MariaDB server, where its programs are installed."""
-    if not installed():
-        pytest.skip("MariaDB is not installed here")
-    with mariadb() as url:
-        yield url
 
 
 @pytest.fixture(

@@ -11,8 +11,8 @@ from sqlalchemy import text
 from adapters.mapping.parsing import load
 from adapters.table.database import open_engine
 from tests.adapters.table.city import MAPPINGS, create
-from tests.adapters.table.mariadb import create_database
 from tests.adapters.table.test_outgoing import Desk
+from tests.mariadb import create_database
 from tests.pki import CITY_12345
 
 

@@ -1,4 +1,4 @@
-"""A real MariaDB for the table adapter's tests, where its programs are on the machine; no root, no service."""
+"""A real MariaDB for tests, where its programs are on the machine; no root, no service."""
 
 from __future__ import annotations
 
@@ -65,6 +65,19 @@ def create_database(url: str, name: str) -> str:
         connection.execute(text(f"CREATE DATABASE `{name}` CHARACTER SET utf8mb4"))
     engine.dispose()
     return f"{url}{name}?charset=utf8mb4"
+
+
+def bridge_url(url: str) -> str:
+    """Return the URL by which a bridge has the database at *url*."""
+    return url.replace("mysql://", "mariadb+pymysql://")
+
+
+def drop_database(url: str) -> None:
+    """Drop the database at *url*."""
+    engine = create_engine(url.replace("mysql://", "mysql+pymysql://"))
+    with engine.begin() as connection:
+        connection.execute(text(f"DROP DATABASE `{engine.url.database}`"))
+    engine.dispose()
 
 
 def _wait(port: int) -> None:
