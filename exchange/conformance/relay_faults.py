@@ -25,7 +25,12 @@ def upper_away(stage: RelayStage) -> None:
 
 
 def lower_away(stage: RelayStage) -> None:
-    """Likewise the bridge that it comes from."""
+    """Likewise the bridge that it comes from, after it was there."""
+    stage.wait(
+        lambda: any(call.answer is not None for call in stage.lower.calls("PullMessages")),
+        "The relay did not pull",
+        "中继未拉取",
+    )
     stage.fail(stage.lower, "PullMessages", 3, grpc.StatusCode.UNAVAILABLE)
     _, sealed = stage.offer()
     _arrive_once(stage, sealed)
