@@ -65,6 +65,14 @@ class DeskStage:
         self._peer_file = capabilities.parties["police"]
 
     def __enter__(self) -> Self:
+        try:
+            self._open()
+        except BaseException:
+            self._stack.close()  # a bridge that goes on would keep the whole program from ending
+            raise
+        return self
+
+    def _open(self) -> None:
         bridge = self._stack.enter_context(
             EmbeddedBridge(self._folder, self.certificates, self._networks)
         )
@@ -94,7 +102,6 @@ class DeskStage:
         self._stack.callback(self.edge.stop)
         self.edge.start(self.address)
         self._stack.callback(self.process.stop)
-        return self
 
     def __exit__(
         self,

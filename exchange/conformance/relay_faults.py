@@ -19,8 +19,10 @@ from exchange.conformance.stage import Delivered, settle
 
 def upper_away(stage: RelayStage) -> None:
     """While the bridge that it goes to is away nothing is lost; then all of it arrives, once."""
-    stage.fail(stage.upper, "PushMessages", 3, grpc.StatusCode.UNAVAILABLE)
-    _, sealed = stage.offer()
+    sealed = _sealed(stage)
+    first = sealed[0].message_id
+    stage.fail(stage.upper, "PushMessages", 3, when=lambda call: brings(call, first))
+    stage.push(stage.police, sealed)
     _arrive_once(stage, sealed)
 
 
@@ -31,7 +33,7 @@ def lower_away(stage: RelayStage) -> None:
         "The relay did not pull",
         "中继未拉取",
     )
-    stage.fail(stage.lower, "PullMessages", 3, grpc.StatusCode.UNAVAILABLE)
+    stage.fail(stage.lower, "PullMessages", 3)
     _, sealed = stage.offer()
     _arrive_once(stage, sealed)
 

@@ -306,15 +306,22 @@ class RelayStage:
         finally:
             over.set()
 
-    def fail(self, side: Side, method: str, times: int, code: grpc.StatusCode) -> None:
-        """Fail the relay's next *times* calls of *method* at *side* before the bridge hears of them."""
+    def fail(
+        self,
+        side: Side,
+        method: str,
+        times: int,
+        *,
+        when: Callable[[Call], bool] = lambda _: True,
+    ) -> None:
+        """Let *side* be away for the relay's next *times* calls of *method* of which *when* holds."""
         left = times
 
         def hook(call: Call) -> None:
             nonlocal left
-            if call.method == method and left > 0:
+            if call.method == method and left > 0 and when(call):
                 left -= 1
-                raise Aborted(code, "a fault of the conformance kit")
+                raise Aborted(grpc.StatusCode.UNAVAILABLE, "a fault of the conformance kit")
 
         side.edge.asking.append(hook)
 

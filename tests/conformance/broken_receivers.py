@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import uuid
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,7 +24,7 @@ from exchange.envelope import group_digest
 from exchange.errors import BridgeUnavailable, RefusalCode
 from exchange.text import Text
 from tests.conformance.breaking import Broken
-from tests.conformance.desk import PACE, Client, Platform
+from tests.conformance.desk import PACE, Client, Platform, is_away
 from tests.conformance.greeting import greet
 
 #: What could not be acknowledged, in this process.
@@ -65,8 +66,9 @@ class RollsBack(Client):
         """Note what could not be said."""
         try:
             return super().acknowledge(items)
-        except BridgeUnavailable:
-            _FAILED.update(one.message_id for one in items if isinstance(one, Written))
+        except BridgeUnavailable as failure:
+            if is_away(failure):
+                _FAILED.update(one.message_id for one in items if isinstance(one, Written))
             raise
 
 
@@ -106,6 +108,9 @@ class AfterTheFact(Client):
                 os.utime(path, ns=(at, at))
 
 
+_LATER = BridgeUnavailable(Text(en="When it comes again.", zh="待其再次到达。"))
+
+
 class GivesUp(Client):
     """Says for ever nothing more of what `gives_up` holds of."""
 
@@ -115,6 +120,10 @@ class GivesUp(Client):
 
     def acknowledge(self, items: Sequence[Acknowledgement]) -> list[AcknowledgeResult]:
         """Leave out what was given up, and give up more."""
+        if (
+            threading.current_thread().name != "incoming"
+        ):  # it says all of a pull at once, or nothing
+            return [AcknowledgeResult(failure=_LATER)] * len(items)
         new = [one for one in items if getattr(one, "message_id", "") not in self._given_up]
         results = super().acknowledge(new) if new else []
         failed = [one for one, said in zip(new, results, strict=True) if said.failure is not None]
@@ -154,8 +163,8 @@ class Faint(Client):
         """Pull, or die."""
         try:
             found = super().pull(limit, wait)
-        except BridgeUnavailable:
-            if self.linked:
+        except BridgeUnavailable as failure:
+            if self.linked and is_away(failure):
                 os._exit(3)
             raise
         self.linked = True

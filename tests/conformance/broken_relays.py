@@ -8,8 +8,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import grpc
-
 from exchange import profile
 from exchange._proto.v1 import exchange_service_pb2 as pb
 from exchange._proto.v1 import receipt_pb2
@@ -21,6 +19,7 @@ from exchange.errors import BridgeUnavailable, RefusalCode, StoreUnavailable
 from exchange.wire.headers import MAX_ENVELOPE, with_hop
 from exchange.wire.receipts import written_receipt, written_statement
 from tests.conformance.breaking import Broken
+from tests.conformance.desk import is_away
 from tests.conformance.greeting import greet
 from tests.conformance.relays import Sound, envelope, header, rewritten, said
 from tests.conformance.relays_that_forget import FORGETTING
@@ -265,7 +264,7 @@ class Unrepeating(Sound):
     def bring(self, loads: Sequence[Load]) -> list[Answer]:
         """Forget what could not be said."""
         return [
-            Answer() if not load.envelope and isinstance(a.failure, BridgeUnavailable) else a
+            Answer() if not load.envelope and is_away(a.failure) else a
             for load, a in zip(loads, super().bring(loads), strict=True)
         ]
 
@@ -299,8 +298,7 @@ class Faint(Sound):
         try:
             found = super().fetch(limit, wait, after=after)
         except BridgeUnavailable as failure:
-            told: Any = failure.__cause__
-            if self.linked and self.is_lower and isinstance(told, grpc.RpcError):
+            if self.linked and self.is_lower and is_away(failure):
                 os._exit(3)
             raise
         self.linked = True

@@ -9,8 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-import grpc
-
 from exchange._proto.v1 import exchange_service_pb2 as pb
 from exchange._proto.v1 import message_pb2
 from exchange.client import (
@@ -28,7 +26,7 @@ from exchange.merkle import leaf_hash, root_from_path
 from exchange.wire.headers import signature_to_proto, time_from_proto
 from tests.conformance.breaking import Broken
 from tests.conformance.broken_receivers import Patient, Talkative
-from tests.conformance.desk import PACE, Client, Platform
+from tests.conformance.desk import PACE, Client, Platform, is_away
 
 
 class Abbreviating(Platform):
@@ -114,11 +112,6 @@ def anew(client: Client, message: SealedMessage) -> SealedMessage:
     return replace(message, digest=message_digest(raw), envelope=envelope.SerializeToString())
 
 
-def _is_away(failure: BridgeUnavailable) -> bool:
-    told: Any = failure.__cause__
-    return isinstance(told, grpc.RpcError) and told.code() is grpc.StatusCode.UNAVAILABLE
-
-
 class Restless(Client):
     """Signs a message anew where it does not know what became of it."""
 
@@ -134,7 +127,7 @@ class Restless(Client):
         try:
             return super().push_sealed(ready)
         except BridgeUnavailable as failure:
-            if _is_away(failure):
+            if is_away(failure):
                 self._failed |= {one.message_id for one in messages}
             raise
 
@@ -246,7 +239,7 @@ class Disheartened(Client):
         try:
             return super().push_sealed(messages)
         except BridgeUnavailable as failure:
-            if not _is_away(failure):
+            if not is_away(failure):
                 raise
             refusal = refuse(RefusalCode.WRONG_STATE)
             return [

@@ -16,11 +16,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
+import grpc
+
 from adapters.jsonl import JsonLines
 from adapters.runner import Pace, Runner, stop_on_signals
 from adapters.settings import open_sealer, read_gateway
 from adapters.spool import Spool
 from exchange.client import ExchangeClient, Patience
+from exchange.errors import ExchangeError
 
 #: No pause is longer than this: what a case waits for shall come soon.
 PACE = Pace(
@@ -29,6 +32,12 @@ PACE = Pace(
     first_pause=timedelta(milliseconds=50),
     longest_pause=timedelta(milliseconds=400),
 )
+
+
+def is_away(failure: ExchangeError | None) -> bool:
+    """Return whether nobody was there; an answer that is only slow is another thing."""
+    told: Any = failure.__cause__ if failure is not None else None
+    return isinstance(told, grpc.RpcError) and told.code() is grpc.StatusCode.UNAVAILABLE
 
 
 class Platform(JsonLines):

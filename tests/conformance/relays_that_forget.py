@@ -6,15 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-
-import grpc
 
 from exchange._proto.v1 import receipt_pb2
 from exchange.client import Answer, Load
-from exchange.errors import BridgeUnavailable, ExchangeError, StoreUnavailable
+from exchange.errors import BridgeUnavailable, StoreUnavailable
 from exchange.text import Text
 from tests.conformance.breaking import Broken
+from tests.conformance.desk import is_away
 from tests.conformance.relays import Sound, header, said
 
 #: Ids of what this process will never bring any more.
@@ -50,11 +48,6 @@ class Losing(Sound):
         return False
 
 
-def _code(failure: ExchangeError | None) -> object:
-    told: Any = failure.__cause__ if failure is not None else None
-    return told.code() if isinstance(told, grpc.RpcError) else None
-
-
 def _accepted(answer: Answer) -> datetime | None:
     passed = said(Load(acknowledgement=answer.acknowledgement)).passed
     return passed.accept_time.ToDatetime(tzinfo=UTC) if passed.message_id else None
@@ -65,7 +58,7 @@ class Weary(Losing):
 
     def loses(self, about: str, answer: Answer, begun: datetime) -> bool:
         """Return whether the bridge was away."""
-        return _code(answer.failure) is grpc.StatusCode.UNAVAILABLE
+        return is_away(answer.failure)
 
 
 class Offended(Losing):
@@ -81,7 +74,8 @@ class Optimist(Losing):
 
     def loses(self, about: str, answer: Answer, begun: datetime) -> bool:
         """Return whether there was an answer, and not of this."""
-        return isinstance(answer.failure, BridgeUnavailable) and _code(answer.failure) is None
+        failure = answer.failure
+        return isinstance(failure, BridgeUnavailable) and failure.__cause__ is None
 
 
 class Modest(Losing):
@@ -92,7 +86,7 @@ class Modest(Losing):
     def loses(self, about: str, answer: Answer, begun: datetime) -> bool:
         """Return whether it was stored when the answer was lost."""
         failed: dict[str, datetime] = self.__dict__.setdefault("failed", {})
-        if answer.failure is not None:
+        if is_away(answer.failure):
             failed.setdefault(about, datetime.now(UTC))
         accepted = _accepted(answer)
         return accepted is not None and about in failed and accepted < failed[about]
