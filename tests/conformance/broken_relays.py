@@ -10,7 +10,7 @@ from typing import Any
 
 from exchange import profile
 from exchange._proto.v1 import exchange_service_pb2 as pb
-from exchange._proto.v1 import receipt_pb2
+from exchange._proto.v1 import message_pb2, receipt_pb2
 from exchange.acts import Group, Marker
 from exchange.client import Answer, Carrier, Load, read_gateway
 from exchange.client.files import read_certificates
@@ -53,6 +53,8 @@ class Discreet(Sound):
     def _without(self, load: Load) -> Load:
         found = envelope(load)
         kept = [group for group in found.groups if group.group != int(Group.PERSON)]
+        if len(kept) == len(found.groups):
+            return load
         del found.groups[:]
         found.groups.extend(kept)
         return rewritten(load, found)
@@ -79,9 +81,8 @@ class Traceless(Sound):
         return [self._without(load) if load.envelope else load for load in loads]
 
     def _without(self, load: Load) -> Load:
-        found = envelope(load)
-        del found.hops[-1]
-        return rewritten(load, found)
+        hop = message_pb2.Envelope(hops=envelope(load).hops[-1:]).SerializeToString()
+        return replace(load, envelope=load.envelope.removesuffix(hop))
 
 
 class Wordy(Sound):
@@ -106,6 +107,8 @@ class Reversing(Sound):
     def _turned(self, load: Load) -> Load:
         found = envelope(load)
         hops = list(found.hops)[::-1]
+        if len(hops) < 2:
+            return load
         del found.hops[:]
         found.hops.extend(hops)
         return rewritten(load, found)
