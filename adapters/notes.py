@@ -10,7 +10,7 @@ from adapters.spool import Spool
 from exchange.errors import ExchangeError, StoreUnavailable
 from exchange.text import Text
 
-#: Told the kind of work (``push``, ``pull``, ``acknowledge``, ``platform``, ``reminder``, ``renewal``) and why it
+#: Told the kind of work (``push``, ``pull``, ``urgent``, ``acknowledge``, ``platform``, ``reminder``, ``renewal``) and why it
 #: fails; None where it succeeds again, or for the first time.
 Notice = Callable[[str, Text | None], None]
 

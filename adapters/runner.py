@@ -1,10 +1,12 @@
 """
 The runner: links one platform to one bridge, for as long as it runs.
 
-Two loops, and a third where the platform has files.  *Out*: take what the platform wants sent into the spool, push the spool, tell the platform
-what became of it.  *In*: wait for what comes, have the platform write it, and only then acknowledge
-it as written.  *Files*: send and fetch attachments beside them (`adapters.attaching`).  A failure of the link, the bridge or the platform stops neither for good: it is
-noted for `Spool.status` and tried again, later and later, with jitter.
+Three loops, and a fourth where the platform has files.  *Out*: take what the platform wants sent into
+the spool, push the spool, tell the platform what became of it.  *In*: wait for what comes, have the
+platform write it, and only then acknowledge it as written.  *Urgent*: the same for urgent lanes alone, so
+that one of them waits for no more than the one message that is just being written.  *Files*: send and
+fetch attachments beside them (`adapters.attaching`).  A failure of the link, the bridge or the platform
+stops none of them for good: it is noted for `Spool.status` and tried again, later and later, with jitter.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from tenacity import (
 )
 
 from adapters.copies import attach
+from adapters.door import Door
 from adapters.dues import Dues, Ring
 from adapters.notes import Notes, Notice
 from adapters.pace import Pace
@@ -35,6 +38,7 @@ from adapters.spool import Spool
 from adapters.spool_lanes import STOPPED
 from adapters.timers import Timers
 from adapters.withholding import number_used, withhold
+from exchange.acts import Urgency
 from exchange.client import (
     Acknowledgement,
     Agreement,
@@ -84,6 +88,7 @@ class Runner:
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._reconciled = False
+        self._door = Door()
         self._dues = None if ring is None else Dues(client, ring, self.pace.clock)
         self.timers = Timers(client, spool, self.pace.clock)
         self._notes = Notes(spool, self.pace.clock, notice)
@@ -166,11 +171,17 @@ class Runner:
 
     # -- in
 
-    def pull(self, wait: timedelta = timedelta(0)) -> int:
-        """Hand over what has come, waiting up to *wait* for it; return how many items came."""
-        items = self.client.pull(wait=wait)
-        self._note(pulled=self.pace.clock().isoformat(), checkpoint=self.client.checkpoint)
-        self._note_error("pull", None)
+    def pull(self, wait: timedelta = timedelta(0), *, least: Urgency | None = None) -> int:
+        """
+        Hand over what has come, waiting up to *wait* for it; return how many items came.
+
+        With *least* only of lanes in which something so urgent waits.
+        """
+        items = self.client.pull(wait=wait, least=least)
+        urgent = least is not None
+        with self._door.passing(urgent=urgent):
+            self._note(pulled=self.pace.clock().isoformat(), checkpoint=self.client.checkpoint)
+            self._note_error("urgent" if urgent else "pull", None)
         statements: list[Acknowledgement] = []
         stopped: set[str] = set()
         failure: Exception | None = None
@@ -178,7 +189,8 @@ class Runner:
             if item.lane in stopped:
                 continue  # its lane keeps its order: it comes again
             try:
-                statement = self._hand_over(item)
+                with self._door.passing(urgent=urgent):  # between any two of many
+                    statement = self._hand_over(item)
             except Exception as error:  # noqa: BLE001 - whatever a platform raises, others go on
                 failure = failure or error
                 stopped.add(item.lane)
@@ -302,8 +314,12 @@ class Runner:
 
     def run(self) -> None:
         """Reconcile once, and run until `stop`."""
-        incoming = threading.Thread(target=self._loop, args=(self._in, "pull"), name="incoming")
-        incoming.start()
+        incoming = [
+            threading.Thread(target=self._loop, args=(turn, name), name=name)
+            for turn, name in ((self._in, "pull"), (self._in_urgent, "urgent"))
+        ]
+        for one in incoming:
+            one.start()
         files = threading.Thread(
             target=self._loop, args=(self.posting.step, "attachments"), name="files"
         )
@@ -313,7 +329,8 @@ class Runner:
             self._loop(self._out, "push")
         finally:
             self.stop()
-            incoming.join()
+            for one in incoming:
+                one.join()
             if self.posting.post is not None:
                 files.join()
 
@@ -352,6 +369,14 @@ class Runner:
         # A link that is new, or was lost, is not waited on to be found in order.
         self.pull(self.pace.wait if linked else timedelta(0))
         self._wake.set()  # what came may let the platform say something
+
+    def _in_urgent(self) -> None:
+        """Hand over what is urgent while `_in` is still at what came before it, hundreds perhaps."""
+        if not self._notes.works("pull"):  # that one finds out when the link is back
+            self._stop.wait(self.pace.look.total_seconds())
+            return
+        if self.pull(self.pace.wait, least=Urgency.URGENT):
+            self._wake.set()
 
     def _loop(self, turn: Callable[[], None], name: str) -> None:
         """Repeat *turn* until stopped; pause after a failure, longer after each."""

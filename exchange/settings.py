@@ -241,8 +241,9 @@ class Limits:
         most=65_536,
     )
     waiting_pulls: int = setting(
-        "Pulls of one organisation waiting at once: one a gateway, and room for reconnections.",
-        "单个机构同时等待的拉取数上限：每个网关一个，另留重连余量。",
+        "Pulls of one organisation waiting at once: two a gateway, one of them for urgent lanes, and room for "
+        "reconnections.",
+        "单个机构同时等待的拉取数上限：每个网关两个（其一专候紧急通道），另留重连余量。",
         16,
         least=1,
         most=1024,

@@ -63,13 +63,14 @@ class Drained:
     """
     What a drain came to: one outcome per piece of work, and what mailboxes must know of it.
 
-    *woken*: whom something new waits for; *settled*: (recipient, position) of what left a mailbox;
+    *woken*: whom something new waits for, *urgent*: whom something urgent may; *settled*: (recipient, position) of what left a mailbox;
     *stopped*: (recipient, lane) that stand still; *checkpoint*: the log's newest; *begun*: all that
     is new for those who get nothing but lanes that begin here.
     """
 
     outcomes: list[Outcome]
     woken: frozenset[str] = frozenset()
+    urgent: frozenset[str] = frozenset()
     settled: tuple[tuple[str, int], ...] = ()
     stopped: frozenset[tuple[str, str]] = frozenset()
     checkpoint: bytes = b""
@@ -124,6 +125,7 @@ class Ledger:
             return Drained(
                 outcomes=first.outcomes + second.outcomes,
                 woken=first.woken | second.woken,
+                urgent=first.urgent | second.urgent,
                 settled=first.settled + second.settled,
                 stopped=first.stopped | second.stopped,
                 checkpoint=second.checkpoint or first.checkpoint,
@@ -205,6 +207,7 @@ class Ledger:
             if not self.store.shared:  # elsewhere others hand it out, too
                 begun = begun_in(writer.mailed, collected.entries, first_leaf, collected.places)
         outcomes = collected.outcomes(proofs, repeated, [answer for _, answer in refused])
+        woken, urgent = collected.woken()
         counted = [
             piece
             for piece, outcome in zip(work, outcomes, strict=True)
@@ -212,7 +215,8 @@ class Ledger:
         ]
         return Drained(
             outcomes=outcomes,
-            woken=collected.woken(),
+            woken=woken,
+            urgent=urgent,
             settled=tuple(
                 place
                 for piece in counted

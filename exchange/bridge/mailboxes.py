@@ -44,11 +44,13 @@ class Mailboxes:
         now: datetime,
         fitting: Callable[[Sequence[Waiting]], int] = len,
         behind: Collection[str] = (),
+        *,
+        least: int = 0,
     ) -> list[Delivered]:
         """
         Lease up to *limit* of what waits for *organisation*: urgent lanes first, then oldest.
 
-        *fitting* says how many of what was found are taken, from the first on.  A relay also empties
+        Only lanes of the urgency *least* or more count.  *fitting* says how many of what was found are taken, from the first on.  A relay also empties
         the mailboxes of those *behind* it.
         """
         recipients = (organisation, *behind)
@@ -57,21 +59,22 @@ class Mailboxes:
             self._looking.update(recipients)
             for one in behind:
                 self._heard.pop(one, None)
-            self._heard[organisation] = []
+            if not least:  # a look at a part of it tells nothing of the rest
+                self._heard[organisation] = []
         rows: list[Waiting] = []
         found = False
         try:
             if behind:
-                rows = self._outbox.waiting_for_any(recipients, limit, skip_lanes=held)
+                rows = self._outbox.waiting_for_any(recipients, limit, skip_lanes=held, least=least)
             else:
-                rows = self._outbox.waiting(organisation, limit, skip_lanes=held)
+                rows = self._outbox.waiting(organisation, limit, skip_lanes=held, least=least)
             found = not behind  # what comes for those behind it, a relay looks for each time
             rows = rows[: fitting(rows)]
         finally:
             with self._leasing:
                 gone = set[int]().union(*(self._leases.end(one) for one in recipients))
                 self._looking.difference_update(recipients)
-                if rows or not found or self._heard.get(organisation):
+                if rows or not found or (self._heard.get(organisation) and not least):
                     self._heard.pop(organisation, None)
                 rows = [row for row in rows if row.position not in gone]
                 taken = self._take(organisation, rows, now)
@@ -83,6 +86,7 @@ class Mailboxes:
         limit: int,
         now: datetime,
         fitting: Callable[[Sequence[Waiting]], int] = len,
+        least: int = 0,
     ) -> list[Delivered] | None:
         """
         Lease what has come for *organisation* since a look found nothing, as `pull` does.
@@ -95,11 +99,12 @@ class Mailboxes:
                 return None
             if not self._leases.all_run(organisation, now):
                 return None
-            rows = sorted(heard, key=lambda row: (-row.urgency, row.position))[:limit]
+            wanted = [row for row in heard if row.urgency >= least]
+            rows = sorted(wanted, key=lambda row: (-row.urgency, row.position))[:limit]
             rows = rows[: fitting(rows)]
-            if len(rows) < len(heard):
+            if len(rows) < len(wanted):
                 del self._heard[organisation]
-            heard.clear()
+            heard[:] = [row for row in heard if row.urgency < least]
             taken = self._take(organisation, rows, now)
         return self._masks.put_on(taken)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
+from exchange.acts import Urgency
 from exchange.bridge.acknowledge import EncodeSignature
 from exchange.bridge.decide import InDrain, Repeat
 from exchange.envelope import REFUSED_TYPE, SigningKey, sign
@@ -154,21 +155,24 @@ class Collected:
             self._outcomes[place] = answer
         return [outcome for outcome in self._outcomes if outcome is not None]
 
-    def woken(self) -> frozenset[str]:
-        """Return the organisations for whom something new waits."""
+    def woken(self) -> tuple[frozenset[str], frozenset[str]]:
+        """Return the organisations for whom something new waits, and those for whom something urgent may."""
         woken: set[str] = set()
+        urgent: set[str] = set()
+        deliveries = [r.deliver for r in self.records if r.deliver is not None]
         for entry in self.entries:
             if isinstance(entry, Accepted):
-                for delivery in entry.deliveries:
-                    woken.add(delivery.recipient)
+                deliveries += entry.deliveries
             elif isinstance(entry, SetAside):
-                woken.add(entry.of.author)
-                # What stood behind it in its lane may go on.
-                woken.add(entry.organisation)
+                # What stood behind it in its lane may go on, whatever that is.
+                urgent |= {entry.of.author, entry.organisation}
             elif isinstance(entry, Written) and entry.deliver is not None:
-                woken.add(entry.deliver.recipient)
-        woken.update(r.deliver.recipient for r in self.records if r.deliver is not None)
-        return frozenset(woken)
+                deliveries.append(entry.deliver)
+        for delivery in deliveries:
+            woken.add(delivery.recipient)
+            if delivery.urgency >= Urgency.URGENT:
+                urgent.add(delivery.recipient)
+        return frozenset(woken | urgent), frozenset(urgent)
 
 
 def _subject(piece: Work) -> tuple[str, bytes]:

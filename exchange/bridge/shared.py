@@ -43,17 +43,19 @@ class SharedMailboxes:
         now: datetime,
         fitting: Callable[[Sequence[Waiting]], int] = len,
         behind: Sequence[str] = (),
+        *,
+        least: int = 0,
     ) -> list[Delivered]:
         """
         Lease up to *limit* of what waits for *organisation*: urgent lanes first, then oldest.
 
-        *fitting* says how many of what was found are taken, from the first on.  A relay also empties
+        Only lanes of the urgency *least* or more count.  *fitting* says how many of what was found are taken, from the first on.  A relay also empties
         the mailboxes of those *behind* it: one a call, the next one first the next time.
         """
         boxes = (organisation, *behind)
         first = self._first.get(organisation, 0) % len(boxes)
         for place in range(first, first + len(boxes)):
-            found = self._look(boxes[place % len(boxes)], limit, now, fitting)
+            found = self._look(boxes[place % len(boxes)], limit, now, fitting, least)
             if found:
                 self._first[organisation] = place + 1
                 return found
@@ -65,8 +67,9 @@ class SharedMailboxes:
         limit: int,
         now: datetime,
         fitting: Callable[[Sequence[Waiting]], int],
+        least: int,
     ) -> list[Delivered]:
-        look = self._outbox.lease(organisation, limit, fitting)
+        look = self._outbox.lease(organisation, limit, fitting, least)
         free = look.next_free
         self._next[organisation] = None if free is None else now + timedelta(seconds=free)
         self._out[organisation] = look.out
@@ -126,6 +129,7 @@ class SharedMailboxes:
         limit: int,  # noqa: ARG002
         now: datetime,  # noqa: ARG002
         fitting: Callable[[Sequence[Waiting]], int] = len,  # noqa: ARG002
+        least: int = 0,  # noqa: ARG002
     ) -> list[Delivered] | None:
         """Return None: only a look can tell what the other bridges wrote and handed out."""
         return None

@@ -141,7 +141,9 @@ _NEXT = Text(
 )
 
 #: Notes that say what fails now, the newest of each.
-_ERRORS = ("push_error", "pull_error", "acknowledge_error", "platform_error", "reminder_error")
+_ERRORS = (
+    "push_error", "pull_error", "urgent_error", "acknowledge_error", "platform_error", "reminder_error",
+)  # fmt: skip
 #: A lane that a declined message stopped is noted under a name that begins so.
 _STOPPED = "stopped "
 

@@ -16,12 +16,13 @@ from typing import Self
 
 import grpc
 
+from exchange._proto.v1 import common_pb2 as common_pb
 from exchange._proto.v1 import exchange_service_pb2 as pb
 from exchange._proto.v1 import message_pb2 as message_pb
 from exchange._proto.v1 import receipt_pb2 as receipt_pb
 from exchange._proto.v1 import ticket_service_pb2 as ticket_pb
 from exchange._proto.v1.exchange_service_pb2_grpc import ExchangeServiceStub
-from exchange.acts import Group, Kind
+from exchange.acts import Group, Kind, Urgency
 from exchange.client.acknowledging import signed
 from exchange.client.attachments import AttachmentCalls
 from exchange.client.calls import Calls, Patience, as_many, retry_of
@@ -297,15 +298,22 @@ class ExchangeClient:
     # -- pull and acknowledge
 
     def pull(
-        self, limit: int = CALL_MESSAGES, wait: timedelta = timedelta(0)
+        self,
+        limit: int = CALL_MESSAGES,
+        wait: timedelta = timedelta(0),
+        *,
+        least: Urgency | None = None,
     ) -> list[IncomingItem]:
         """
         Lease up to *limit* deliveries; wait up to *wait* (60 s at most) for something to come.
 
-        Within a lane they are in order.  What is not acknowledged comes again.
+        With *least* only of lanes in which something so urgent waits (a bridge that does not know of
+        that gives all).  Within a lane they are in order.  What is not acknowledged comes again.
         """
         request = pb.PullMessagesRequest(max_deliveries=limit, checkpoint=self.checkpoint)
         request.wait.FromTimedelta(wait)
+        if least is not None:
+            request.least_urgency = common_pb.Urgency.ValueType(least)
         response = self._call(self._stub.PullMessages, request, longer=wait)
         if response.checkpoint:
             self._newest(response.checkpoint)

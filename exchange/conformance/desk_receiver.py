@@ -181,15 +181,18 @@ def unavailable(stage: DeskStage) -> None:
 
 def silent_bridge(stage: DeskStage) -> None:
     """A call that is never answered is given up at the adapter's own deadline."""
-    first = threading.Event()
+    first, over = threading.Event(), threading.Event()
 
     def hook(call: Call) -> None:
-        if call.method != "PullMessages" or call.who != stage.organisation or first.is_set():
+        if call.method != "PullMessages" or call.who != stage.organisation or over.is_set():
             return
         first.set()
+        # An adapter may wait in several pulls: none is answered before one was given up.
         stage.edge.wait_until(
-            lambda: not call.is_active(), stage.adapter.deadline_seconds + stage.patience
+            lambda: over.is_set() or not call.is_active(),
+            stage.adapter.deadline_seconds + stage.patience,
         )
+        over.set()
         raise Aborted(grpc.StatusCode.UNAVAILABLE, "never answered")
 
     stage.edge.asking.append(hook)

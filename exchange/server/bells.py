@@ -7,14 +7,15 @@ A listener is ready *before* the mailbox is looked into, so nothing can come in 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
 
 
 class Listener:
-    """One pull from its beginning to its answer."""
+    """One pull from its beginning to its answer; *urgent* if it wants urgent lanes alone."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, urgent: bool = False) -> None:
+        self.urgent = urgent
         self._rung = asyncio.get_running_loop().create_future()
         #: Done once what the newest ring announced is on its way to the caller, or was not for it.
         self.served: asyncio.Future[None] | None = None
@@ -57,9 +58,9 @@ class Bells:
         return len(set[Listener]().union(*every))
 
     @contextmanager
-    def listening(self, *organisations: str) -> Iterator[Listener]:
+    def listening(self, *organisations: str, urgent: bool = False) -> Iterator[Listener]:
         """Yield a listener that hears when something came for *organisations*, and the close."""
-        listener = Listener()
+        listener = Listener(urgent=urgent)
         for organisation in organisations:
             self._listening.setdefault(organisation, set()).add(listener)
         try:
@@ -72,9 +73,13 @@ class Bells:
                 if not listeners:
                     del self._listening[organisation]
 
-    def ring(self, organisations: Iterable[str]) -> None:
-        """Wake every pull that waits for one of *organisations*, wherever it waits."""
-        self.hear(organisations)
+    def ring(self, organisations: Iterable[str], urgent: Container[str] | None = None) -> None:
+        """
+        Wake every pull that waits for one of *organisations*, wherever it waits.
+
+        With *urgent* those that want urgent lanes alone only for these.
+        """
+        self.hear(organisations, urgent)
         if self.abroad is not None:
             self.abroad(organisations)
 
@@ -82,11 +87,12 @@ class Bells:
         """Return for whom pulls wait here."""
         return frozenset(self._listening)
 
-    def hear(self, organisations: Iterable[str]) -> None:
-        """Wake every pull that waits here for one of *organisations*."""
+    def hear(self, organisations: Iterable[str], urgent: Container[str] | None = None) -> None:
+        """Wake every pull that waits here for one of *organisations*, as `ring`."""
         for organisation in organisations:
             for listener in self._listening.get(organisation, ()):
-                listener.ring()
+                if not listener.urgent or urgent is None or organisation in urgent:
+                    listener.ring()
 
     async def served(self, seconds: float) -> None:
         """Wait until every pull that was woken is answered, or waits again; at most so long."""

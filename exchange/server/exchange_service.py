@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 
 from exchange._proto.v1 import exchange_service_pb2 as pb
 from exchange._proto.v1 import message_pb2 as message_pb
+from exchange.acts import Urgency
 from exchange.bridge import LAST_POSITION, PAGE_TICKETS, Mailboxes, SharedMailboxes, Since
-from exchange.errors import NotAuthorized, Refusal
+from exchange.errors import InvalidRequest, NotAuthorized, Refusal
 from exchange.server.answers import findings_of, fitting
 from exchange.server.bells import Bells, Listener
 from exchange.server.exchange_forms import (
@@ -45,6 +46,11 @@ from exchange.wire.sealing import handed_with
 _NOT_BEHIND = Text(
     en="{relay} is no registered relay of {organisation}; ask the bridge's operator to enter it.",
     zh="{relay} 未登记为 {organisation} 的中继，请联系网桥运营方登记。",
+)
+
+_NOT_BOTH = Text(
+    en="A pull names after_position or least_urgency, not both: leave one of them out.",
+    zh="拉取请求的 after_position 与 least_urgency 不能同时填写，请去掉其一。",
 )
 
 _In = TypeVar("_In")
@@ -178,7 +184,8 @@ class ExchangeService:
 
     async def pull(self, request: pb.PullMessagesRequest, call: Call) -> pb.PullMessagesResponse:
         """Lease what waits for the caller; wait for it as long as the request allows."""
-        with self._bells.listening(*self._boxes(call.organisation)) as listener:
+        urgent, boxes = _least(request) > 0, self._boxes(call.organisation)
+        with self._bells.listening(*boxes, urgent=urgent) as listener:
             with self._allowances.pulling(call.organisation):
                 delivered = await self._wait(request, call, listener)
             call.messages.extend(one.message_id for one in delivered)
@@ -203,7 +210,9 @@ class ExchangeService:
         waits = min(request.wait.ToTimedelta(), max(call.caller.not_after - call.time, timedelta()))
         ends = loop.time() + waits.total_seconds()
         limit = request.max_deliveries or PULL_USUAL
-        after = None
+        after, least = None, _least(request)
+        if request.HasField("after_position") and least:
+            raise InvalidRequest(_NOT_BOTH, rule="least-urgency")
         if request.HasField("after_position"):  # a mailbox counts to 2**63, the field to 2**64
             after = min(request.after_position, LAST_POSITION)
         organisation, looked = call.organisation, False
@@ -212,9 +221,11 @@ class ExchangeService:
             now = self._clock()
             # One that has looked once is told by the drains what is new; see `exchange.bridge.heard`.
             told = looked and after is None and organisation not in self._relays
-            heard = self._mailboxes.heard(organisation, limit, now, fitting) if told else None
+            heard = (
+                self._mailboxes.heard(organisation, limit, now, fitting, least) if told else None
+            )
             if heard is None:
-                delivered, lease_ends = await self._look(organisation, limit, now, after)
+                delivered, lease_ends = await self._look(organisation, limit, now, after, least)
                 looked = True
             else:
                 delivered, lease_ends = heard, self._mailboxes.next_expiry(organisation)
@@ -226,7 +237,7 @@ class ExchangeService:
             await listener.wait(left)
 
     async def _look(
-        self, organisation: str, limit: int, now: datetime, after: int | None
+        self, organisation: str, limit: int, now: datetime, after: int | None, least: int
     ) -> tuple[list[Delivered], datetime | None]:
         """Return what was leased, and when the first lease of *organisation* ends."""
         boxes = self._boxes(organisation)
@@ -235,7 +246,7 @@ class ExchangeService:
             if after is not None:
                 return self._mailboxes.read_on(boxes, limit, after, now, fitting), None
             behind = boxes[1:]
-            delivered = self._mailboxes.pull(organisation, limit, now, fitting, behind)
+            delivered = self._mailboxes.pull(organisation, limit, now, fitting, behind, least=least)
             return delivered, self._mailboxes.next_expiry(organisation, behind)
 
         job = self._puller.submit(look)
@@ -372,6 +383,11 @@ async def _in_slices(
         if place % size == 0:
             await asyncio.sleep(0)
     return done
+
+
+def _least(request: pb.PullMessagesRequest) -> int:
+    """Return the least urgency that is wanted; 0 where everything is."""
+    return request.least_urgency if request.least_urgency > Urgency.ROUTINE else 0
 
 
 def _chains(offered: Iterable[message_pb.CertificateChain]) -> list[Chain]:

@@ -75,7 +75,7 @@ class Writer:
     """
     Drains queued work, one transaction after another.
 
-    *rang* is told whom something new waits for, *working* whether the store takes writes.
+    *rang* is told whom something new waits for, and whom something urgent may, *working* whether the store takes writes.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Writer:
         *,
         clock: Callable[[], datetime],
         most_queued: int,
-        rang: Callable[[frozenset[str]], None],
+        rang: Callable[[frozenset[str], frozenset[str]], None],
         working: Callable[[bool], None],
         journal: Journal,
         probe_seconds: float = 2.0,
@@ -249,7 +249,7 @@ class Writer:
                 "drained", messages=len(work), ms=round((loop.time() - begun) * 1000, 2)
             )
             if drained.woken:
-                self._rang(drained.woken)
+                self._rang(drained.woken, drained.urgent)
             outcomes = drained.outcomes
             self._measures.drained(work, outcomes, loop.time() - begun)
         for (_, call, place), outcome in zip(pieces, outcomes, strict=True):

@@ -46,7 +46,9 @@ _OUT = (
     f" AND l.taken <= {_NOW} AND l.expires > {_NOW}"
 )
 _LANES_OUT = f"SELECT {_NOW}, count(*), min(l.expires) {_OUT}"
-_FOUND = WAITING.format("{}", "{}", skipped=f"NOT IN (SELECT l.lane {_OUT})", after="", limit="{}")
+_FOUND = WAITING.format(
+    "{}", "{}", "{}", skipped=f"NOT IN (SELECT l.lane {_OUT})", after="", limit="{}"
+)
 _BEFORE = "SELECT lane, upto, attempt FROM lease WHERE recipient = {} AND lane {among}"
 _TAKE = (
     "INSERT INTO lease (recipient, lane, token, taken, expires, upto, attempt)"
@@ -98,12 +100,16 @@ class LeasingOutbox(Outbox):
         return cls(connect(url, keyed=True, ring=ring), seconds)
 
     def lease(
-        self, recipient: str, limit: int, fitting: Callable[[Sequence[Waiting]], int] = len
+        self,
+        recipient: str,
+        limit: int,
+        fitting: Callable[[Sequence[Waiting]], int] = len,
+        least: int = 0,
     ) -> Look:
         """
         Hand out up to *limit* of what waits for *recipient*: urgent lanes first, then oldest.
 
-        *fitting* says how many of what was found are taken, from the first on.  Raises
+        Only lanes of the urgency *least* or more count.  *fitting* says how many of what was found are taken, from the first on.  Raises
         `StoreUnavailable` when the database fails: then nothing was handed out.
         """
         with translated(self._engines), self._engines.writer.begin() as connection:
@@ -112,7 +118,7 @@ class LeasingOutbox(Outbox):
                 (_ENTER, recipient),
                 (_SETTLED, recipient),
                 (_LANES_OUT, recipient),
-                (_FOUND, recipient, recipient, recipient, limit),
+                (_FOUND, recipient, least, recipient, recipient, limit),
             )
             fetch = partial(self._driver.fetch, connection)
             found = self._in_clear([waiting_of(row) for row in rows], fetch)

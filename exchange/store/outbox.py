@@ -13,12 +13,12 @@ from exchange.store.engines import Engines, ask, connect
 from exchange.store.rows import Row, withheld_in
 from exchange.store.tree import Fetch
 
-#: What waits: *skipped* lanes are left out, and what is not *after* a place.
+#: What waits, of at least an urgency: *skipped* lanes are left out, and what is not *after* a place.
 WAITING = (
     "SELECT b.position, b.lane, b.urgency, b.content, m.id, m.envelope, r.message_id,"
     " r.statement, r.signature, f.message_id, f.statement, f.signature"
     " FROM (SELECT position, lane, urgency, content, source FROM mailbox WHERE recipient = {}"
-    "  AND lane NOT IN (SELECT lane FROM quarantine WHERE recipient = {})"
+    "  AND urgency >= {} AND lane NOT IN (SELECT lane FROM quarantine WHERE recipient = {})"
     "  AND lane {skipped}{after}"
     "  ORDER BY urgency DESC, position LIMIT {limit}) b"
     " LEFT JOIN message m ON b.content = 'message' AND m.leaf_index = b.source"
@@ -27,7 +27,7 @@ WAITING = (
     " ORDER BY b.urgency DESC, b.position"
 )
 _WAITING = WAITING.format(
-    "{}", "{}", skipped="{outside}", limit="{}",
+    "{}", "{}", "{}", skipped="{outside}", limit="{}",
     after=" AND (urgency < {} OR (urgency = {} AND position > {}))",
 )  # fmt: skip
 # A relay's mailboxes together; one query, so that the answer's limit holds over all of them.
@@ -35,7 +35,7 @@ _FOR_ANY = (
     "SELECT b.position, b.lane, b.urgency, b.content, m.id, m.envelope, r.message_id,"
     " r.statement, r.signature, f.message_id, f.statement, f.signature, b.recipient"
     " FROM (SELECT position, recipient, lane, urgency, content, source FROM mailbox"
-    "  WHERE recipient {{among}} AND lane {{outside}} AND position > {{}}"
+    "  WHERE recipient {{among}} AND urgency >= {{}} AND lane {{outside}} AND position > {{}}"
     "  AND NOT EXISTS (SELECT 1 FROM quarantine q"
     "   WHERE q.recipient = mailbox.recipient AND q.lane = mailbox.lane)"
     "  ORDER BY {order} LIMIT {{}}) b"
@@ -82,17 +82,18 @@ class Outbox:
         *,
         after: tuple[int, int] | None = None,
         skip_lanes: Collection[str] = (),
+        least: int = 0,
     ) -> list[Waiting]:
         """
         Return up to *limit* of what waits for *recipient*, most urgent first, then oldest.
 
-        *after* is the (urgency, position) of the last one seen; quarantined lanes and *skip_lanes*
+        Only lanes of the urgency *least* or more count.  *after* is the (urgency, position) of the last one seen; quarantined lanes and *skip_lanes*
         are left out.
         """
         urgency, position = after or (_ABOVE_ALL, 0)
         skipped = sorted(skip_lanes)
         found = self._fetch(
-            _WAITING, recipient, recipient, skipped, urgency, urgency, position, limit
+            _WAITING, recipient, least, recipient, skipped, urgency, urgency, position, limit
         )
         return self._in_clear([waiting_of(row) for row in found], self._fetch)
 
@@ -103,15 +104,17 @@ class Outbox:
         *,
         skip_lanes: Collection[str] = (),
         behind: int | None = None,
+        least: int = 0,
     ) -> list[Waiting]:
         """
         Return up to *limit* of what waits for any of *recipients*, most urgent first, then oldest.
 
-        With *behind*, a place in the mailbox, only what stands behind it, oldest first.
+        With *behind*, a place in the mailbox, only what stands behind it, oldest first; *least* as in
+        `waiting`.
         """
         form = _MOST_URGENT if behind is None else _OLDEST
         whom, skipped = sorted(recipients), sorted(skip_lanes)
-        found = self._fetch(form, whom, skipped, behind or 0, limit)
+        found = self._fetch(form, whom, least, skipped, behind or 0, limit)
         return self._in_clear([waiting_of(row[:-1], row[-1]) for row in found], self._fetch)
 
     def _in_clear(self, found: list[Waiting], fetch: Fetch) -> list[Waiting]:

@@ -33,7 +33,7 @@ CALL = 128
 #: By messages in a call (the first is one ticket, the last the contract's most), calls under way at once:
 #: half of what a connection may have, 32, for a bridge under load counts a call a while longer than its caller.
 WINDOWS = {MESSAGES: 16, 32: 8, CALL: 4, 512: 2}
-#: Pulls of the receiver under way at once: one is answered while another is acknowledged.
+#: Pulls of the receiver for everything under way at once: one is answered while another is acknowledged.
 PULLERS = 2
 _PATIENCE = 60.0
 
@@ -198,10 +198,10 @@ def _receive(client: ExchangeClient, count: int) -> tuple[float, float, dict[str
     ended: list[float] = []
     urgent: dict[str, float] = {}
 
-    def pull_and_acknowledge() -> None:
+    def pull_and_acknowledge(least: Urgency | None = None) -> None:
         nonlocal left
         while left > 0:
-            items = client.pull(CALL, timedelta(seconds=1))
+            items = client.pull(CALL, timedelta(seconds=1), least=least)
             if not items:
                 continue
             now = time.monotonic()
@@ -216,9 +216,11 @@ def _receive(client: ExchangeClient, count: int) -> tuple[float, float, dict[str
                 if left <= 0:
                     ended.append(time.monotonic())
 
-    pullers = PULLERS if count > MESSAGES else 1
-    with ThreadPoolExecutor(pullers) as threads:
-        for done in [threads.submit(pull_and_acknowledge) for _ in range(pullers)]:
+    pullers: list[Urgency | None] = [None]
+    if count > MESSAGES:  # as an adapter does, one of them for what is urgent
+        pullers = [None] * PULLERS + [Urgency.URGENT]
+    with ThreadPoolExecutor(len(pullers)) as threads:
+        for done in [threads.submit(pull_and_acknowledge, least) for least in pullers]:
             done.result()
     return min(came), ended[0], urgent
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from exchange.acts import Kind
+from exchange.acts import Kind, Urgency
 from exchange.bridge.heard import TELLING
+from exchange.client.messages import OutgoingMessage
 from exchange.delivery import LEASE
 from exchange.errors import Refusal, RefusalCode
 from exchange.store import RowsRefused, Waiting
@@ -26,20 +27,25 @@ def hand_over(world: World, *matters: Matter) -> None:
         stored(outcome)
 
 
-def heard(world: World, limit: int = 100) -> list[Delivered] | None:
+def heard(world: World, limit: int = 100, least: int = 0) -> list[Delivered] | None:
     """Return what 110 is given without a look."""
-    return world.bridge.heard(POLICE, limit, world.now)
+    return world.bridge.heard(POLICE, limit, world.now, least=least)
+
+
+def more(world: World, matter: Matter, urgency: Urgency = Urgency.ROUTINE) -> OutgoingMessage:
+    """Return the hotline's supplement about *matter*."""
+    return world.message(
+        Kind.SUPPLEMENT,
+        matter,
+        recipient=POLICE,
+        urgency=urgency,
+        groups={"content": {"content": "补充：现场已设围挡。"}},
+    )
 
 
 def progress(world: World, matter: Matter) -> None:
     """Let the hotline say something more about *matter*."""
-    more = world.message(
-        Kind.SUPPLEMENT,
-        matter,
-        recipient=POLICE,
-        groups={"content": {"content": "补充：现场已设围挡。"}},
-    )
-    stored(world.push(HOTLINE, more)[0])
+    stored(world.push(HOTLINE, more(world, matter))[0])
 
 
 def test_who_never_looked_must_look(world: World) -> None:
@@ -73,6 +79,68 @@ def test_it_is_given_once(world: World) -> None:
     assert heard(world) == []
     hand_over(world, Matter())
     assert heard(world)
+
+
+def test_what_stands_before_something_urgent_goes_first(world: World) -> None:
+    """In a lane that begins with something urgent at its end, as in the mailbox: all of it in order."""
+    assert world.pull(POLICE) == []
+    routine, urgent = Matter(), Matter()
+    for outcome in world.push(
+        HOTLINE,
+        *(world.opening(routine), world.offer(routine, POLICE)),
+        *(world.opening(urgent), world.offer(urgent, POLICE)),
+        more(world, urgent, Urgency.URGENT),
+    ):
+        stored(outcome)
+
+    given = heard(world)
+
+    assert given is not None
+    assert [one.lane for one in given] == [urgent.handoff_id] * 3 + [routine.handoff_id] * 2
+    assert [one.position for one in given[:3]] == sorted(one.position for one in given[:3])
+
+
+def test_who_hears_of_urgent_lanes_alone_leaves_the_rest(world: World) -> None:
+    """Two pulls wait, one for urgent lanes: each is given its part, without a look."""
+    assert world.pull(POLICE) == []
+    assert heard(world, least=Urgency.URGENT) == []
+    routine, urgent = Matter(), Matter()
+    hand_over(world, routine)
+    assert heard(world, least=Urgency.URGENT) == []
+    for outcome in world.push(
+        HOTLINE,
+        *(world.opening(urgent), world.offer(urgent, POLICE)),
+        more(world, urgent, Urgency.IMMEDIATE),
+    ):
+        stored(outcome)
+
+    first, second = heard(world, least=Urgency.URGENT), heard(world)
+
+    assert first is not None
+    assert second is not None
+    assert {one.lane for one in first} == {urgent.handoff_id}
+    assert {one.lane for one in second} == {routine.handoff_id}
+
+
+def test_a_look_at_urgent_lanes_tells_nothing_of_the_rest(world: World) -> None:
+    """What it finds nobody hears again; where it finds nothing the others hear as before."""
+    routine, urgent = Matter(), Matter()
+    hand_over(world, routine)
+    assert world.pull(POLICE, least=Urgency.URGENT) == []
+    assert heard(world) is None
+    assert {one.lane for one in world.pull(POLICE)} == {routine.handoff_id}
+    assert world.pull(POLICE) == []
+    assert world.pull(POLICE, least=Urgency.URGENT) == []
+    assert heard(world) == []
+    for outcome in world.push(
+        HOTLINE,
+        *(world.opening(urgent), world.offer(urgent, POLICE)),
+        more(world, urgent, Urgency.URGENT),
+    ):
+        stored(outcome)
+    assert len(world.pull(POLICE, least=Urgency.URGENT)) == 3
+    assert heard(world) is None
+    assert world.pull(POLICE) == []
 
 
 def test_what_did_not_fit_is_looked_for(world: World) -> None:
@@ -152,8 +220,10 @@ def test_what_comes_during_a_look_is_looked_for(
     outbox = world.bridge.store
     waiting = outbox.waiting
 
-    def beside(recipient: str, limit: int, *, skip_lanes: Collection[str] = ()) -> list[Waiting]:
-        found = waiting(recipient, limit, skip_lanes=skip_lanes)
+    def beside(
+        recipient: str, limit: int, *, skip_lanes: Collection[str] = (), least: int = 0
+    ) -> list[Waiting]:
+        found = waiting(recipient, limit, skip_lanes=skip_lanes, least=least)
         monkeypatch.setattr(outbox, "waiting", waiting)
         hand_over(world, Matter())
         assert heard(world) is None

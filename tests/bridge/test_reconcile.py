@@ -334,8 +334,10 @@ def test_what_is_settled_while_a_pull_reads_is_not_leased(
     progress(world, matter)
     waiting = world.bridge.store.waiting
 
-    def read(recipient: str, limit: int, *, skip_lanes: Collection[str]) -> list[Waiting]:
-        rows = waiting(recipient, limit, skip_lanes=skip_lanes)
+    def read(
+        recipient: str, limit: int, *, skip_lanes: Collection[str], least: int
+    ) -> list[Waiting]:
+        rows = waiting(recipient, limit, skip_lanes=skip_lanes, least=least)
         world.write(POLICE, *first)
         return rows
 

@@ -151,9 +151,9 @@ class World:
         party = self.parties[organisation]
         return self.drain(*party.pushes(party.seal(*messages)))
 
-    def pull(self, organisation: str, limit: int = 100) -> list[Delivered]:
-        """Lease what waits for *organisation*."""
-        return self.bridge.pull(organisation, limit, self.now)
+    def pull(self, organisation: str, limit: int = 100, least: int = 0) -> list[Delivered]:
+        """Lease what waits for *organisation*, in lanes of the urgency *least* or more."""
+        return self.bridge.pull(organisation, limit, self.now, least=least)
 
     def write(self, organisation: str, *delivered: Delivered) -> list[Outcome]:
         """Acknowledge deliveries as durably written, or as noted where they are receipts."""

@@ -159,10 +159,10 @@ class Faint(Client):
 
     linked = False
 
-    def pull(self, limit: int = 128, wait: timedelta = timedelta(0)) -> list[IncomingItem]:
+    def pull(self, *asked: Any, **more: Any) -> list[IncomingItem]:
         """Pull, or die."""
         try:
-            found = super().pull(limit, wait)
+            found = super().pull(*asked, **more)
         except BridgeUnavailable as failure:
             if self.linked and is_away(failure):
                 os._exit(3)
@@ -209,9 +209,9 @@ def _matching(raw: bytes) -> bytes:
 class Hoarding(Client):
     """Writes what nobody has signed before it declines it."""
 
-    def pull(self, limit: int = 128, wait: timedelta = timedelta(0)) -> list[IncomingItem]:
+    def pull(self, *asked: Any, **more: Any) -> list[IncomingItem]:
         """Write what has no good signature."""
-        found = super().pull(limit, wait)
+        found = super().pull(*asked, **more)
         for one in found:
             refusal = one.refusal if isinstance(one, IncomingFault) else None
             if refusal is not None and refusal.code is RefusalCode.SIGNATURE_INVALID:
@@ -238,11 +238,11 @@ class AnyAuthor(Client):
 class Silent(Client):
     """Leaves what does not hold, and the lane behind it, to come again for ever."""
 
-    def pull(self, limit: int = 128, wait: timedelta = timedelta(0)) -> list[IncomingItem]:
+    def pull(self, *asked: Any, **more: Any) -> list[IncomingItem]:
         """Leave out what does not hold, and what is behind it."""
         kept: list[IncomingItem] = []
         stopped: set[str] = set()
-        for one in super().pull(limit, wait):
+        for one in super().pull(*asked, **more):
             stopped |= {one.lane} if isinstance(one, IncomingFault) else set()
             kept += [one] if one.lane not in stopped else []
         return kept
@@ -251,9 +251,9 @@ class Silent(Client):
 class Lets(Client):
     """Passes over a fault as if it were nothing, and goes on with the lane."""
 
-    def pull(self, limit: int = 128, wait: timedelta = timedelta(0)) -> list[IncomingItem]:
+    def pull(self, *asked: Any, **more: Any) -> list[IncomingItem]:
         """Leave out what does not hold."""
-        return [i for i in super().pull(limit, wait) if not isinstance(i, IncomingFault)]
+        return [i for i in super().pull(*asked, **more) if not isinstance(i, IncomingFault)]
 
 
 class Strict(Platform):

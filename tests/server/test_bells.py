@@ -40,6 +40,25 @@ def test_a_bell_wakes_those_who_listen_to_its_name() -> None:
     asyncio.run(story())
 
 
+def test_who_wants_urgent_lanes_alone_is_woken_for_these() -> None:
+    """By what came for them, and wherever a ring cannot tell."""
+
+    async def story() -> None:
+        bells = Bells()
+        with bells.listening("a") as one, bells.listening("a", urgent=True) as other:
+            for urgent, woken in (((), {one}), (("a",), {one, other}), (None, {one, other})):
+                one.ready()
+                other.ready()
+                waits = {listener: await _begun(listener.wait(_LONG)) for listener in (one, other)}
+                bells.ring(["a"], urgent)
+                await asyncio.gather(*(waits[listener] for listener in woken))
+                assert {who for who, wait in waits.items() if wait.done()} == woken
+                for wait in waits.values():
+                    wait.cancel()
+
+    asyncio.run(story())
+
+
 def test_what_rings_while_nobody_waits_yet_is_heard() -> None:
     """Between being ready and waiting; until it is ready anew, when it looks again itself."""
 

@@ -16,6 +16,7 @@ import pytest
 from cryptography import x509
 from google.protobuf.duration_pb2 import Duration
 
+from exchange._proto.v1 import common_pb2 as common_pb
 from exchange._proto.v1 import exchange_service_pb2 as pb
 from exchange.acts import Kind, Urgency
 from exchange.bridge import Mailboxes
@@ -123,6 +124,51 @@ def test_the_urgent_is_delivered_first(hotline: Caller, police: Caller) -> None:
     assert got.index(urgent[1].envelope) < got.index(routine[1].envelope)
 
 
+def test_who_waits_for_urgent_lanes_is_given_nothing_else(
+    hotline: Caller, police: Caller, bridge: Running
+) -> None:
+    """Routine matters come and stay for another pull; the urgent one is brought at once."""
+    routine, urgent = hotline.sealer.seal(matter()), hotline.sealer.seal(matter(Urgency.URGENT))
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(police.pull, 60, least_urgency=common_pb.URGENCY_URGENT)
+        listening(bridge, 1)
+        hotline.push(routine)
+        hotline.push(urgent)
+        assert set(ids(waiting.result(30))) == {one.envelope for one in urgent}
+    left = ids(police.pull(max_deliveries=512))
+    assert routine[1].envelope in left
+    assert urgent[1].envelope not in left
+
+
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        ({"least_urgency": 2, "after_position": 0}, "after_position or least_urgency"),
+        ({"least_urgency": 9}, "least_urgency"),
+    ],
+    ids=["with a place", "no urgency"],
+)
+def test_which_lanes_are_wanted_must_be_told_clearly(
+    police: Caller, asked: dict[str, Any], named: str
+) -> None:
+    """The refusal names the field."""
+    with pytest.raises(grpc.RpcError) as raised:
+        police.exchange.PullMessages(pb.PullMessagesRequest(**asked), timeout=20)
+    assert failure(raised)[0] is grpc.StatusCode.INVALID_ARGUMENT
+    assert named in str(raised.value)
+
+
+def test_the_least_urgency_of_all_is_everything(
+    hotline: Caller, police: Caller, bridge: Running
+) -> None:
+    """Who asks for routine and more is woken by what is routine."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(police.pull, 60, least_urgency=common_pb.URGENCY_ROUTINE)
+        listening(bridge, 1)
+        hotline.push(hotline.sealer.seal(matter()))
+        assert len(waiting.result(30)) == 2
+
+
 def test_what_is_not_acknowledged_comes_again(
     hotline: Caller, police: Caller, clock: Clock
 ) -> None:
@@ -190,13 +236,13 @@ def test_what_was_leased_for_nobody_is_given_back(
     service = bridge.server._mailboxes
     pull, leased, gone = service.pull, threading.Event(), threading.Event()
 
-    def held(organisation: str, limit: int, now: datetime, *rest: Any) -> list[Delivered]:
-        delivered = pull(organisation, limit, now, *rest)
+    def held(*asked: Any, **more: Any) -> list[Delivered]:
+        delivered = pull(*asked, **more)
         leased.set()
         assert gone.wait(30)
         return delivered
 
-    service.pull = held  # type: ignore[assignment, method-assign]
+    service.pull = held  # type: ignore[method-assign]
     call = police.exchange.PullMessages.future(A_MINUTE)
     assert leased.wait(30)
     call.cancel()
@@ -214,13 +260,13 @@ def test_what_is_given_back_wakes_another_of_the_desk(
     service = bridge.server._mailboxes
     pull, leased, gone = service.pull, threading.Event(), threading.Event()
 
-    def held(organisation: str, limit: int, now: datetime, *rest: Any) -> list[Delivered]:
-        delivered = pull(organisation, limit, now, *rest)
+    def held(*asked: Any, **more: Any) -> list[Delivered]:
+        delivered = pull(*asked, **more)
         leased.set()
         assert gone.wait(30)
         return delivered
 
-    service.pull = held  # type: ignore[assignment, method-assign]
+    service.pull = held  # type: ignore[method-assign]
     sealed = hotline.sealer.seal(matter())
     hotline.push(sealed)
     call = police.exchange.PullMessages.future(A_MINUTE)

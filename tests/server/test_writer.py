@@ -113,7 +113,7 @@ def run(story: Callable[[Bench], Any], *, gate: bool = True, most_queued: int = 
                 lambda work, now: loop.run_in_executor(executor, ledger, work, now),
                 clock=lambda: NOW,
                 most_queued=most_queued,
-                rang=rung.append,
+                rang=lambda woken, _urgent: rung.append(woken),
                 working=works.append,
                 journal=open_journal(stream),
                 probe_seconds=0.001,

@@ -114,9 +114,11 @@ class InTurn:
         limit: int,
         now: datetime,
         fitting: Callable[[Sequence[Waiting]], int] = len,
+        *,
+        least: int = 0,
     ) -> list[Delivered]:
         """Ask the next one; see `SharedMailboxes.pull`."""
-        return self._next().pull(organisation, limit, now, fitting)
+        return self._next().pull(organisation, limit, now, fitting, least=least)
 
     def reconcile(self, *asked: Any) -> Reconciled:
         """Ask the next one; see `Ledger.reconcile`."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import create_engine, text
 
-from exchange.acts import Kind
+from exchange.acts import Kind, Urgency
 from exchange.bridge import Since
 from exchange.client.messages import OutgoingMessage
 from exchange.errors import StoreUnavailable
@@ -288,6 +289,22 @@ class TestLeases:
         joined.bridges[1].reconcile(POLICE, [], joined.now, since)
 
         assert 2 == len(joined.at(0).pull(POLICE))
+
+    def test_urgent_lanes_alone_are_handed_out_where_they_are_asked_for(
+        self, joined: Joined
+    ) -> None:
+        """By either bridge; the rest stays for others."""
+        routine, urgent = Matter(), Matter()
+        offered(joined, routine)
+        stored(joined.push(HOTLINE, joined.opening(urgent))[0])
+        offer = joined.offer(urgent, POLICE)
+        stored(joined.push(HOTLINE, replace(offer, urgency=Urgency.IMMEDIATE))[0])
+
+        first = joined.at(1).pull(POLICE, least=Urgency.URGENT)
+
+        assert {urgent.handoff_id} == {one.lane for one in first}
+        assert [] == joined.at(0).pull(POLICE, least=Urgency.URGENT)
+        assert {routine.handoff_id} == {one.lane for one in joined.at(0).pull(POLICE)}
 
     def test_both_hand_out_everything_once_between_them(self, joined: Joined) -> None:
         """Many pulls at both bridges at once: no delivery twice, none forgotten."""

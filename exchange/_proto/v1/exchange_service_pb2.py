@@ -30,7 +30,7 @@ from exchange._proto.v1 import message_pb2 as hotline_dot_exchange_dot_v1_dot_me
 from exchange._proto.v1 import receipt_pb2 as hotline_dot_exchange_dot_v1_dot_receipt__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*hotline/exchange/v1/exchange_service.proto\x12\x13hotline.exchange.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a hotline/exchange/v1/common.proto\x1a!hotline/exchange/v1/message.proto\x1a!hotline/exchange/v1/receipt.proto\"\x9a\x01\n\x13PushMessagesRequest\x12\x1e\n\tenvelopes\x18\x01 \x03(\x0c\x42\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x80\x04\x12\x45\n\x0c\x63\x65rtificates\x18\x02 \x03(\x0b\x32%.hotline.exchange.v1.CertificateChainB\x08\xbaH\x05\x92\x01\x02\x10\x10\x12\x1c\n\ncheckpoint\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 \"J\n\x14PushMessagesResponse\x12\x32\n\x08outcomes\x18\x01 \x03(\x0b\x32 .hotline.exchange.v1.PushOutcome\"\xb3\x01\n\x0bPushOutcome\x12\x34\n\x06stored\x18\x01 \x01(\x0b\x32\".hotline.exchange.v1.StoredReceiptH\x00\x12\x36\n\x07refused\x18\x02 \x01(\x0b\x32#.hotline.exchange.v1.RefusedReceiptH\x00\x12+\n\x05retry\x18\x03 \x01(\x0b\x32\x1a.hotline.exchange.v1.RetryH\x00\x42\t\n\x07outcome\"s\n\x05Retry\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x30\n\x04text\x18\x02 \x01(\x0b\x32\".hotline.exchange.v1.LocalizedText\x12(\n\x05\x64\x65lay\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xbc\x01\n\x13PullMessagesRequest\x12 \n\x0emax_deliveries\x18\x01 \x01(\rB\x08\xbaH\x05*\x03\x18\x80\x04\x12\x35\n\x04wait\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0c\xbaH\t\xaa\x01\x06\"\x02\x08<2\x00\x12\x1c\n\ncheckpoint\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 \x12\x1b\n\x0e\x61\x66ter_position\x18\x04 \x01(\x04H\x00\x88\x01\x01\x42\x11\n\x0f_after_position\"\x9a\x01\n\x14PullMessagesResponse\x12\x31\n\ndeliveries\x18\x01 \x03(\x0b\x32\x1d.hotline.exchange.v1.Delivery\x12;\n\x0c\x63\x65rtificates\x18\x02 \x03(\x0b\x32%.hotline.exchange.v1.CertificateChain\x12\x12\n\ncheckpoint\x18\x03 \x01(\t\"\xc2\x01\n\x08\x44\x65livery\x12\x0c\n\x04lane\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\x04\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x35\n\x11lease_expire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\x08\x65nvelope\x18\x05 \x01(\x0cH\x00\x12/\n\x07receipt\x18\x06 \x01(\x0b\x32\x1c.hotline.exchange.v1.ReceiptH\x00\x42\t\n\x07\x63ontent\"\xb0\x01\n\x1a\x41\x63knowledgeMessagesRequest\x12K\n\x10\x61\x63knowledgements\x18\x01 \x03(\x0b\x32$.hotline.exchange.v1.AcknowledgementB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x80\x04\x12\x45\n\x0c\x63\x65rtificates\x18\x02 \x03(\x0b\x32%.hotline.exchange.v1.CertificateChainB\x08\xbaH\x05\x92\x01\x02\x10\x10\"\xe6\x01\n\x0f\x41\x63knowledgement\x12\x36\n\x07written\x18\x01 \x01(\x0b\x32#.hotline.exchange.v1.WrittenReceiptH\x00\x12\x36\n\x07refused\x18\x02 \x01(\x0b\x32#.hotline.exchange.v1.RefusedReceiptH\x00\x12\x1a\n\x10receipt_position\x18\x03 \x01(\x04H\x00\x12\x34\n\x06passed\x18\x04 \x01(\x0b\x32\".hotline.exchange.v1.StoredReceiptH\x00\x42\x11\n\x0f\x61\x63knowledgement\"X\n\x1b\x41\x63knowledgeMessagesResponse\x12\x39\n\x08outcomes\x18\x01 \x03(\x0b\x32\'.hotline.exchange.v1.AcknowledgeOutcome\"\xb7\x01\n\x12\x41\x63knowledgeOutcome\x12\x31\n\x08recorded\x18\x01 \x01(\x0b\x32\x1d.hotline.exchange.v1.RecordedH\x00\x12\x36\n\x07refused\x18\x02 \x01(\x0b\x32#.hotline.exchange.v1.RefusedReceiptH\x00\x12+\n\x05retry\x18\x03 \x01(\x0b\x32\x1a.hotline.exchange.v1.RetryH\x00\x42\t\n\x07outcome\"2\n\x08Recorded\x12\x17\n\nleaf_index\x18\x01 \x01(\x04H\x00\x88\x01\x01\x42\r\n\x0b_leaf_index\"\xd8\x01\n\x18ReconcileHandoffsRequest\x12:\n\x05heads\x18\x01 \x03(\x0b\x32 .hotline.exchange.v1.HandoffHeadB\t\xbaH\x06\x92\x01\x03\x10\x80\x04\x12)\n\x05since\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\npage_token\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18$\x12\x1d\n\x0corganisation\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18\x12\x12\x19\n\x11include_set_aside\x18\x05 \x01(\x08\"{\n\x0bHandoffHead\x12\x1c\n\nhandoff_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x98\x01$\x12\x17\n\x06\x64igest\x18\x02 \x01(\x0c\x42\x07\xbaH\x04z\x02\x18 \x12\x1e\n\x0bmessage_ids\x18\x03 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\x80\x04\x12\x15\n\rcompare_notes\x18\x04 \x01(\x08\"\x80\x01\n\x19ReconcileHandoffsResponse\x12\x35\n\x08\x66indings\x18\x01 \x03(\x0b\x32#.hotline.exchange.v1.HandoffFinding\x12\x13\n\x0bredelivered\x18\x02 \x01(\r\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"\x96\x01\n\x0eHandoffFinding\x12\x12\n\nhandoff_id\x18\x01 \x01(\t\x12\x38\n\tagreement\x18\x02 \x01(\x0e\x32%.hotline.exchange.v1.HandoffAgreement\x12\x15\n\rbridge_digest\x18\x03 \x01(\x0c\x12\x1f\n\x17redelivered_message_ids\x18\x04 \x03(\t*\xba\x01\n\x10HandoffAgreement\x12!\n\x1dHANDOFF_AGREEMENT_UNSPECIFIED\x10\x00\x12\x1a\n\x16HANDOFF_AGREEMENT_SAME\x10\x01\x12#\n\x1fHANDOFF_AGREEMENT_CALLER_BEHIND\x10\x02\x12#\n\x1fHANDOFF_AGREEMENT_BRIDGE_BEHIND\x10\x03\x12\x1d\n\x19HANDOFF_AGREEMENT_UNKNOWN\x10\x04\x32\xc9\x03\n\x0f\x45xchangeService\x12\x63\n\x0cPushMessages\x12(.hotline.exchange.v1.PushMessagesRequest\x1a).hotline.exchange.v1.PushMessagesResponse\x12\x63\n\x0cPullMessages\x12(.hotline.exchange.v1.PullMessagesRequest\x1a).hotline.exchange.v1.PullMessagesResponse\x12x\n\x13\x41\x63knowledgeMessages\x12/.hotline.exchange.v1.AcknowledgeMessagesRequest\x1a\x30.hotline.exchange.v1.AcknowledgeMessagesResponse\x12r\n\x11ReconcileHandoffs\x12-.hotline.exchange.v1.ReconcileHandoffsRequest\x1a..hotline.exchange.v1.ReconcileHandoffsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*hotline/exchange/v1/exchange_service.proto\x12\x13hotline.exchange.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a hotline/exchange/v1/common.proto\x1a!hotline/exchange/v1/message.proto\x1a!hotline/exchange/v1/receipt.proto\"\x9a\x01\n\x13PushMessagesRequest\x12\x1e\n\tenvelopes\x18\x01 \x03(\x0c\x42\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x80\x04\x12\x45\n\x0c\x63\x65rtificates\x18\x02 \x03(\x0b\x32%.hotline.exchange.v1.CertificateChainB\x08\xbaH\x05\x92\x01\x02\x10\x10\x12\x1c\n\ncheckpoint\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 \"J\n\x14PushMessagesResponse\x12\x32\n\x08outcomes\x18\x01 \x03(\x0b\x32 .hotline.exchange.v1.PushOutcome\"\xb3\x01\n\x0bPushOutcome\x12\x34\n\x06stored\x18\x01 \x01(\x0b\x32\".hotline.exchange.v1.StoredReceiptH\x00\x12\x36\n\x07refused\x18\x02 \x01(\x0b\x32#.hotline.exchange.v1.RefusedReceiptH\x00\x12+\n\x05retry\x18\x03 \x01(\x0b\x32\x1a.hotline.exchange.v1.RetryH\x00\x42\t\n\x07outcome\"s\n\x05Retry\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x30\n\x04text\x18\x02 \x01(\x0b\x32\".hotline.exchange.v1.LocalizedText\x12(\n\x05\x64\x65lay\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xfb\x01\n\x13PullMessagesRequest\x12 \n\x0emax_deliveries\x18\x01 \x01(\rB\x08\xbaH\x05*\x03\x18\x80\x04\x12\x35\n\x04wait\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0c\xbaH\t\xaa\x01\x06\"\x02\x08<2\x00\x12\x1c\n\ncheckpoint\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 \x12\x1b\n\x0e\x61\x66ter_position\x18\x04 \x01(\x04H\x00\x88\x01\x01\x12=\n\rleast_urgency\x18\x05 \x01(\x0e\x32\x1c.hotline.exchange.v1.UrgencyB\x08\xbaH\x05\x82\x01\x02\x10\x01\x42\x11\n\x0f_after_position\"\x9a\x01\n\x14PullMessagesResponse\x12\x31\n\ndeliveries\x18\x01 \x03(\x0b\x32\x1d.hotline.exchange.v1.Delivery\x12;\n\x0c\x63\x65rtificates\x18\x02 \x03(\x0b\x32%.hotline.exchange.v1.CertificateChain\x12\x12\n\ncheckpoint\x18\x03 \x01(\t\"\xc2\x01\n\x08\x44\x65livery\x12\x0c\n\x04lane\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\x04\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x35\n\x11lease_expire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\x08\x65nvelope\x18\x05 \x01(\x0cH\x00\x12/\n\x07receipt\x18\x06 \x01(\x0b\x32\x1c.hotline.exchange.v1.ReceiptH\x00\x42\t\n\x07\x63ontent\"\xb0\x01\n\x1a\x41\x63knowledgeMessagesRequest\x12K\n\x10\x61\x63knowledgements\x18\x01 \x03(\x0b\x32$.hotline.exchange.v1.AcknowledgementB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x80\x04\x12\x45\n\x0c\x63\x65rtificates\x18\x02 \x03(\x0b\x32%.hotline.exchange.v1.CertificateChainB\x08\xbaH\x05\x92\x01\x02\x10\x10\"\xe6\x01\n\x0f\x41\x63knowledgement\x12\x36\n\x07written\x18\x01 \x01(\x0b\x32#.hotline.exchange.v1.WrittenReceiptH\x00\x12\x36\n\x07refused\x18\x02 \x01(\x0b\x32#.hotline.exchange.v1.RefusedReceiptH\x00\x12\x1a\n\x10receipt_position\x18\x03 \x01(\x04H\x00\x12\x34\n\x06passed\x18\x04 \x01(\x0b\x32\".hotline.exchange.v1.StoredReceiptH\x00\x42\x11\n\x0f\x61\x63knowledgement\"X\n\x1b\x41\x63knowledgeMessagesResponse\x12\x39\n\x08outcomes\x18\x01 \x03(\x0b\x32\'.hotline.exchange.v1.AcknowledgeOutcome\"\xb7\x01\n\x12\x41\x63knowledgeOutcome\x12\x31\n\x08recorded\x18\x01 \x01(\x0b\x32\x1d.hotline.exchange.v1.RecordedH\x00\x12\x36\n\x07refused\x18\x02 \x01(\x0b\x32#.hotline.exchange.v1.RefusedReceiptH\x00\x12+\n\x05retry\x18\x03 \x01(\x0b\x32\x1a.hotline.exchange.v1.RetryH\x00\x42\t\n\x07outcome\"2\n\x08Recorded\x12\x17\n\nleaf_index\x18\x01 \x01(\x04H\x00\x88\x01\x01\x42\r\n\x0b_leaf_index\"\xd8\x01\n\x18ReconcileHandoffsRequest\x12:\n\x05heads\x18\x01 \x03(\x0b\x32 .hotline.exchange.v1.HandoffHeadB\t\xbaH\x06\x92\x01\x03\x10\x80\x04\x12)\n\x05since\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\npage_token\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18$\x12\x1d\n\x0corganisation\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18\x12\x12\x19\n\x11include_set_aside\x18\x05 \x01(\x08\"{\n\x0bHandoffHead\x12\x1c\n\nhandoff_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x98\x01$\x12\x17\n\x06\x64igest\x18\x02 \x01(\x0c\x42\x07\xbaH\x04z\x02\x18 \x12\x1e\n\x0bmessage_ids\x18\x03 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\x80\x04\x12\x15\n\rcompare_notes\x18\x04 \x01(\x08\"\x80\x01\n\x19ReconcileHandoffsResponse\x12\x35\n\x08\x66indings\x18\x01 \x03(\x0b\x32#.hotline.exchange.v1.HandoffFinding\x12\x13\n\x0bredelivered\x18\x02 \x01(\r\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"\x96\x01\n\x0eHandoffFinding\x12\x12\n\nhandoff_id\x18\x01 \x01(\t\x12\x38\n\tagreement\x18\x02 \x01(\x0e\x32%.hotline.exchange.v1.HandoffAgreement\x12\x15\n\rbridge_digest\x18\x03 \x01(\x0c\x12\x1f\n\x17redelivered_message_ids\x18\x04 \x03(\t*\xba\x01\n\x10HandoffAgreement\x12!\n\x1dHANDOFF_AGREEMENT_UNSPECIFIED\x10\x00\x12\x1a\n\x16HANDOFF_AGREEMENT_SAME\x10\x01\x12#\n\x1fHANDOFF_AGREEMENT_CALLER_BEHIND\x10\x02\x12#\n\x1fHANDOFF_AGREEMENT_BRIDGE_BEHIND\x10\x03\x12\x1d\n\x19HANDOFF_AGREEMENT_UNKNOWN\x10\x04\x32\xc9\x03\n\x0f\x45xchangeService\x12\x63\n\x0cPushMessages\x12(.hotline.exchange.v1.PushMessagesRequest\x1a).hotline.exchange.v1.PushMessagesResponse\x12\x63\n\x0cPullMessages\x12(.hotline.exchange.v1.PullMessagesRequest\x1a).hotline.exchange.v1.PullMessagesResponse\x12x\n\x13\x41\x63knowledgeMessages\x12/.hotline.exchange.v1.AcknowledgeMessagesRequest\x1a\x30.hotline.exchange.v1.AcknowledgeMessagesResponse\x12r\n\x11ReconcileHandoffs\x12-.hotline.exchange.v1.ReconcileHandoffsRequest\x1a..hotline.exchange.v1.ReconcileHandoffsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,6 +49,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PULLMESSAGESREQUEST'].fields_by_name['wait']._serialized_options = b'\272H\t\252\001\006\"\002\010<2\000'
   _globals['_PULLMESSAGESREQUEST'].fields_by_name['checkpoint']._loaded_options = None
   _globals['_PULLMESSAGESREQUEST'].fields_by_name['checkpoint']._serialized_options = b'\272H\005r\003\030\200 '
+  _globals['_PULLMESSAGESREQUEST'].fields_by_name['least_urgency']._loaded_options = None
+  _globals['_PULLMESSAGESREQUEST'].fields_by_name['least_urgency']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_ACKNOWLEDGEMESSAGESREQUEST'].fields_by_name['acknowledgements']._loaded_options = None
   _globals['_ACKNOWLEDGEMESSAGESREQUEST'].fields_by_name['acknowledgements']._serialized_options = b'\272H\010\222\001\005\010\001\020\200\004'
   _globals['_ACKNOWLEDGEMESSAGESREQUEST'].fields_by_name['certificates']._loaded_options = None
@@ -65,8 +67,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HANDOFFHEAD'].fields_by_name['digest']._serialized_options = b'\272H\004z\002\030 '
   _globals['_HANDOFFHEAD'].fields_by_name['message_ids']._loaded_options = None
   _globals['_HANDOFFHEAD'].fields_by_name['message_ids']._serialized_options = b'\272H\006\222\001\003\020\200\004'
-  _globals['_HANDOFFAGREEMENT']._serialized_start=2711
-  _globals['_HANDOFFAGREEMENT']._serialized_end=2897
+  _globals['_HANDOFFAGREEMENT']._serialized_start=2774
+  _globals['_HANDOFFAGREEMENT']._serialized_end=2960
   _globals['_PUSHMESSAGESREQUEST']._serialized_start=266
   _globals['_PUSHMESSAGESREQUEST']._serialized_end=420
   _globals['_PUSHMESSAGESRESPONSE']._serialized_start=422
@@ -76,29 +78,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RETRY']._serialized_start=680
   _globals['_RETRY']._serialized_end=795
   _globals['_PULLMESSAGESREQUEST']._serialized_start=798
-  _globals['_PULLMESSAGESREQUEST']._serialized_end=986
-  _globals['_PULLMESSAGESRESPONSE']._serialized_start=989
-  _globals['_PULLMESSAGESRESPONSE']._serialized_end=1143
-  _globals['_DELIVERY']._serialized_start=1146
-  _globals['_DELIVERY']._serialized_end=1340
-  _globals['_ACKNOWLEDGEMESSAGESREQUEST']._serialized_start=1343
-  _globals['_ACKNOWLEDGEMESSAGESREQUEST']._serialized_end=1519
-  _globals['_ACKNOWLEDGEMENT']._serialized_start=1522
-  _globals['_ACKNOWLEDGEMENT']._serialized_end=1752
-  _globals['_ACKNOWLEDGEMESSAGESRESPONSE']._serialized_start=1754
-  _globals['_ACKNOWLEDGEMESSAGESRESPONSE']._serialized_end=1842
-  _globals['_ACKNOWLEDGEOUTCOME']._serialized_start=1845
-  _globals['_ACKNOWLEDGEOUTCOME']._serialized_end=2028
-  _globals['_RECORDED']._serialized_start=2030
-  _globals['_RECORDED']._serialized_end=2080
-  _globals['_RECONCILEHANDOFFSREQUEST']._serialized_start=2083
-  _globals['_RECONCILEHANDOFFSREQUEST']._serialized_end=2299
-  _globals['_HANDOFFHEAD']._serialized_start=2301
-  _globals['_HANDOFFHEAD']._serialized_end=2424
-  _globals['_RECONCILEHANDOFFSRESPONSE']._serialized_start=2427
-  _globals['_RECONCILEHANDOFFSRESPONSE']._serialized_end=2555
-  _globals['_HANDOFFFINDING']._serialized_start=2558
-  _globals['_HANDOFFFINDING']._serialized_end=2708
-  _globals['_EXCHANGESERVICE']._serialized_start=2900
-  _globals['_EXCHANGESERVICE']._serialized_end=3357
+  _globals['_PULLMESSAGESREQUEST']._serialized_end=1049
+  _globals['_PULLMESSAGESRESPONSE']._serialized_start=1052
+  _globals['_PULLMESSAGESRESPONSE']._serialized_end=1206
+  _globals['_DELIVERY']._serialized_start=1209
+  _globals['_DELIVERY']._serialized_end=1403
+  _globals['_ACKNOWLEDGEMESSAGESREQUEST']._serialized_start=1406
+  _globals['_ACKNOWLEDGEMESSAGESREQUEST']._serialized_end=1582
+  _globals['_ACKNOWLEDGEMENT']._serialized_start=1585
+  _globals['_ACKNOWLEDGEMENT']._serialized_end=1815
+  _globals['_ACKNOWLEDGEMESSAGESRESPONSE']._serialized_start=1817
+  _globals['_ACKNOWLEDGEMESSAGESRESPONSE']._serialized_end=1905
+  _globals['_ACKNOWLEDGEOUTCOME']._serialized_start=1908
+  _globals['_ACKNOWLEDGEOUTCOME']._serialized_end=2091
+  _globals['_RECORDED']._serialized_start=2093
+  _globals['_RECORDED']._serialized_end=2143
+  _globals['_RECONCILEHANDOFFSREQUEST']._serialized_start=2146
+  _globals['_RECONCILEHANDOFFSREQUEST']._serialized_end=2362
+  _globals['_HANDOFFHEAD']._serialized_start=2364
+  _globals['_HANDOFFHEAD']._serialized_end=2487
+  _globals['_RECONCILEHANDOFFSRESPONSE']._serialized_start=2490
+  _globals['_RECONCILEHANDOFFSRESPONSE']._serialized_end=2618
+  _globals['_HANDOFFFINDING']._serialized_start=2621
+  _globals['_HANDOFFFINDING']._serialized_end=2771
+  _globals['_EXCHANGESERVICE']._serialized_start=2963
+  _globals['_EXCHANGESERVICE']._serialized_end=3420
 # @@protoc_insertion_point(module_scope)

@@ -204,6 +204,7 @@ class PullMessagesRequest(_message.Message):
     WAIT_FIELD_NUMBER: _builtins.int
     CHECKPOINT_FIELD_NUMBER: _builtins.int
     AFTER_POSITION_FIELD_NUMBER: _builtins.int
+    LEAST_URGENCY_FIELD_NUMBER: _builtins.int
     max_deliveries: _builtins.int
     """How many deliveries at most, 1 to 512; 0 means 128. Fewer come where an answer would exceed
     4 MiB, which gRPC's clients take unless they are told otherwise; the rest comes by the next call.
@@ -214,6 +215,11 @@ class PullMessagesRequest(_message.Message):
     """For a carrier whose answers come hours later, such as a ferry: only what stands behind this
     place in the mailbox, oldest first, leased to somebody or not, and nothing is leased. Its first
     call says 0, each later one the `position` of the last delivery it keeps. Absent for everybody else.
+    """
+    least_urgency: _common_pb2.Urgency.ValueType
+    """Only lanes in which something of at least this urgency waits; absent for all. A second pull that waits
+    for urgent lanes alone is answered at once while the first one's answer, however long, is being
+    written. Never together with `after_position`.
     """
     @_builtins.property
     def wait(self) -> _duration_pb2.Duration:
@@ -226,10 +232,11 @@ class PullMessagesRequest(_message.Message):
         wait: _duration_pb2.Duration | None = ...,
         checkpoint: _builtins.str = ...,
         after_position: _builtins.int | None = ...,
+        least_urgency: _common_pb2.Urgency.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_after_position", b"_after_position", "after_position", b"after_position", "wait", b"wait"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_after_position", b"_after_position", "after_position", b"after_position", "checkpoint", b"checkpoint", "max_deliveries", b"max_deliveries", "wait", b"wait"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_after_position", b"_after_position", "after_position", b"after_position", "checkpoint", b"checkpoint", "least_urgency", b"least_urgency", "max_deliveries", b"max_deliveries", "wait", b"wait"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__after_position: _TypeAlias = _typing.Literal["after_position"]  # noqa: Y015
     _WhichOneofArgType__after_position: _TypeAlias = _typing.Literal["_after_position", b"_after_position"]  # noqa: Y015
