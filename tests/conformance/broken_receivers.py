@@ -121,8 +121,8 @@ class GivesUp(Client):
     def acknowledge(self, items: Sequence[Acknowledgement]) -> list[AcknowledgeResult]:
         """Leave out what was given up, and give up more."""
         if (
-            threading.current_thread().name != "incoming"
-        ):  # it says all of a pull at once, or nothing
+            threading.current_thread() is threading.main_thread()
+        ):  # all of a pull at once, or nothing
             return [AcknowledgeResult(failure=_LATER)] * len(items)
         new = [one for one in items if getattr(one, "message_id", "") not in self._given_up]
         results = super().acknowledge(new) if new else []
