@@ -195,7 +195,13 @@ def silent_bridge(stage: DeskStage) -> None:
         over.set()
         raise Aborted(grpc.StatusCode.UNAVAILABLE, "never answered")
 
+    def early(call: Call) -> None:
+        # It was asked before the case began.
+        if call.method == "PullMessages" and call.who == stage.organisation and not over.is_set():
+            raise Aborted(grpc.StatusCode.UNAVAILABLE, "never answered")
+
     stage.edge.asking.append(hook)
+    stage.edge.answering.append(early)
     stage.wait(first.is_set, "The adapter pulled no more", "适配器不再拉取")
     _, sealed = stage.offer()
     stage.receipts(ids_of(sealed))
