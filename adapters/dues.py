@@ -29,12 +29,12 @@ class Dues:
         self._looked: datetime | None = None
         self._rung: set[tuple[str, str, datetime, bool]] = set()
 
-    def look(self) -> int:
-        """Ring for what is new, if the last look is long enough ago; return how often it rang."""
+    def look(self) -> int | None:
+        """Ring for what is new; return how often it rang, None where the last look is too short ago."""
         now = self._clock()
         # A clock set back must not make it longer.
         if self._looked is not None and timedelta(0) <= now - self._looked < EVERY:
-            return 0
+            return None
         self._looked = now
         due = {
             (one.handoff_id, one.kind, one.due, one.is_over(now)): one

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from exchange.text import Text
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holdings:
@@ -20,3 +22,20 @@ class Holdings:
     offered: Mapping[str, str] = field(default_factory=dict)
     #: The state of each hand-off (`exchange.ticket.State`) as it sees it; empty where it keeps none.
     states: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What a platform itself, asked whether it holds what it was given, answered."""
+
+    #: Of how many records and changes it said whether it holds them.
+    asked: int = 0
+    #: The messages whose records or changes it does not hold; of them those that it was not asked for.
+    lost: frozenset[str] = frozenset()
+    follows: frozenset[str] = frozenset()
+    #: How many it could not be asked for, or did not say; and of how many nothing says how to ask.
+    untold: int = 0
+    unstated: int = 0
+    #: Why it could not be told; and what else is to be said of what can be seen.
+    why: tuple[Text, ...] = ()
+    notes: tuple[Text, ...] = ()

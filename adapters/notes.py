@@ -10,7 +10,8 @@ from adapters.spool import Spool
 from exchange.errors import ExchangeError, StoreUnavailable
 from exchange.text import Text
 
-#: Told the kind of work (``push``, ``pull``, ``urgent``, ``acknowledge``, ``platform``, ``reminder``, ``renewal``) and why it
+#: Told the kind of work (``push``, ``pull``, ``urgent``, ``acknowledge``, ``platform``, ``reminder``,
+#: ``deadlines``, ``renewal``, ``attachments``, ``poll /orders``, ``sheet gd``) and why it
 #: fails; None where it succeeds again, or for the first time.
 Notice = Callable[[str, Text | None], None]
 
@@ -28,6 +29,13 @@ class Notes:
         self._clock = clock
         self._notice = notice
         self._noted: dict[str, tuple[datetime, str]] = {}
+
+    def begin(self) -> None:
+        """Forget what failed before this start: what still does is noted again, the rest may have no name now."""
+        with suppress(StoreUnavailable):  # a full disk is what there is to note: it passes
+            notes = self._spool.status().notes
+            stale = [name for name, why in notes.items() if name.endswith("_error") and why]
+            self._spool.note(**dict.fromkeys(stale, ""))
 
     def note(self, **facts: str) -> None:
         """Note facts; what changes all the time, once a second at most."""

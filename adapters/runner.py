@@ -17,16 +17,6 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from types import FrameType
 
-from tenacity import (
-    RetryCallState,
-    RetryError,
-    Retrying,
-    retry_if_exception_type,
-    sleep_using_event,
-    stop_when_event_set,
-    wait_random_exponential,
-)
-
 from adapters.copies import attach
 from adapters.door import Door
 from adapters.dues import Dues, Ring
@@ -34,6 +24,7 @@ from adapters.notes import Notes, Notice
 from adapters.pace import Pace
 from adapters.platform import Adapter, Indigestible, Outgoing, complete
 from adapters.posting import Posting
+from adapters.repeating import repeat
 from adapters.spool import Spool
 from adapters.spool_lanes import STOPPED
 from adapters.timers import Timers
@@ -245,11 +236,11 @@ class Runner:
         try:
             rung = self._dues.look()
         except Exception as error:  # noqa: BLE001 - a broken bell must not stop the post
-            self._note_error("reminder", error)
+            self._note_error("deadlines", error)
             return 0
-        if rung:
-            self._note_error("reminder", None)
-        return rung
+        if rung is not None:
+            self._note_error("deadlines", None)
+        return rung or 0
 
     def acknowledge(self) -> int:
         """Say again what was written or declined and no bridge has recorded; return how many."""
@@ -314,6 +305,7 @@ class Runner:
 
     def run(self) -> None:
         """Reconcile once, and run until `stop`."""
+        self._notes.begin()
         incoming = [
             threading.Thread(target=self._loop, args=(turn, name), name=name)
             for turn, name in ((self._in, "pull"), (self._in_urgent, "urgent"))
@@ -379,26 +371,8 @@ class Runner:
             self._wake.set()
 
     def _loop(self, turn: Callable[[], None], name: str) -> None:
-        """Repeat *turn* until stopped; pause after a failure, longer after each."""
-
-        def note(state: RetryCallState) -> None:
-            self._note_error(name, state.outcome.exception() if state.outcome else None)
-
-        retrying = Retrying(
-            retry=retry_if_exception_type(Exception),
-            wait=wait_random_exponential(
-                multiplier=self.pace.first_pause.total_seconds(),
-                max=self.pace.longest_pause.total_seconds(),
-            ),
-            sleep=sleep_using_event(self._stop),
-            stop=stop_when_event_set(self._stop),
-            before_sleep=note,
-        )
-        while not self._stop.is_set():
-            try:
-                retrying(turn)
-            except RetryError:
-                return
+        """Repeat *turn* until stopped; what fails is noted under *name*."""
+        repeat(turn, self._stop, self.pace, lambda failure: self._note_error(name, failure))
 
     def _note(self, **facts: str) -> None:
         """Note facts in the spool."""

@@ -49,6 +49,8 @@ class Arrivals(Chains):
         with self._transaction():
             if self._keep_incoming(written, message.ticket_id):
                 self._know(message, message.author, item.digest, now)
+            else:  # the platform may have been put back: it hears of the files once more
+                self._tell_files_again(message.id)
             self._db.execute("DELETE FROM aside WHERE message_id = ?", (message.id,))
             self._expect_files(message, now)
         return written

@@ -150,6 +150,11 @@ class SpooledFiles(SpoolFile):
                 (message_id, file.root, file.sha256, clear.key, clear.sha256, clear.size),
             )
 
+    def _tell_files_again(self, message_id: str) -> None:
+        self._db.execute(
+            "UPDATE coming_file SET told = 0 WHERE message_id = ? AND told = 1", (message_id,)
+        )
+
     def keys_to(self, file: AttachedFile) -> list[ClearFile]:
         """Return the keys, each once, that messages which wait for *file* give to it."""
         rows = self._all(

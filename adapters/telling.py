@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import TextIO
 
 from adapters.copies import FileAdapter, GatheringAdapter
-from adapters.platform import Adapter, Outgoing
+from adapters.platform import Adapter, Indigestible, Outgoing
 from adapters.spool_files import FileNews
 from adapters.spool_records import Decision
 from exchange.client import IncomingMessage, IncomingReceipt, OutgoingMessage
@@ -43,6 +43,10 @@ _WRITTEN = Text(
 _SET_ASIDE = Text(
     en="SET ASIDE by {by}: {id}: {code}: {why}", zh="{by} 已搁置：{id}：{code}：{why}"
 )
+_INDIGESTIBLE = Text(
+    en="PUT ASIDE here: {kind} from {author}, ticket {ticket}: {why} Its lane waits, others go on: exchange lane show {lane}",
+    zh="本端拒收并隔离：{kind}，来自 {author}，单号 {ticket}：{why}该通道停滞，其余照常：exchange lane show {lane}",
+)
 _DECLINED = Text(en="REFUSED by {by}: {id}: {code}: {why}", zh="{by} 拒收：{id}：{code}：{why}")
 _FILE_LEFT = Text(
     en="attachment {id} of {message}: the bridge has it", zh="附件 {id}（{message}）：网桥已收齐"
@@ -53,7 +57,7 @@ _FILE_REFUSED = Text(
     zh="附件未传送：{id}（{message}）：{code}：{why}",
 )
 _LINKED = Text(en="linked with the bridge", zh="已与网桥连通")
-_BACK = Text(en="the link is back", zh="连接已恢复")
+_BACK = Text(en="what failed works again", zh="故障已恢复")
 _LOST = Text(
     en="{why} It is tried again by itself; nothing is lost.", zh="{why} 将自动重试，不会丢失内容。"
 )
@@ -155,9 +159,20 @@ class Telling:
 
     def deliver(self, item: IncomingMessage) -> str:
         """Pass on, and say it."""
-        number = self._adapter.deliver(item)
-        self._counts["came"] += 1
         message = item.message
+        try:
+            number = self._adapter.deliver(item)
+        except Indigestible as indigestible:
+            self._say(
+                _INDIGESTIBLE,
+                kind=message.kind.text,
+                author=message.author,
+                ticket=message.ticket_id,
+                why=indigestible.refusal.text,
+                lane=item.lane,
+            )
+            raise
+        self._counts["came"] += 1
         self._say(
             _CAME,
             kind=message.kind.text,

@@ -81,6 +81,8 @@ class Linked:
             # The desk tells its own acts; of the link only what fails and comes back is told.
             telling = Telling(platform, voice)
             self.runner = Runner(platform, spool, client, notice=telling.notice, ring=reminder.due)
+            platform.notice = self.runner.note_error
+            platform.speak(voice)
             self._stack = stack.pop_all()
         self._thread = threading.Thread(target=self.runner.run, name="link")
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from adapters.folder.document import DELIMITERS, Export, Folder
-from adapters.folder.rows import BadRow, Row, Rows, count_fault, header_of
+from adapters.folder.rows import BadRow, Row, Rows, count_fault, halves, header_of
 from exchange.text import Text
 
 _MARKS = (
@@ -52,7 +52,7 @@ def read_csv(raw: bytes, folder: Folder, export: Export) -> Rows:
 def _fault(cells: Sequence[str] | None, names: Sequence[str]) -> Text | None:
     if cells is None:
         return _NO_CSV
-    if any("\udc80" <= char <= "\udcff" for cell in cells for char in cell):
+    if any(map(halves, cells)):
         return _NO_TEXT
     return count_fault(cells, names)
 

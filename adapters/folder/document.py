@@ -52,6 +52,8 @@ class Folder:
     #: Of CSV files that are written.
     out_encoding: str
     out_delimiter: str
+    #: Whether the platform keeps what it imported in ``out/done``: what is in neither is lost.
+    out_kept: bool = False
 
 
 def read_folder(document: Document) -> Folder:
@@ -69,6 +71,7 @@ def read_folder(document: Document) -> Folder:
         exports=tuple(_export(document, one) for one in given.tables("file")),
         out_encoding=_encoding(out, "utf-8-sig"),
         out_delimiter=_delimiter(out, ","),
+        out_kept=out.boolean("kept", default=False),
     )
     out.done()
     given.done()

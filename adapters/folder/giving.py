@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from adapters.folder.document import Folder
+from adapters.holdings import Seen
 from adapters.mapping.document import Document
 from adapters.mapping.paths import get
+from adapters.staging.doubting import Given
 from adapters.staging.records import Handing
+from exchange.text import Text
 
 #: Before the platform's own columns: whose record it is, and what to do with it.
 OWN = ("exchange_id", "exchange_write")
@@ -52,6 +55,10 @@ class Giving:
         self._write(self._out / name, [*OWN, *columns], [*own, *values])
         return ""
 
+    def holds(self, given: Given) -> bool | None:
+        """Return whether a message's file is there; None where the mapping does not say that it stays."""
+        return file_of(self._out, given.message_id) is not None if self._folder.out_kept else None
+
     def answer(self, message_id: str, word: str, facts: Mapping[str, str]) -> None:
         """Write what became of something that the platform said."""
         path = self._answers / f"{message_id}.{word}.csv"
@@ -70,6 +77,27 @@ class Giving:
             os.fsync(file.fileno())
         part.rename(path)
         sync_folder(path.parent)
+
+
+def look(folder: Folder, out: Path, givens: Sequence[Given]) -> Seen:
+    """Return what can be said of what was given: a file is there or not, what was made of it nobody says."""
+    files = {one.message_id: file_of(out, one.message_id) for one in givens}
+    gone = frozenset(name for name, path in files.items() if path is None)
+    waiting = sum(path is not None and path.parent == out for path in files.values())
+    return Seen(
+        asked=len(files) if folder.out_kept else 0,
+        lost=gone if folder.out_kept else frozenset(),
+        unstated=0 if folder.out_kept else len(gone),
+        notes=(_FILES.fill(count=len(files), waiting=waiting, gone=len(gone)), _RESTORED),
+    )
+
+
+def file_of(out: Path, message_id: str) -> Path | None:
+    """Return the file of a message in *out*, or where the platform moved it (``out/done``)."""
+    for place in (out / "done", out):
+        for path in place.glob(f"*-{message_id}.csv"):
+            return path
+    return None
 
 
 def sync_folder(folder: Path) -> None:
@@ -111,3 +139,15 @@ def _safe(text: str) -> str:
     ):
         return f"'{text}"
     return text
+
+
+_FILES = Text(
+    en="{count} files were given to the platform: {waiting} stand in out and are not imported yet, {gone} are "
+    "neither there nor in out/done. What the platform made of a file cannot be seen from here.",
+    zh="已交付平台 {count} 个文件：{waiting} 个仍在 out 中尚未导入，{gone} 个既不在 out 也不在 out/done。平台如何处理文件，此处无法得知。",
+)
+_RESTORED = Text(
+    en="Where the platform was put back from a backup: move the files that were written since from out/done "
+    "back to out; by exchange_id it knows those that it has.",
+    zh="若平台曾从备份恢复：请将此后写出的文件由 out/done 移回 out；平台可凭 exchange_id 识别已有内容。",
+)

@@ -40,7 +40,14 @@ class FolderPlatform(StagedPlatform):
         clock: Callable[[], datetime] = _utc_now,
     ) -> None:
         self._giving = Giving(folder, records.document, place / "out")
-        super().__init__(records, organisation, self._giving.give, remind=remind, clock=clock)
+        super().__init__(
+            records,
+            organisation,
+            self._giving.give,
+            holds=self._giving.holds,
+            remind=remind,
+            clock=clock,
+        )
         self._taking = Taking(folder, place / "in", records, say)
         self.where = f"{place / 'in'} ({all_names(folder.exports)}), {place / 'out'}"
 

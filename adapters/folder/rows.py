@@ -45,6 +45,8 @@ Rows = Iterator[Row | BadRow]
 def header_of(cells: Sequence[str], needed: frozenset[str]) -> list[str]:
     """Return the columns that a header line names; raises `Unreadable`."""
     names = [cell.strip() for cell in cells]
+    if any(map(halves, names)):
+        raise Unreadable(_NO_TEXT)
     while names and not names[-1]:
         names.pop()
     if len(names) > MOST_COLUMNS:
@@ -59,6 +61,11 @@ def header_of(cells: Sequence[str], needed: frozenset[str]) -> list[str]:
     return names
 
 
+def halves(text: str) -> bool:
+    """Return whether *text* holds what is no character: a byte that its encoding does not know."""
+    return any("\ud800" <= char <= "\udfff" for char in text)
+
+
 def count_fault(cells: Sequence[Any], names: Sequence[str]) -> Text | None:
     """Return what is wrong with the number of *cells*; empty ones at the end do not count."""
     count = len(cells)
@@ -69,6 +76,10 @@ def count_fault(cells: Sequence[Any], names: Sequence[str]) -> Text | None:
     return _COUNT.fill(count=count, wanted=len(names))
 
 
+_NO_TEXT = Text(
+    en="its first line holds bytes that are no text in the file's encoding ('encoding'): is it a table at all?",
+    zh="首行含有不符合文件编码（encoding）的字节：是否为表格文件？",
+)
 _MANY = Text(en="it has more than {limit} columns.", zh="列数超过 {limit}。")
 _DOUBLE = Text(en="two of its columns are called {name}.", zh="有两列同名：{name}。")
 _MISSING = Text(

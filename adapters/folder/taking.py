@@ -89,8 +89,11 @@ class Taking:
                 return
         if path not in self._named:
             self._named.add(path)
+            if path.is_symlink() or not path.is_file():
+                self._tell(_NO_FILE.fill(name=shown(path)))
+                return
             meant = ", ".join(one.name for one in self._folder.exports)
-            self._tell(_FOREIGN.fill(name=path.name, meant=meant))
+            self._tell(_FOREIGN.fill(name=shown(path), meant=meant))
 
     def _whole(self, path: Path) -> bool:
         done = self._folder.done
@@ -113,19 +116,19 @@ class Taking:
             raw = path.read_bytes()
             xlsx = path.suffix.lower() == ".xlsx"
             rows = read_xlsx(raw, export) if xlsx else read_csv(raw, self._folder, export)
-            mark = f"file {path.name} {sha256(raw).hexdigest()}"
-            new = self._rows(path.name, export, rows, mark)
+            mark = f"file {shown(path)} {sha256(raw).hexdigest()}"
+            new = self._rows(shown(path), export, rows, mark)
         except OSError as error:
             why = cause(error)
-            self._tell(_UNREAD.fill(name=path.name, why=why.en, zh=why.zh))
+            self._tell(_UNREAD.fill(name=shown(path), why=why.en, zh=why.zh))
             return 0
         except Unreadable as unreadable:
             self._records.accept(
                 [],
-                unread=[Unread(place=path.name, reason=unreadable.text, original=path.name)],
+                unread=[Unread(place=shown(path), reason=unreadable.text, original=shown(path))],
             )
             why = unreadable.text
-            self._tell(_REJECTED.fill(name=path.name, why=why.en, zh=why.zh))
+            self._tell(_REJECTED.fill(name=shown(path), why=why.en, zh=why.zh))
             self._away(path, self._rejected)
             return 0
         if _stamp(path) != stamp:
@@ -178,6 +181,11 @@ class Taking:
             self._say(text)
 
 
+def shown(path: Path) -> str:
+    """Return a file's name as text: one that is in another encoding than the system's names its bytes."""
+    return path.name.encode("utf-8", "backslashreplace").decode()
+
+
 def _passing(path: Path) -> bool:
     """Whether a name says that somebody is at it: Excel's ``~$``, a browser's ``.part``, a hidden file."""
     return path.name.startswith((".", "~$")) or path.suffix.lower() in _PASSING
@@ -205,6 +213,10 @@ def all_names(exports: Iterable[Export]) -> str:
 _FOREIGN = Text(
     en="in/{name} is left alone: only files called {meant} are read",
     zh="in/{name} 不作处理：只读取名为 {meant} 的文件",
+)
+_NO_FILE = Text(
+    en="in/{name} is left alone: it is a folder, a link or no regular file",
+    zh="in/{name} 不作处理：它是文件夹、链接或非普通文件",
 )
 _LARGE = Text(en="it is larger than {limit} bytes: divide it.", zh="超过 {limit} 字节：请拆分。")
 _UNREAD = Text(

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, BinaryIO, Self
 from urllib.parse import urljoin, urlsplit
 
@@ -69,10 +69,12 @@ class Caller:
             raise Unanswered(_ELSEWHERE.fill(path=path, host=at.netloc[:100]))
         return found
 
-    def judged(self, answer: Answer, meaning: Meaning) -> tuple[Verdict, Text, Any]:
+    def judged(
+        self, answer: Answer, meaning: Meaning, names: Mapping[str, str] = MappingProxyType({})
+    ) -> tuple[Verdict, Text, Any]:
         """Return what *answer* means; one that asks for a pause gets it."""
         try:
-            return judge(answer, meaning)
+            return judge(answer, meaning, names)
         except Busy as busy:
             self._not_before = max(self._not_before, time.monotonic() + busy.seconds)
             raise
@@ -200,17 +202,17 @@ _LARGE_FILE = Text(
     zh="文件超过 {limit} 字节：请提高 max_bytes，或以其他方式移交。",
 )
 _AGAIN = Text(
-    en="The platform was called ({method} {path}): {why}. It is tried again; nothing is lost.",
-    zh="调用平台（{method} {path}）：{zh}。将自动重试，不会丢失内容。",
+    en="The platform was called ({method} {path}): {why}.",
+    zh="调用平台（{method} {path}）：{zh}。",
 )
 _SLOW = Text(
-    en="The platform did not answer within {seconds} s. It is asked again under the same id; nothing is lost.",
-    zh="平台在 {seconds} 秒内未应答。将以相同编号重新发送，不会丢失内容。",
+    en="The platform did not answer within {seconds} s. What is repeated has the same id.",
+    zh="平台在 {seconds} 秒内未应答。重发时编号不变。",
 )
 _NO_LINK = Text(
-    en="The platform cannot be reached, or broke off in the middle ({why}). It is asked again under the same "
-    "id; nothing is lost.",
-    zh="无法连接平台或连接中断（{why}）。将以相同编号重新发送，不会丢失内容。",
+    en="The platform cannot be reached, or broke off in the middle ({why}). What is repeated has the "
+    "same id.",
+    zh="无法连接平台或连接中断（{why}）。重发时编号不变。",
 )
 _LARGE = Text(
     en="The platform's answer is longer than {limit} bytes ('body'): it is not read.",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import ssl
+from dataclasses import dataclass
 from pathlib import Path
 
 from adapters.http.document import Proof
@@ -31,37 +32,50 @@ _OURS = frozenset(
 )  # fmt: skip
 
 
-def proof(given: Table, folder: Path) -> Proof:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Secrets:
+    """Where secrets are: beside the mapping in *folder*, or in the environment."""
+
+    folder: Path
+    #: Where given: the places of those that are not here, which are then no failure.
+    missing: list[Text] | None = None
+
+    def find(self, given: Table, key: str) -> str:
+        """Return the secret whose place stands at *key*, empty where none does."""
+        where = given.text(key, "")
+        kind, _, name = where.partition(":")
+        if not where:
+            return ""
+        if kind == "env" and name:
+            found = os.environ.get(name, "")
+        elif kind == "file" and name:
+            try:
+                found = (self.folder / name).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError):
+                found = ""
+        else:
+            raise given.fault(key, _NO_SECRET_PLACE)
+        if found:
+            return found
+        text = _NO_SECRET.fill(key=given.at(key), where=where)
+        if self.missing is None:
+            raise ConfigurationError(text)
+        self.missing.append(text)
+        return "missing"
+
+
+def proof(given: Table, secrets: Secrets) -> Proof:
     """Return what is shown, or asked for; raises `DataError`, `ConfigurationError`."""
     return Proof(
-        token=_secret(given, folder, "token"),
+        token=secrets.find(given, "token"),
         scheme=_word(given, "scheme", "Bearer"),
         user=given.text("user", ""),
-        password=_secret(given, folder, "password"),
-        signature=_secret(given, folder, "signature"),
+        password=secrets.find(given, "password"),
+        signature=secrets.find(given, "signature"),
     )
 
 
-def _secret(given: Table, folder: Path, key: str) -> str:
-    where = given.text(key, "")
-    kind, _, name = where.partition(":")
-    if not where:
-        return ""
-    if kind == "env" and name:
-        found = os.environ.get(name, "")
-    elif kind == "file" and name:
-        try:
-            found = (folder / name).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError):
-            found = ""
-    else:
-        raise given.fault(key, _NO_SECRET_PLACE)
-    if not found:
-        raise ConfigurationError(_NO_SECRET.fill(key=given.at(key), where=where))
-    return found
-
-
-def headers(given: Table, folder: Path) -> dict[str, str]:
+def headers(given: Table, secrets: Secrets) -> dict[str, str]:
     """Return the headers of every call; a value may be a secret's place."""
     found = {}
     for name in given:
@@ -69,7 +83,7 @@ def headers(given: Table, folder: Path) -> dict[str, str]:
         if name.lower() in _OURS:
             raise given.fault(name, _NOT_YOURS)
         if value.startswith(("env:", "file:")):
-            value = _secret(given, folder, name)
+            value = secrets.find(given, name)
         if not _TOKEN.fullmatch(name) or not value.isprintable() or not value.isascii():
             raise given.fault(name, _NO_HEADER)
         found[name] = value

@@ -12,6 +12,8 @@ from adapters.mapping.document import Condition, Writing
 
 #: Bytes that a body may have, where the file does not say otherwise; and seconds for a whole call.
 BODY, TIMEOUT = 1_048_576, 20
+#: Questions a second, at most, whether the platform holds what it was given.
+RATE = 20
 #: Records that may wait, after which the platform is told to come again later (429).
 WAITING = 10_000
 
@@ -62,6 +64,26 @@ class Lookup:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """
+    How the platform is asked whether it holds a record that it was given (`adapters.http.asking`).
+
+    Without *items*: its answer means "it is there" as *meaning* says, "it is not" as *lost* does (404 and 410
+    always), and nothing else means either.  With *items* it is a list: the record is there where one of them
+    has its number at *number* and *when* holds of it, and is not where none of the whole list does.
+    """
+
+    path: Template
+    meaning: Meaning
+    lost: Condition | None = None
+    items: str | None = None
+    number: str = ""
+    when: Condition = ALWAYS
+    next: str = ""
+    rate: float = RATE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sending:
     """
     What is sent: to where, how, which part of the record, and what is filled in.
@@ -97,6 +119,7 @@ class Call:
     first: tuple[First, ...] = ()
     #: Where the record's ETag is asked for; what is sent names it (If-Match, RFC 9110 §13.1.1).
     etag: Template | None = None
+    held: Held | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
+from types import MappingProxyType
 from typing import Any
 
 from adapters.http.document import Meaning
@@ -56,7 +57,7 @@ _STATUS: Mapping[int, tuple[Verdict, Text]] = {
     400: (Verdict.NEVER, Text(en="it calls the record malformed", zh="平台认为记录格式有误")),
     401: (Verdict.AGAIN, Text(en="it does not know us: see token, user, certificate", zh="身份未被认可：请检查 token、user 或证书")),
     403: (Verdict.AGAIN, Text(en="we may not do this there", zh="平台不允许该操作")),
-    404: (Verdict.AGAIN, Text(en="it has no such address: see base and path", zh="地址不存在：请检查 base 与 path")),
+    404: (Verdict.AGAIN, Text(en="it has no such address: see base and path; or it lost the record: exchange adapter reconcile", zh="地址不存在：请检查 base 与 path；若平台丢失了该记录，请执行 exchange adapter reconcile")),
     405: (Verdict.AGAIN, Text(en="it does not know this method there: see method", zh="不支持该方法：请检查 method")),
     409: (Verdict.ASK, Text(en="it says that the record conflicts with one it has", zh="平台称与已有记录冲突")),
     412: (Verdict.AGAIN, Text(en="the record has changed meanwhile", zh="该记录已被他人修改")),
@@ -72,9 +73,11 @@ _REDIRECT = Text(
 _BROKEN = Text(en="it has failed itself", zh="平台内部错误")
 
 
-def judge(answer: Answer, meaning: Meaning) -> tuple[Verdict, Text, Any]:
+def judge(
+    answer: Answer, meaning: Meaning, names: Mapping[str, str] = MappingProxyType({})
+) -> tuple[Verdict, Text, Any]:
     """
-    Return what *answer* means, why, and its body as JSON.
+    Return what *answer* means, why, and its body as JSON; conditions see *names*, too.
 
     Success is never guessed: a 200 whose body is no JSON, or does not say what the mapping asks for,
     is none.  Raises `Busy` for 429 and 503.
@@ -82,7 +85,7 @@ def judge(answer: Answer, meaning: Meaning) -> tuple[Verdict, Text, Any]:
     if answer.status in (429, 503):
         raise Busy(retry_after(answer.headers.get("retry-after", "")))
     body = parsed(answer.body)
-    if meaning.refused is not None and _true(meaning.refused, body, answer.status):
+    if meaning.refused is not None and _true(meaning.refused, body, answer.status, names):
         return Verdict.NEVER, _SAYS_NO.fill(status=answer.status), body
     if answer.status in _STATUS:
         verdict, why = _STATUS[answer.status]
@@ -93,7 +96,7 @@ def judge(answer: Answer, meaning: Meaning) -> tuple[Verdict, Text, Any]:
         return Verdict.AGAIN, _BROKEN, body
     if body is None and (answer.body.strip() or not meaning.success.always):
         return Verdict.AGAIN, _NO_JSON.fill(status=answer.status), body
-    if not _true(meaning.success, body, answer.status):
+    if not _true(meaning.success, body, answer.status, names):
         return Verdict.AGAIN, _NOT_SUCCESS.fill(status=answer.status), body
     return Verdict.DONE, _BROKEN, body
 
@@ -110,9 +113,9 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(name)
 
 
-def _true(condition: Condition, body: Any, status: int) -> bool:
+def _true(condition: Condition, body: Any, status: int, names: Mapping[str, str]) -> bool:
     try:
-        return met(condition, body, {"answer": body, "status": status})
+        return met(condition, body, {"answer": body, "status": status, **names})
     except Misfit:
         return False  # an answer that lacks what is asked for does not say it
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from adapters.http.credentials import client_tls, headers, proof, server_tls
+from adapters.http.credentials import Secrets, client_tls, headers, proof, server_tls
 from adapters.http.document import (
     BODY,
     TIMEOUT,
@@ -26,10 +26,10 @@ from adapters.http.document import (
     Sending,
     Source,
 )
-from adapters.http.filling import NotATemplate, Template
+from adapters.http.parsing_held import read_held
+from adapters.http.places import address, number_at, path_at, require_path, slashed, template
 from adapters.mapping.document import Document, Writing
 from adapters.mapping.parsing_fields import read_condition
-from adapters.mapping.paths import NotAPath, parts
 from exchange.reading import Table
 from exchange.text import Text
 
@@ -42,17 +42,22 @@ _CONDITIONS = ("success", "refused", "when")
 _NAMES = ("message_id", "key")
 
 
-def read_http(document: Document) -> Http:
-    """Return the section of the mapping *document* was read from; raises `DataError`, `ConfigurationError`."""
+def read_http(document: Document, missing: list[Text] | None = None) -> Http:
+    """
+    Return the section of the mapping *document* was read from; raises `DataError`, `ConfigurationError`.
+
+    Where *missing* is given, it takes what is said of secrets that are not here, which then fails nothing.
+    """
     path = Path(document.file)
     whole = Table.read(path)
-    return _Reader(document, path.parent).http(whole.table("http"))
+    return _Reader(document, Secrets(folder=path.parent, missing=missing)).http(whole.table("http"))
 
 
 class _Reader:
-    def __init__(self, document: Document, folder: Path) -> None:
+    def __init__(self, document: Document, secrets: Secrets) -> None:
         self._document = document
-        self._folder = folder
+        self._secrets = secrets
+        self._folder = secrets.folder
 
     def http(self, given: Table) -> Http:
         base = given.text("base", "").rstrip("/")
@@ -65,11 +70,11 @@ class _Reader:
             given.text("base")
         found = Http(
             base=base,
-            proof=proof(given, self._folder),
-            headers=headers(given.table("headers"), self._folder) if "headers" in given else {},
+            proof=proof(given, self._secrets),
+            headers=headers(given.table("headers"), self._secrets) if "headers" in given else {},
             tls=client_tls(given, self._folder),
-            timeout=_number(given, "timeout", TIMEOUT, 0.01),
-            body=int(_number(given, "body", BODY, 1)),
+            timeout=number_at(given, "timeout", TIMEOUT, 0.01),
+            body=int(number_at(given, "body", BODY, 1)),
             calls={(one.sheet, one.writing): one for one in calls},
             polls=polls,
             listen=self._listen(given.table("listen"), polls) if "listen" in given else None,
@@ -88,7 +93,7 @@ class _Reader:
             refused=read_condition(given, "refused", _ANSWER)
             if "refused" in given
             else outer.refused,
-            number=_path(given, "number", outer.number),
+            number=path_at(given, "number", outer.number),
         )
 
     # -- what is given
@@ -107,9 +112,10 @@ class _Reader:
             sheet=given.one_of("sheet", self._document.sheets),
             writing=writing,
             sending=sending,
-            id_field=_path(given, "id_field", ""),
+            id_field=path_at(given, "id_field", ""),
             first=tuple(first),
-            etag=_address(given, names, "etag") if "etag" in given else None,
+            etag=address(given, names, "etag") if "etag" in given else None,
+            held=read_held(given.table("held"), outer) if "held" in given else None,
         )
         given.done(_CONDITIONS)
         return found
@@ -130,13 +136,13 @@ class _Reader:
         if "fill" in given:
             inner = given.table("fill")
             for place in inner:
-                _require_path(inner, place, place)
-                fill[place] = _template(inner, place, names)
+                require_path(inner, place, place)
+                fill[place] = template(inner, place, names)
         return Sending(
             method=given.one_of("method", ("POST", "PUT", "PATCH"), usual),
-            path=_address(given, names),
+            path=address(given, names),
             meaning=self._meaning(given, outer),
-            body=_path(given, "body", ""),
+            body=path_at(given, "body", ""),
             fill=fill,
             lookup=self._lookup(given.table("lookup"), names) if "lookup" in given else None,
         )
@@ -147,11 +153,11 @@ class _Reader:
         if wanted not in given:
             given.text(wanted)
         found = Lookup(
-            path=_address(given, names),
+            path=address(given, names),
             meaning=self._meaning(given, Meaning()),
-            items=_path(given, "items", "") if listed else None,
+            items=path_at(given, "items", "") if listed else None,
             when=read_condition(given, "when", _FOUND),
-            next=_path(given, "next", "") if listed else "",
+            next=path_at(given, "next", "") if listed else "",
         )
         given.done(("success", "refused", "when") if listed else ("success", "refused"))
         return found
@@ -162,14 +168,14 @@ class _Reader:
         found = Poll(
             source=self._source(given),
             meaning=self._meaning(given, outer),
-            path=_address(given, ("cursor",)),
-            cursor=_path(given, "cursor", ""),
-            last=_path(given, "last", ""),
+            path=address(given, ("cursor",)),
+            cursor=path_at(given, "cursor", ""),
+            last=path_at(given, "last", ""),
             start=given.text("start", ""),
-            next=_path(given, "next", ""),
-            back=_path(given, "back", ""),
+            next=path_at(given, "next", ""),
+            back=path_at(given, "back", ""),
             more=tuple(self._more(one, outer) for one in given.tables("more")),
-            every=_number(given, "every", 5, 0.01),
+            every=number_at(given, "every", 5, 0.01),
         )
         if found.cursor and found.last:
             raise given.fault("last", _ONE_CURSOR)
@@ -186,9 +192,9 @@ class _Reader:
 
     def _more(self, given: Table, outer: Meaning) -> More:
         found = More(
-            path=_address(given, (), record=True),
-            at=_path(given, "at", given.text("at")),
-            take=_path(given, "take", ""),
+            path=address(given, (), record=True),
+            at=path_at(given, "at", given.text("at")),
+            take=path_at(given, "take", ""),
             meaning=self._meaning(given, outer),
             when=read_condition(given, "when", _RECORD),
         )
@@ -198,10 +204,10 @@ class _Reader:
     def _source(self, given: Table) -> Source:
         return Source(
             sheet=given.one_of("sheet", self._document.sheets),
-            path=_slashed(given, "path"),
-            items=_path(given, "items", ""),
+            path=slashed(given, "path"),
+            items=path_at(given, "items", ""),
             when=read_condition(given, "when", _RECORD),
-            echo=_path(given, "echo", ""),
+            echo=path_at(given, "echo", ""),
         )
 
     # -- what the platform calls
@@ -217,13 +223,13 @@ class _Reader:
         bells = []
         for one in given.tables("bell"):
             sheet = one.one_of("sheet", sorted({poll.source.sheet for poll in polls}))
-            bells.append(Bell(path=_slashed(one, "path"), sheet=sheet))
+            bells.append(Bell(path=slashed(one, "path"), sheet=sheet))
             one.done()
         answer: Any = None
         if "answer" in given:
             table = given.table("answer")
             answer = {key: table.scalar(key) for key in table}
-        who = proof(given, self._folder)
+        who = proof(given, self._secrets)
         tls = server_tls(given, self._folder)
         asks = tls is not None and tls.verify_mode is ssl.CERT_REQUIRED
         if who.none and not asks:
@@ -239,7 +245,7 @@ class _Reader:
             bells=tuple(bells),
             tls=tls,
             answer=answer,
-            waiting=int(_number(given, "waiting", WAITING, 1)),
+            waiting=int(number_at(given, "waiting", WAITING, 1)),
             files=files,
         )
         given.done()
@@ -255,62 +261,9 @@ def _files_address(given: Table) -> str:
     return address
 
 
-def _slashed(given: Table, key: str) -> str:
-    path = given.text(key)
-    if not path.startswith("/"):
-        raise given.fault(key, _NO_SLASH)
-    return path
-
-
-def _address(
-    given: Table, names: Collection[str], key: str = "path", *, record: bool = False
-) -> Template:
-    _slashed(given, key)
-    return _template(given, key, names, record=record)
-
-
-def _template(given: Table, key: str, names: Collection[str], *, record: bool = False) -> Template:
-    try:
-        return Template.read(given.text(key), names, record=record)
-    except NotATemplate as error:
-        if record:
-            raise given.fault(key, _NO_PLACES) from error
-        known = ", ".join(f"{{{name}}}" for name in names)
-        raise given.fault(key, _NO_TEMPLATE.fill(known=known)) from error
-
-
-def _path(given: Table, key: str, default: str) -> str:
-    found = given.text(key, default)
-    if found:
-        _require_path(given, key, found)
-    return found
-
-
-def _require_path(given: Table, key: str, path: str) -> None:
-    try:
-        parts(path)
-    except NotAPath as error:
-        raise given.fault(key, _NO_PATH) from error
-
-
-def _number(given: Table, key: str, default: float, least: float) -> float:
-    if key not in given:
-        return default
-    value = given.scalar(key)
-    if isinstance(value, bool | str) or value < least:
-        raise given.fault(key, _NO_NUMBER.fill(least=least))
-    return value
-
-
 _NO_BASE = Text(
     en="must be a URL such as https://desk.example/api.",
     zh="须为 URL，例如 https://desk.example/api。",
-)
-_NO_SLASH = Text(en="begins with '/'; 'base' stands before it.", zh="须以“/”开头，前面接 base。")
-_NO_TEMPLATE = Text(en="may hold {known} only.", zh="只能含 {known}。")
-_NO_PLACES = Text(
-    en="holds something in { } that is no place of a record; write one such as {messages[-1].id}.",
-    zh="{ } 中不是记录的位置；例如 {messages[-1].id}。",
 )
 _NO_NAME = Text(
     en="names this call for the templates of those after it: one word, other than {names}.",
@@ -326,11 +279,6 @@ _NO_START = Text(
     en="is the number after which to begin, where 'back' is given.",
     zh="与 back 同用时，须为起始编号（其后的记录才读取）。",
 )
-_NO_PATH = Text(
-    en="is no place in a record; write one such as Data.List[0].id.",
-    zh="不是记录中的位置；例如 Data.List[0].id。",
-)
-_NO_NUMBER = Text(en="must be a number, {least} or more.", zh="须为数字，不小于 {least}。")
 _NO_ADDRESS = Text(en="must be HOST:PORT, such as 127.0.0.1:8081.", zh="须为 主机:端口。")
 _NO_CALL = Text(
     en="the mapping hears into '{sheet}' ({write}), and no [[http.call]] with sheet = \"{sheet}\" and write = "

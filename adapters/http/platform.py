@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Self, TypeVar
 
 from aiohttp import web
 
+from adapters.http.asking import Asking
 from adapters.http.calling import Caller
 from adapters.http.document import Http, Poll
 from adapters.http.giving import Giving
@@ -21,6 +22,7 @@ from adapters.http.polling import poll_once
 from adapters.mapping.misfit import Misfit
 from adapters.mapping.paths import get
 from adapters.mapping.values import text_of
+from adapters.staging.doubting import Given
 from adapters.staging.platform import StagedPlatform
 from adapters.staging.records import Handing, Records, Said, Unread
 from exchange.client import IncomingMessage
@@ -53,9 +55,12 @@ class HttpPlatform(StagedPlatform):
         remind: Callable[[IncomingMessage], None] | None = None,
         clock: Callable[[], datetime] = _utc_now,
     ) -> None:
-        super().__init__(records, organisation, self._give, remind=remind, clock=clock)
+        super().__init__(
+            records, organisation, self._give, holds=self._holds, remind=remind, clock=clock
+        )
         self._http = http
         self._caller = Caller(http)
+        self._asking = Asking(self._caller)
         self._giving = Giving(self._caller)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="http", daemon=True)
@@ -203,6 +208,12 @@ class HttpPlatform(StagedPlatform):
         sheet = self.records.document.sheets[handing.sheet]
         key = text_of(get(handing.content, sheet.key[0]), sheet.key[0])
         return self._wait(self._giving.give(handing, call, key))
+
+    def _holds(self, given: Given) -> bool | None:
+        call = self._http.calls.get((given.sheet, given.writing))
+        if call is None or call.held is None:
+            return None
+        return self._wait(self._asking.holds(call.held, given))
 
 
 def _why(failure: Exception) -> Text:

@@ -26,7 +26,7 @@ from exchange.text import Text
 def findings(document: Document) -> list[Finding]:
     """Return everything that is to be said about *document*, errors first."""
     found = [
-        *_undecided(document),
+        *undecided(document),
         *_say_fields(document),
         *_unreachable_say(document),
         *_unreachable_hear(document),
@@ -53,7 +53,7 @@ def _warning(key: str, text: Text) -> Finding:
 # -- what a draft left open
 
 
-def _undecided(document: Document) -> Iterator[Finding]:
+def undecided(document: Document) -> Iterator[Finding]:
     """Yield every place where a draft's ``?`` still stands."""
     if document.name == OPEN:
         yield _error("platform.name", _DECIDE)
@@ -288,7 +288,7 @@ def _unused(document: Document) -> Iterator[Finding]:
         if name not in sheets | abouts:
             yield _warning(f"sheets.{name}", _UNUSED)
         speaks = any(rule.sheet == name for rule in document.say)
-        if speaks and sheet.status is None and not sheet.changed:
+        if speaks and sheet.status is None and not sheet.changed and not document.section:
             yield _warning(f"sheets.{name}", _NO_STATUS)
 
 

@@ -271,6 +271,8 @@ class Document:
     unheard: frozenset[Kind] = frozenset()
     attachments: Attachments | None = None
     digest: str = ""
+    #: The section of an adapter that keeps the records itself (``http``, ``folder``); empty: tables.
+    section: str = ""
 
     @property
     def writes(self) -> tuple[HearRule, ...]:

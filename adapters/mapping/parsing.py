@@ -40,6 +40,7 @@ from exchange.text import Text
 MAX_BYTES = 4_194_304
 
 _SHEET_KEYS = ("table", "key", "status", "changed", "overlap", "order", "ready", "settle", "about")
+_SECTIONS = ("http", "folder")
 _RULE_KEYS = (
     "kind", "sheet", "when", "also", "after", "duty", "revision", "use", "fields", "columns", "write",
     "attachments",
@@ -96,6 +97,19 @@ def read(path: Path) -> Read:
     return Read(document=document, faults=tuple(dict.fromkeys(reader.faults)))
 
 
+def fault_of(error: DataError, path: Path, source: str) -> Fault:
+    """Return what is wrong with the mapping at *path*, whose text is *source*, with the line of its key."""
+    key, file = str(error.facts.get("key", "")), str(path)
+    line = line_of(source, key) if key else 1
+    text = error.text
+    if key:
+        text = Text(
+            en=text.en.replace(f"{file}: ", f"{file}:{line}: ", 1),
+            zh=text.zh.replace(f"{file}：", f"{file}:{line}：", 1),
+        )
+    return Fault(file=file, line=line, key=key, text=text)
+
+
 class _Reader:
     """Reads one file; notes what is wrong and goes on with the next rule."""
 
@@ -117,15 +131,7 @@ class _Reader:
 
     def note(self, error: DataError) -> None:
         """Note *error* with the line of its key."""
-        key, file = str(error.facts.get("key", "")), str(self.path)
-        line = line_of(self.source, key) if key else 1
-        text = error.text
-        if key:
-            text = Text(
-                en=text.en.replace(f"{file}: ", f"{file}:{line}: ", 1),
-                zh=text.zh.replace(f"{file}：", f"{file}:{line}：", 1),
-            )
-        self.faults.append(Fault(file=file, line=line, key=key, text=text))
+        self.faults.append(fault_of(error, self.path, self.source))
 
     def document(self, whole: Table) -> Document:
         """Return the document; raises `DataError` where the platform's own table is wrong."""
@@ -150,7 +156,7 @@ class _Reader:
         hear = [rule for given in whole.tables("hear") for rule in self._one(given, self._hear)]
         attachments = None
         with self.noting():
-            for adapter in ("http", "folder"):  # read by the adapters that are named so
+            for adapter in _SECTIONS:  # read by the adapters that are named so
                 whole.ask(adapter)
             attachments = read_attachments(
                 whole, self._sheets, [file for rule in say for file in rule.files]
@@ -168,6 +174,7 @@ class _Reader:
             unheard=unheard,
             attachments=attachments,
             digest=sha256(self.source.encode()).hexdigest()[:16],
+            section=next((one for one in _SECTIONS if one in whole), ""),
         )
 
     def _named(self, whole: Table, key: str, reads: Reads[_T]) -> dict[str, _T]:

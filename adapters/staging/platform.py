@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
-from adapters.notes import Notice
 from adapters.platform import Outgoing as Wanted
+from adapters.staging.doubting import Holds
 from adapters.staging.handing import Hand, HandedIncoming
 from adapters.staging.records import Records
 from adapters.table.database import PlatformDatabase
@@ -22,7 +22,7 @@ def _utc_now() -> datetime:
 
 class StagedPlatform(TablePlatform):
     """
-    One platform that gives *records*, and to which *hand* gives what comes.
+    One platform that gives *records*, and to which *hand* gives what comes; *holds* says what it holds.
 
     Everything else is as with a platform's own tables: `adapters.table.platform.TablePlatform`.
     """
@@ -33,19 +33,21 @@ class StagedPlatform(TablePlatform):
         organisation: str,
         hand: Hand,
         *,
+        holds: Holds,
         remind: Callable[[IncomingMessage], None] | None = None,
         clock: Callable[[], datetime] = _utc_now,
     ) -> None:
         database = PlatformDatabase(records.document, f"sqlite:///{records.path}")
         super().__init__(database, organisation, remind=remind, clock=clock)
         self.records = records
-        self._incoming = HandedIncoming(database, self.quarantine, clock, records, hand)
+        self._incoming = HandedIncoming(
+            database, self.quarantine, clock, records, hand, holds=holds
+        )
         if database.document.attachments is not None:
             self._link_files(records.path.with_name("attachments"))
         #: Where the platform is, for who starts the adapter.
         self.where = ""
-        #: Told which kind of work fails (`adapters.notes.Notice`); and called when records have come.
-        self.notice: Notice | None = None
+        #: Called when records have come.
         self.wake: Callable[[], None] | None = None
 
     def __enter__(self) -> Self:

@@ -110,6 +110,7 @@ def _run(
         telling = telling_of(platform, voice)
         runner = Runner(telling, spool, client, notice=telling.notice, ring=ring)
         platform.notice = runner.note_error
+        platform.speak(voice, name)
         platform.wake = runner.wake
         stop_on_signals(runner)
         with platform:

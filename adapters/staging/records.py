@@ -13,7 +13,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -291,6 +291,15 @@ class Records:
             number=row["number"],
             begun_before=begun_before,
         )
+
+    def begin_anew(self, given: Handing, content: Mapping[str, Any]) -> Handing:
+        """Note that *content* is to be given instead: the record that it changes has another number."""
+        told = json.dumps(content, ensure_ascii=False, default=str)
+        with self._transaction() as connection:
+            connection.execute(
+                "UPDATE handing SET content = ? WHERE message_id = ?", (told, given.message_id)
+            )
+        return replace(given, content=json.loads(told))
 
     def confirm(self, message_id: str, number: str) -> None:
         """Note that the platform has it, under *number* (empty where it names none)."""

@@ -23,6 +23,13 @@ STATUS, DETAIL, SEQUENCE, PLACE = (
 
 NEW, PROCESSED = "0", "2"
 
+#: What the platform may have lost (`adapters.staging.doubting`).
+DOUBTED = """
+CREATE TABLE IF NOT EXISTS doubted (
+    message_id TEXT PRIMARY KEY, sheet TEXT NOT NULL, record TEXT NOT NULL, key TEXT NOT NULL,
+    ticket_id TEXT NOT NULL, inserts INTEGER NOT NULL, follows INTEGER NOT NULL, noted TEXT NOT NULL);
+"""
+
 _OWN = """
 CREATE TABLE IF NOT EXISTS arrival (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, sheet TEXT NOT NULL, record TEXT NOT NULL, echo TEXT NOT NULL,
@@ -80,7 +87,7 @@ def open_records(path: Path, document: Document) -> sqlite3.Connection:
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        connection.executescript(_OWN)
+        connection.executescript(_OWN + DOUBTED)
         for name, sheet in document.sheets.items():
             _make(connection, sheet.table, sheet.key, columns_of(document, name))
     return connection

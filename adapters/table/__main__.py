@@ -111,6 +111,8 @@ def _run(
         platform.note = lambda facts: spool.note(**facts)
         telling = telling_of(platform, voice)
         runner = Runner(telling, spool, client, notice=telling.notice, ring=ring)
+        platform.notice = runner.note_error
+        platform.speak(voice)
         stop_on_signals(runner)
         voice(
             _STARTS.fill(

@@ -35,7 +35,7 @@ from adapters.mapping.document import Document, Sheet
 from adapters.mapping.finding import Finding, Weight
 from adapters.mapping.misfit import Misfit
 from adapters.mapping.trying import columns_of
-from adapters.table.failing import down, why
+from adapters.table.failing import changed, down, why
 from adapters.table.tables import OWN
 from exchange.errors import ConfigurationError, StoreMismatch, StoreUnavailable
 from exchange.reading import nearest
@@ -89,12 +89,21 @@ class PlatformDatabase:
     def read_with_a_row(self, sheet: str) -> list[Column[Any]]:
         """Return the columns of *sheet* that are read with a row: not those that hold whole files."""
         table = self.table(sheet)
-        apart = {column_of(table, name).name for name in self.document.contents(sheet)}
+        apart = {self._in(table, name).name for name in self.document.contents(sheet)}
         return [column for column in table.c if column.name not in apart]
 
     def column(self, sheet: str, name: str) -> Column[Any]:
         """Return a column, whatever case the database gives its name."""
-        return column_of(self.table(sheet), name)
+        return self._in(self.table(sheet), name)
+
+    def _in(self, table: Table, name: str) -> Column[Any]:
+        """Return a column of *table*; raises `StoreUnavailable` where the platform has changed it."""
+        try:
+            return column_of(table, name)
+        except KeyError:
+            self._tables.clear()
+            gone = f"table {table.name} has no column named {name}"
+            raise StoreUnavailable(_CHANGED.fill(why=gone, file=self.document.file)) from None
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -126,7 +135,7 @@ class PlatformDatabase:
         except SQLAlchemyError as error:
             if _for_good(error):
                 raise Unwritable(_BROKEN_RULE.fill(why=why(error))) from None
-            if "no such table" in str(error) or "no such column" in str(error):
+            if changed(error):
                 self._tables.clear()
                 text = _CHANGED.fill(why=why(error), file=self.document.file)
                 raise StoreUnavailable(text) from None
@@ -137,7 +146,7 @@ class PlatformDatabase:
     def row(self, sheet: str, row: Mapping[str, Any]) -> dict[str, Any]:
         """Return *row* by the names that the mapping uses for its columns."""
         table = self.table(sheet)
-        wanted = {column_of(table, name).name: name for name in columns_of(self.document, sheet)}
+        wanted = {self._in(table, name).name: name for name in columns_of(self.document, sheet)}
         return {wanted.get(name, name): value for name, value in row.items()}
 
     def at(self, sheet: str, key: Mapping[str, Any]) -> ColumnElement[bool]:

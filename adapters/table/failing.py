@@ -97,17 +97,27 @@ _CAUSES: tuple[tuple[tuple[str, ...], Text], ...] = (
 )  # fmt: skip
 
 
+#: What drivers say of a table or column that is not there, where they have no class of their own for it.
+_CHANGED = ("no such table", "no such column", "has no column named", "(1054")
+
+
+def changed(error: SQLAlchemyError) -> bool:
+    """Return whether the database says that a table is not as it was."""
+    original = str(getattr(error, "orig", None) or "")
+    return original.startswith(("table ", *_CHANGED)) and any(one in original for one in _CHANGED)
+
+
 def why(error: SQLAlchemyError) -> str:
     """Return what a database complains of, as its class and state: the rest may hold values."""
     original = getattr(error, "orig", None)
     state = getattr(original, "sqlstate", None) or getattr(original, "sqlite_errorname", None)
     name = type(original if original is not None else error).__name__
     if isinstance(error, NoSuchTableError):
-        return f"{name}: {error}"
+        return f"no such table: {error}"
     if isinstance(error, DBAPIError) and original is not None:
         text = str(original)
         if text.startswith(
-            ("no such", "NOT NULL", "UNIQUE", "unable to open", "database is locked")
+            ("no such", "table ", "NOT NULL", "UNIQUE", "unable to open", "database is locked")
         ):
             return text  # SQLite names tables and columns only
         diagnosis = getattr(original, "diag", None)
@@ -130,8 +140,8 @@ def down(error: SQLAlchemyError, url: URL) -> Text:
 
 
 _DOWN = Text(
-    en="The platform's database {where} cannot be used: {en} ({why}). It is tried again; nothing is lost.",
-    zh="平台数据库 {where} 无法使用：{zh}（{why}）。将自动重试，不会丢失内容。",
+    en="The platform's database {where} cannot be used: {en} ({why}).",
+    zh="平台数据库 {where} 无法使用：{zh}（{why}）。",
 )
 _OTHER = Text(
     en="its own log says more. Try the same URL with its own client",

@@ -12,6 +12,7 @@ import base64
 import binascii
 import io
 import os
+import re
 import stat
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -26,6 +27,11 @@ from exchange.errors import StoreUnavailable
 from exchange.text import Text
 
 _PIECE = 1_048_576
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+#: Seconds within which some file systems, and shares, give two changes the same time.
+TICK = 3
 
 #: Writes what stands at an address into a file, at most so many bytes; raises `NotYet`, `Never`.
 Fetch = Callable[[str, BinaryIO, int], None]
@@ -71,17 +77,7 @@ class Copies:
 
     def of_path(self, text: str) -> Path:
         """Copy the file at a path below the folder."""
-        if self._attachments.folder is None:  # it was said by an earlier mapping
-            raise Never(_NO_FOLDER)
-        home = self._attachments.folder.resolve()
-        try:
-            path = (home / text.replace("\\", "/")).resolve()
-        except (OSError, ValueError) as error:
-            raise Never(_NO_PATH) from error
-        if not path.is_relative_to(home):
-            raise Never(_OUTSIDE.fill(folder=home))
-        if any(part.startswith(".") for part in path.relative_to(home).parts):
-            raise Never(_HIDDEN)
+        path, home = self._below(text)
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except (OSError, ValueError) as error:
@@ -98,6 +94,43 @@ class Copies:
         if (after.st_size, after.st_mtime_ns) != (about.st_size, about.st_mtime_ns):
             raise NotYet(_WRITTEN)
         return copy
+
+    def standing(self, text: str) -> str:
+        """
+        Return what tells the file at a path from a changed one: its place on disk, size and times.
+
+        Empty where it cannot be told: it is not there, or it changed so lately that it may change once
+        more within the same tick of its clock.
+        """
+        try:
+            about = self._below(text)[0].stat(follow_symlinks=False)
+        except (NotYet, OSError, ValueError):
+            return ""
+        if abs(self._clock().timestamp() - about.st_mtime) < TICK:
+            return ""
+        return (
+            f"{about.st_dev}.{about.st_ino}.{about.st_size}.{about.st_mtime_ns}.{about.st_ctime_ns}"
+        )
+
+    def copy_of(self, digest: str) -> Path | None:
+        """Return the copy with that digest, None where it is not there."""
+        copy = self._place / digest
+        return copy if _DIGEST.fullmatch(digest) and copy.is_file() else None
+
+    def _below(self, text: str) -> tuple[Path, Path]:
+        """Return the file at a path, and the folder that it must be in."""
+        if self._attachments.folder is None:  # it was said by an earlier mapping
+            raise Never(_NO_FOLDER)
+        home = self._attachments.folder.resolve()
+        try:
+            path = (home / text.replace("\\", "/")).resolve()
+        except (OSError, ValueError) as error:
+            raise Never(_NO_PATH) from error
+        if not path.is_relative_to(home):
+            raise Never(_OUTSIDE.fill(folder=home))
+        if any(part.startswith(".") for part in path.relative_to(home).parts):
+            raise Never(_HIDDEN)
+        return path, home
 
     def _require_still(self, text: str, about: os.stat_result) -> None:
         seconds = self._attachments.still

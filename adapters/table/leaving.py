@@ -4,7 +4,9 @@ The files that a platform's rows name: got before their message goes, kept until
 Rule 1: a message that cites files waits for them by itself; nothing else of its ticket waits.
 Rule 2: a file that cannot be had for a day, or may not cross, is cited as one that stays where it is,
 and named in quarantine; its message goes.
-Rule 3: every file of a message is looked at in each attempt, and what was copied is not copied again.
+Rule 3: every file of a message is looked at in each attempt, and what was copied is not copied again, after
+a restart neither, while the file at its path is the one that it was (`Copies.standing`).  What stands in a
+column or at an address is got again after a restart: only its bytes would say that it is the same.
 """
 
 from __future__ import annotations
@@ -36,6 +38,8 @@ from exchange.text import Text
 
 #: For so long a file is looked for, ever more seldom; then its message goes without it.
 LONGEST = timedelta(days=1)
+#: Beside a message that waits: its files that were copied, each with its copy and what it was like.
+GOT = "got"
 #: How often copies are looked for that no message needs any more.
 OFTEN = timedelta(hours=1)
 #: The states of messages whose copies may be needed, and what stands in those that have any.
@@ -48,6 +52,8 @@ class _Found:
     """What is known of the files of one message that waits: those copied, those that never cross."""
 
     copies: dict[str, Path] = field(default_factory=dict)
+    #: Of files at a path: what they were like when they were copied (`Copies.standing`).
+    standings: dict[str, str] = field(default_factory=dict)
     never: dict[str, Text] = field(default_factory=dict)
 
 
@@ -113,10 +119,11 @@ class Leaving:
         body = json.loads(said.body)
         wanted: Mapping[str, Source] = body.pop(WANTED)
         entries = {one["attachment_id"]: one for one in body["groups"][GROUP]["attachments"]}
-        found = self._found.setdefault(message_id, _Found())
+        found = self._known(message_id, body.pop(GOT, {}))
         missing = self._look(said, wanted, entries, found)
         late = self._clock() - datetime.fromisoformat(said.noted) > LONGEST
         if missing and not late:
+            self._note_got(said, found)
             self._wait(said, next(iter(missing.values())))
             return False
         aside = {**found.never, **missing}
@@ -135,6 +142,35 @@ class Leaving:
         self._done(message_id, wanted)
         return True
 
+    def _known(self, message_id: str, got: Mapping[str, Mapping[str, str]]) -> _Found:
+        """Return what is known of a message's files; of one that waited before a restart what it *got*."""
+        found = self._found.get(message_id)
+        if found is None:
+            found = self._found[message_id] = _Found()
+            for name, one in got.items():
+                copy = self.copies.copy_of(one["copy"])
+                if copy is not None and one["standing"]:
+                    found.copies[name], found.standings[name] = copy, one["standing"]
+        return found
+
+    def _note_got(self, said: Any, found: _Found) -> None:
+        """Keep with a message that waits which of its files were copied, for after a restart."""
+        body = json.loads(said.body)
+        got = {
+            name: {"copy": found.copies[name].name, "standing": standing}
+            for name, standing in found.standings.items()
+            if standing
+        }
+        if got == body.get(GOT, {}):
+            return
+        with self._database.transaction() as connection:
+            same = SAID.c.message_id == said.message_id
+            connection.execute(
+                SAID.update()
+                .where(same, SAID.c.state == "files")
+                .values(body=as_json(body | {GOT: got}))
+            )
+
     def _look(
         self,
         said: Any,
@@ -145,16 +181,25 @@ class Leaving:
         """Copy what is there of the files that are not in *found*; return why others are not."""
         missing: dict[str, Text] = {}
         for name, source in wanted.items():
-            if name in found.copies or name in found.never:
+            standing = self.copies.standing(source["path"]) if "path" in source else ""
+            if name in found.never or self._same(found, name, standing):
                 continue
             try:
                 self.copies.require_type(entries[name]["media_type"])
                 found.copies[name] = self._copy(said, source)
+                found.standings[name] = standing
             except Never as wrong:
                 found.never[name] = wrong.text
             except NotYet as wrong:
                 missing[name] = wrong.text
         return missing
+
+    @staticmethod
+    def _same(found: _Found, name: str, standing: str) -> bool:
+        """Whether a file was copied, and is not known to be another since."""
+        if name not in found.copies:
+            return False
+        return not standing or standing == found.standings.get(name)
 
     def _done(self, message_id: str, wanted: Mapping[str, Source]) -> None:
         """Forget what was known of files whose message goes."""
@@ -205,8 +250,11 @@ class Leaving:
         query = select(SAID.c.body).where(
             SAID.c.state.in_(_NEEDING), SAID.c.body.is_not(None), SAID.c.body.contains(_FILES)
         )
-        bodies = (json.loads(row.body) for row in connection.execute(query))
+        bodies = [json.loads(row.body) for row in connection.execute(query)]
         needed = {Path(path).name for body in bodies for path in body.get("files", {}).values()}
+        query = select(SAID.c.body).where(SAID.c.state == "files", SAID.c.body.contains(f'"{GOT}"'))
+        waiting = [json.loads(row.body) for row in connection.execute(query)]
+        needed |= {one["copy"] for body in waiting for one in body.get(GOT, {}).values()}
         return needed | {path.name for one in self._found.values() for path in one.copies.values()}
 
     def left(self, news: FileNews) -> None:

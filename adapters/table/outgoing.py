@@ -29,6 +29,7 @@ from adapters.table.speaking import Row, Speaking, Spoken, Waits, body_of
 from adapters.table.tables import SAID
 from exchange.acts import Kind
 from exchange.client import OutgoingMessage, read_message
+from exchange.errors import StoreUnavailable
 from exchange.text import Text
 
 #: Rows that are read and marked in one transaction.
@@ -76,13 +77,29 @@ class Outgoing:
         self._repeated: set[str] = set()
         #: Rows that wait: for what they are about, or behind a stopped lane.
         self.waiting: frozenset[str] = frozenset()
+        #: Sheets whose table cannot be read, as it is gone or has changed, by their names; others go on.
+        self.broken: dict[str, StoreUnavailable] = {}
+        #: Told of every row that is put aside: its record, never what it holds.
+        self.tell: Callable[[str], None] | None = None
 
     def poll(self) -> int:
-        """Take what is new in every sheet; return how many rows were taken or put aside."""
+        """
+        Take what is new in every sheet; return how many rows were taken or put aside.
+
+        Raises `StoreUnavailable` where the whole database is down.
+        """
         self._quarantine.review()
         waiting: set[str] = set()
         self._ahead.clear()
-        taken = sum(self._poll(sheet, waiting) for sheet in self._sheets)
+        taken = 0
+        for sheet in self._sheets:
+            try:
+                taken += self._poll(sheet, waiting)
+            except StoreUnavailable as failure:
+                self._database.require()
+                self.broken[sheet.name] = failure
+            else:
+                self.broken.pop(sheet.name, None)
         self.waiting = frozenset(waiting)
         return taken
 
@@ -279,6 +296,8 @@ class Outgoing:
                 reason=reason,
                 original=shortened(row.values),
             )
+            if self.tell is not None:
+                self.tell(row.own.name)
         try:
             with connection.begin_nested(), self._database.failures():
                 return self._mark(connection, row, "refused", reason)

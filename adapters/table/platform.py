@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.engine import Connection
 
+from adapters.notes import Notice
 from adapters.platform import Outgoing as Wanted
 from adapters.spool_files import FileNews
 from adapters.spool_records import Decision
@@ -71,6 +72,9 @@ class TablePlatform:
         #: Told how the tables stand whenever that changes; `exchange adapter status` shows it.
         self.note: Callable[[dict[str, str]], None] | None = None
         self._noted: dict[str, str] = {}
+        #: Told which kind of work fails (`adapters.notes.Notice`), such as ``sheet gd``; without it that is raised.
+        self.notice: Notice | None = None
+        self._told: set[str] = set()
         if database.document.attachments is not None and files is not None:
             self._link_files(files)
 
@@ -94,7 +98,22 @@ class TablePlatform:
             self._started = True
         if self._outgoing.poll() or not self._noted:
             self._tell()
+        self._tell_broken()
         return self._outgoing.said()
+
+    def speak(self, say: Callable[[Text], None], name: str = "table") -> None:
+        """Have *say* told of every row that is put aside by the adapter *name*: its record, not what it holds."""
+        self._outgoing.tell = lambda record: say(_ASIDE.fill(record=record, name=name))
+
+    def _tell_broken(self) -> None:
+        broken = self._outgoing.broken
+        if self.notice is None:
+            for failure in broken.values():
+                raise failure
+            return
+        for name in sorted(self._told | broken.keys()):
+            self.notice(f"sheet {name}", broken[name].text if name in broken else None)
+        self._told = {*broken}
 
     def _tell(self) -> None:
         if self.note is None:
@@ -195,6 +214,12 @@ class TablePlatform:
                 "quarantine": self.quarantine.count(connection),
                 "rows_waiting": len(self._outgoing.waiting),
             }
+
+
+_ASIDE = Text(
+    en="PUT ASIDE: the row {record}; others go on. Why: python -m adapters.{name} quarantine …",
+    zh="已隔离：记录 {record}，其余照常。原因：python -m adapters.{name} quarantine …",
+)
 
 
 def _detail(refusal: Refusal) -> Text:

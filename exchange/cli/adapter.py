@@ -140,10 +140,8 @@ _NEXT = Text(
     "请先阅读 {name}/platform.py。",
 )
 
-#: Notes that say what fails now, the newest of each.
-_ERRORS = (
-    "push_error", "pull_error", "urgent_error", "acknowledge_error", "platform_error", "reminder_error",
-)  # fmt: skip
+#: Notes that say what fails now, the newest of each kind of work, end so: ``push_error``, ``poll /orders_error``.
+_ERROR_END = "_error"
 #: A lane that a declined message stopped is noted under a name that begins so.
 _STOPPED = "stopped "
 
@@ -230,7 +228,7 @@ def _row(folder: Path, found: SpoolStatus, now: datetime) -> dict[str, Any]:
             for name, why in notes.items()
             if name.startswith(_STOPPED) and why
         },
-        "errors": {name: notes[name] for name in _ERRORS if notes.get(name)},
+        "errors": {name: why for name, why in notes.items() if name.endswith(_ERROR_END) and why},
     }
 
 
@@ -267,7 +265,7 @@ def _show(row: dict[str, Any], joins: list[str] | None) -> None:
     for lane, why in row["stopped"].items():
         say(_LANE.fill(lane=lane, why=why))
     for name, why in row["errors"].items():
-        say(_ERROR.fill(what=name.removesuffix("_error"), why=why))
+        say(_ERROR.fill(what=name.removesuffix(_ERROR_END), why=why))
 
 
 _LANE = Text(en="stopped: {lane}: {why}", zh="停滞：{lane}：{why}")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from exchange.cli.grammar import group, json_option, language, option, say
+from exchange.cli.mapping_sections import section_faults, section_findings
 from exchange.cli.screen import show_json, show_table
 from exchange.errors import InvalidRequest
 from exchange.text import Text
@@ -18,7 +19,7 @@ from exchange.text import Text
 if TYPE_CHECKING:
     from adapters.mapping.document import Document
     from adapters.mapping.finding import Finding
-    from adapters.mapping.parsing import Read
+    from adapters.mapping.parsing import Fault, Read
     from adapters.mapping.trying import Tried
     from exchange.client import OutgoingMessage
 
@@ -57,14 +58,20 @@ _WEIGHTS = {
 @click.pass_context
 def check(context: click.Context, *, file: Path, database: str | None, as_json: bool) -> None:
     """Check one mapping file."""
-    from adapters.mapping.checking import findings
+    from adapters.mapping.checking import findings, undecided
     from adapters.mapping.parsing import read
 
     found = read(file)
     rows = _faults(found)
     if found.document is not None:
-        sound = not found.faults
-        rows += [_row(found.document, one) for one in findings(found.document)] if sound else []
+        faults = [] if found.faults else section_faults(found.document)
+        rows += [_fault(one) for one in faults]
+        sound = not (found.faults or faults)
+        if sound:
+            rows += [_row(found.document, one) for one in section_findings(found.document)]
+        # What is missing shows once every rule can be read; what a draft left open shows at once.
+        looks = findings if sound else undecided
+        rows += [_row(found.document, one) for one in looks(found.document)]
         if sound and database:
             from adapters.table.database import absences
 
@@ -81,17 +88,18 @@ def check(context: click.Context, *, file: Path, database: str | None, as_json: 
 
 
 def _faults(found: Read) -> list[dict[str, Any]]:
-    return [
-        {
-            "weight": "error",
-            "file": one.file,
-            "line": one.line,
-            "key": one.key,
-            "en": one.text.en,
-            "zh": one.text.zh,
-        }
-        for one in found.faults
-    ]
+    return [_fault(one) for one in found.faults]
+
+
+def _fault(one: Fault) -> dict[str, Any]:
+    return {
+        "weight": "error",
+        "file": one.file,
+        "line": one.line,
+        "key": one.key,
+        "en": one.text.en,
+        "zh": one.text.zh,
+    }
 
 
 def _row(document: Document, one: Finding) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ import click
 from exchange.cli.beside import adapter_folder, folder_option
 from exchange.cli.gateway import config_option, dial, is_gateway, read_gateway
 from exchange.cli.grammar import command, json_option, language, option, say
+from exchange.cli.reconcile_platform import VARIABLE, Platform, without
 from exchange.cli.root import telling
 from exchange.cli.screen import show_json, show_paragraph, show_table
 from exchange.errors import ConfigurationError, ExchangeError, InvalidRequest
@@ -20,13 +21,10 @@ from exchange.text import Text
 
 if TYPE_CHECKING:
     from adapters.comparing import Difference
-    from adapters.holdings import Holdings
+    from adapters.holdings import Holdings, Seen
     from adapters.spool import Spool
     from exchange.client import ExchangeClient
     from exchange.client.copying import BridgeCopy
-
-#: Where the platform's database is given, as for the adapter `adapters.table` itself.
-_VARIABLE = "EXCHANGE_PLATFORM_DATABASE"
 
 AGREED, DIFFERENT, INCOMPARABLE = 0, 1, 2
 
@@ -37,15 +35,18 @@ AGREED, DIFFERENT, INCOMPARABLE = 0, 1, 2
     "lacks, that are stored but not written, written but not acknowledged, and states that differ. Comparing "
     "changes nothing, and may be done while the adapter runs. After platform, spool or bridge were put back "
     "from a backup, --send has what is missing sent again, on either side; nothing is doubled by it.\n"
-    "The platform is looked at where the adapter is a folder of JSON lines, tables (with --database), HTTP or files (records.db), or the "
-    "example desk; else spool and bridge alone are compared.\n"
+    "The platform is looked at where the adapter is a folder of JSON lines, tables (with --database) or the example "
+    "desk. A platform over HTTP is asked for each record as the mapping's [http.call.held] says, a drop folder by its "
+    "files in out and out/done (kept = true in [folder.out]); without those only what it confirmed is known. Of any "
+    "other adapter spool and bridge alone are compared.\n"
     "Exit 0: they agree. Exit 1: they differ (also where --send does something about it). Exit 2: they could "
-    "not be compared.",
+    "not be compared, or the platform did not say what it holds.",
     zh="校核平台、适配器暂存库与网桥三方（双方校核、查漏纠错，R50b）：一方缺失的消息、已存储未写入、已写入未签收、"
     "状态不一致。校核本身不作改动，可在适配器运行时执行。平台、暂存库或网桥从备份恢复后，--send 使两侧缺失内容"
     "重新发送，不会重录。\n"
-    "适配器为 JSON 行文件夹、数据库表（须给出 --database）、HTTP 或文件（records.db）、示例平台时核对平台，否则仅核对暂存库与网桥。\n"
-    "退出码 0：一致；1：有差异（--send 处理后仍为 1）；2：无法校核。",
+    "适配器为 JSON 行文件夹、数据库表（须给出 --database）、示例平台时核对平台；HTTP 平台按映射 [http.call.held] 逐项查询，"
+    "交换文件夹按 out 与 out/done 中的文件核对（[folder.out] 设 kept = true），未设则仅知其确认过的内容；其他适配器仅核对暂存库与网桥。\n"
+    "退出码 0：一致；1：有差异（--send 处理后仍为 1）；2：无法校核，或平台未能答复。",
 )
 @option("--send", is_flag=True, en="Have what is missing sent again.", zh="重新发送缺失内容。")
 @option(
@@ -54,9 +55,14 @@ AGREED, DIFFERENT, INCOMPARABLE = 0, 1, 2
     "ones (2026-11-22T02:00:00+08:00).",
     zh="仅校核此时起开单或暂存库有记录的单，以及未结案的单（须带时区）。",
 )  # fmt: skip
-@option("--database", metavar="URL", envvar=_VARIABLE,
-        en=f"Of the platform's database, where the adapter is of tables; else {_VARIABLE}.",
-        zh=f"平台数据库（数据库表适配器）；默认取 {_VARIABLE}。")  # fmt: skip
+@option(
+    "--mapping", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False),
+    en="The mapping file that an HTTP platform is asked by; else the one that the adapter runs with.",
+    zh="查询 HTTP 平台所用的映射文件；默认为适配器运行所用。",
+)  # fmt: skip
+@option("--database", metavar="URL", envvar=VARIABLE,
+        en=f"Of the platform's database, where the adapter is of tables; else {VARIABLE}.",
+        zh=f"平台数据库（数据库表适配器）；默认取 {VARIABLE}。")  # fmt: skip
 @folder_option
 @config_option
 @json_option
@@ -66,6 +72,7 @@ def reconcile(
     *,
     send: bool,
     since: str | None,
+    mapping: Path | None,
     database: str | None,
     folder: Path | None,
     config: Path,
@@ -77,7 +84,8 @@ def reconcile(
         if not is_gateway(config):
             raise ConfigurationError(_GATEWAYS.fill(file=config))
         place = adapter_folder(config, folder)
-        row, differences = _compared(config, place, database or "", moment, send=send)
+        where = place, mapping, database or ""
+        row, differences = _compared(config, where, moment, send=send)
     except ExchangeError as error:
         if as_json:
             show_json({"failure": error.text.say(language())})
@@ -88,34 +96,45 @@ def reconcile(
         show_json(row)
     else:
         _show(row, differences)
-    context.exit(DIFFERENT if differences else AGREED)
+    if differences:
+        context.exit(DIFFERENT)
+    asked = row["platform_asked"]
+    context.exit(INCOMPARABLE if asked and asked["untold"] else AGREED)
 
 
 def _compared(
-    config: Path, folder: Path, database: str, since: datetime | None, *, send: bool
+    config: Path, where: tuple[Path, Path | None, str], since: datetime | None, *, send: bool
 ) -> tuple[dict[str, Any], list[Difference]]:
     from adapters.comparing import compare, lasting, unwritten
     from adapters.spool import Spool
     from exchange.client.copying import read_copy
 
     us = read_gateway(config).organisation
+    folder, mapping, database = where
     whole = since is None
     with Spool(folder / "spool.db", us, create=False) as spool, dial(config) as client:
+        there = Platform(
+            folder=folder, organisation=us, spool=spool, database=database, mapping=mapping
+        )
 
         def here() -> tuple[Holdings | None, Any]:
-            return _held(folder, us, spool, database), spool.copy(since)
+            return there.held(), spool.copy(since)
 
         before = here()
         known = {one.ticket_id for one in (*before[1].own.values(), *before[1].came.values())}
         bridge = read_copy(client.tickets, us, since, sorted(known - {""}))
         after = here()
-        differences = lasting(
-            compare(us, *before, bridge, whole=whole), compare(us, *after, bridge, whole=whole)
-        )
+        seen = _asked(there, after[0], bridge)
+        readings = [
+            compare(us, without(held, seen), copy, bridge, whole=whole)
+            for held, copy in (before, after)
+        ]
+        differences = lasting(*readings)
         sent: dict[str, int] = {}
         if send and differences:
             with telling(lambda: _INTERRUPTED):
-                sent = _send(client, spool, bridge, differences)
+                sent = _doubted(there, seen, differences)
+                sent |= _send(client, spool, bridge, differences)
     platform = after[0]
     row = {
         "organisation": us,
@@ -123,6 +142,7 @@ def _compared(
         "platform": platform.adapter if platform is not None else "",
         "tickets": len({one.ticket_id for one in bridge.messages.values()}),
         "messages": len(bridge.messages),
+        "platform_asked": _seen_row(seen),
         "unwritten_by_others": unwritten(us, bridge),
         "differences": [_row(one) for one in differences],
         "sent": sent,
@@ -130,29 +150,49 @@ def _compared(
     return row, differences
 
 
-def _held(folder: Path, organisation: str, spool: Spool, database: str) -> Holdings | None:
-    """Return what the platform of the adapter in *folder* holds; None where it cannot be looked at."""
-    if database or spool.noted("adapter") == "table":
-        from adapters.table import holding as tables
+def _asked(there: Platform, held: Holdings | None, bridge: BridgeCopy) -> Seen | None:
+    """Ask the platform for what it was given of what the bridge could give again."""
+    if held is None:
+        return None
+    return there.seen({name for name in held.written if name in bridge.messages})
 
-        if not database:
-            raise ConfigurationError(_NO_DATABASE.fill(variable=_VARIABLE))
-        return tables.held(database)
-    if (
-        folder / "records.db"
-    ).exists():  # what an HTTP platform or a drop folder gave and was given
-        from adapters.table import holding as tables
 
-        return tables.held(f"sqlite:///{folder / 'records.db'}", spool.noted("adapter"))
-    if (folder / "desk.db").exists():
-        from adapters.sqlite_desk import holding as desk
+def _doubted(
+    there: Platform, seen: Seen | None, differences: Sequence[Difference]
+) -> dict[str, int]:
+    """Note what the platform lost before the bridge is asked for it: it is then given anew."""
+    from adapters.comparing import Fault
 
-        return desk.held(folder / "desk.db", organisation)
-    if (folder / "inbox").is_dir():
-        from adapters import jsonl
+    if seen is None or not seen.lost:
+        return {}
+    lost = {one.message_id for one in differences if one.fault is Fault.LOST_HERE} & seen.lost
+    return {"doubted": there.doubt(lost, seen)}
 
-        return jsonl.held(folder)
-    return None
+
+def _seen_row(seen: Seen | None) -> dict[str, Any] | None:
+    if seen is None:
+        return None
+    return {
+        "asked": seen.asked,
+        "lost": len(seen.lost),
+        "untold": seen.untold,
+        "unstated": seen.unstated,
+        "texts": [one.say(language()) for one in _seen_texts(seen)],
+    }
+
+
+def _seen_texts(seen: Seen) -> Iterator[Text]:
+    """Yield what is to be said of what could be seen of the platform, and of what could not."""
+    yield from seen.notes
+    if seen.asked:
+        yield _SEEN.fill(asked=seen.asked, lost=len(seen.lost - seen.follows))
+        if seen.asked > 1 and len(seen.lost - seen.follows) == seen.asked:
+            yield _ALL_LOST
+    if seen.untold:
+        yield _UNTOLD.fill(count=seen.untold)
+        yield from seen.why
+    if seen.unstated:
+        yield _UNSTATED.fill(count=seen.unstated)
 
 
 def _send(
@@ -219,10 +259,13 @@ def _show(row: dict[str, Any], differences: Sequence[Difference]) -> None:
     say(_LOOKED.fill(**row))
     if not row["platform"]:
         say(_NO_PLATFORM)
+    for text in (row["platform_asked"] or {}).get("texts", ()):
+        show_paragraph(text)
     if row["unwritten_by_others"]:
         say(_UNWRITTEN.fill(count=row["unwritten_by_others"]))
     if not differences:
-        say(_AGREED)
+        asked = row["platform_asked"] or {}
+        say(_UNSEEN if asked.get("untold") else _AGREED)
         return
     click.echo()
     cells = [
@@ -266,6 +309,28 @@ _UNWRITTEN = Text(
     en="{count} messages of this organisation are stored and not yet written by their receivers.",
     zh="本机构有 {count} 条消息已存储，接收方尚未写入。",
 )
+_SEEN = Text(
+    en="The platform, asked for {asked} records and changes that it was given, does not hold {lost} of them.",
+    zh="已向平台查询所交付的 {asked} 项记录与修改：其中 {lost} 项平台没有。",
+)
+_ALL_LOST = Text(
+    en="It holds none of them. Before --send, look one up in the platform: if it is there, 'held' asks wrongly, "
+    "and sending would double what is there.",
+    zh="平台一项也没有。执行 --send 之前请在平台中核对其中一项：若存在，则 held 的查询有误，重新发送会造成重复。",
+)
+_UNTOLD = Text(
+    en="Of {count} it could not be told whether the platform holds them; they are not taken for lost. Why:",
+    zh="另有 {count} 项无法判定平台是否持有，不视为丢失。原因：",
+)
+_UNSTATED = Text(
+    en="Of {count} the mapping does not say how to ask ([http.call.held], or kept = true in [folder.out]): what the "
+    "platform itself lost of them cannot be seen from here.",
+    zh="另有 {count} 项映射文件未说明如何查询（[http.call.held]，或 [folder.out] 的 kept = true）：平台自身丢失的内容在此无法发现。",
+)
+_UNSEEN = Text(
+    en="Spool and bridge agree; what the platform holds could not be told (exit 2).",
+    zh="暂存库与网桥一致；平台持有情况无法判定（退出码 2）。",
+)
 _AGREED = Text(en="They agree.", zh="三方一致。")
 _SENT = Text(
     en="Sent again: {sent_again}; acknowledged again: {acknowledged_again}; asked for: {asked_for} hand-offs, "
@@ -281,10 +346,6 @@ _INTERRUPTED = Text(
 _GATEWAYS = Text(
     en="{file} is a bridge's configuration: reconciling is done beside an adapter, with its gateway's.",
     zh="{file} 是网桥配置：校核须在适配器一侧，用其网关配置执行。",
-)
-_NO_DATABASE = Text(
-    en="This adapter is of tables: give --database URL, or the environment variable {variable}.",
-    zh="该适配器为数据库表适配器：请给出 --database URL，或设置环境变量 {variable}。",
 )
 _NO_TIME = Text(
     en="'{given}': write a time with its time zone, such as 2026-11-22T02:00:00+08:00.",

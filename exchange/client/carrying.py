@@ -21,10 +21,10 @@ from exchange._proto.v1 import exchange_service_pb2 as pb
 from exchange._proto.v1 import message_pb2 as message_pb
 from exchange._proto.v1.exchange_service_pb2_grpc import ExchangeServiceStub
 from exchange.client.attachments import AttachmentCalls
+from exchange.client.batches import CALL_BYTES, CALL_MESSAGES
 from exchange.client.calls import Calls, Patience, as_many, retry_of
 from exchange.client.channel import secure_channel
 from exchange.client.files import GatewayFiles, require_own
-from exchange.client.gateway import CALL_BYTES, CALL_MESSAGES
 from exchange.client.token import gateway_secret
 from exchange.envelope import read_file
 from exchange.errors import BridgeUnavailable, ExchangeError, Refusal

@@ -7,6 +7,7 @@ gRPC's channels may.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
@@ -25,6 +26,7 @@ from exchange._proto.v1.exchange_service_pb2_grpc import ExchangeServiceStub
 from exchange.acts import Group, Kind, Urgency
 from exchange.client.acknowledging import signed
 from exchange.client.attachments import AttachmentCalls
+from exchange.client.batches import CALL_MESSAGES, split
 from exchange.client.calls import Calls, Patience, as_many, retry_of
 from exchange.client.channel import dial
 from exchange.client.checks import Checker, chains_of
@@ -58,10 +60,6 @@ from exchange.note import NoteVerifier
 from exchange.tracing import trace_of
 from exchange.trust import TrustStore
 from exchange.wire.scopes import scopes_in
-
-#: Messages and bytes in one call at most; a bridge takes 4 MiB unless it is told otherwise.
-CALL_MESSAGES = 128
-CALL_BYTES = 768 * 1024
 
 
 class ExchangeClient:
@@ -100,6 +98,7 @@ class ExchangeClient:
         self.at_deadline = at_deadline
         #: The newest checkpoint of the bridge's log seen so far; keep it across restarts.
         self.checkpoint = checkpoint
+        self._remembering = threading.Lock()
         self._channel = channel
         self._chain = message_pb.CertificateChain(certificates=certificates)
         self._patience = patience or Patience()
@@ -217,7 +216,7 @@ class ExchangeClient:
         first call fails.
         """
         results: list[PushResult] = []
-        for batch in _split(messages):
+        for batch in split(messages):
             try:
                 results += self._push(batch)
             except ExchangeError as failure:
@@ -385,21 +384,9 @@ class ExchangeClient:
     def _newest(self, note: str) -> None:
         """Remember a checkpoint that is signed and newer than the one held."""
         new = self._check.logs.checkpoint(note.encode())
-        if self.checkpoint:
-            held = self._check.logs.checkpoint(self.checkpoint.encode())
-            if held.origin == new.origin and held.size >= new.size:
-                return
-        self.checkpoint = note
-
-
-def _split(messages: Sequence[SealedMessage]) -> Iterator[Sequence[SealedMessage]]:
-    batch: list[SealedMessage] = []
-    size = 0
-    for message in messages:
-        if batch and (len(batch) == CALL_MESSAGES or size + len(message.envelope) > CALL_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(message)
-        size += len(message.envelope)
-    if batch:
-        yield batch
+        with self._remembering:  # pulls and pushes answer at once
+            if self.checkpoint:
+                held = self._check.logs.checkpoint(self.checkpoint.encode())
+                if held.origin == new.origin and held.size >= new.size:
+                    return
+            self.checkpoint = note

@@ -50,7 +50,7 @@ def test_what_is_due_rings_once_and_again_when_it_is_over(link: Link, owing: str
 
     assert dues.look() == 1
     assert [(one.handoff_id, one.kind) for one in heard] == [(owing, "supervision")]
-    assert dues.look() == 0
+    assert dues.look() is None
     clock.now += EVERY
     assert dues.look() == 0, "it has rung"
     clock.now -= timedelta(hours=2)
@@ -80,10 +80,10 @@ def test_a_bell_that_fails_rings_again_and_stops_nothing(link: Link, owing: str)
         ring=ring,
     )
     assert runner.remind() == 0
-    assert "no bell" in runner.spool.noted("reminder_error")
+    assert "no bell" in runner.spool.noted("deadlines_error")
     clock.now += EVERY
     assert runner.remind() == 1
-    assert (heard, runner.spool.noted("reminder_error")) == ([owing], "")
+    assert (heard, runner.spool.noted("deadlines_error")) == ([owing], "")
     assert link.runner(CITY_12345, link.desk(CITY_12345)).remind() == 0, (
         "who has no bell asks nothing"
     )

@@ -95,7 +95,7 @@ def test_the_adapter_says_what_it_does(link: Link) -> None:
         link.bridge.stop()
         police.until("It is tried again by itself; nothing is lost.")
         link.bring_back()
-        police.until("the link is back")
+        police.until("what failed works again")
         code = police.end()
 
     assert code == 0

@@ -261,6 +261,16 @@ def test_an_error_that_passed_is_shown_no_more(link: Link) -> None:
     assert not [name for name in second.spool.status().notes if name.endswith("_error")]
 
 
+def test_what_failed_before_a_start_is_forgotten_by_it(link: Link) -> None:
+    """A poll or sheet that the mapping names no more would stand in the status for ever."""
+    _, runner = link.linked(CITY_12345)
+    runner.spool.note(**{"poll /old_error": "gone", "adapter": "http"})
+    runner.stop()  # it begins, and ends at once
+    runner.run()
+
+    assert ("", "http") == (runner.spool.noted("poll /old_error"), runner.spool.noted("adapter"))
+
+
 def test_both_loops_carry_and_stop_at_once(link: Link) -> None:
     """Running runners carry a matter without being stepped, and a waiting pull ends with `stop`."""
     hotline, first = link.linked(CITY_12345)

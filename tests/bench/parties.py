@@ -24,7 +24,7 @@ from exchange.client import (
     SealedMessage,
     Written,
 )
-from exchange.client.gateway import CALL_MESSAGES
+from exchange.client.batches import CALL_MESSAGES
 from tests.bench.place import RECEIVER, SENDER, Place
 from tests.bench.tickets import MESSAGES, batches
 

@@ -195,7 +195,7 @@ def offerer(
 
 def taker(connection: Connection, place: Place, port: int, pullers: int) -> None:
     """
-    Pull and acknowledge all the time; obey ``("came",)``.
+    Pull and acknowledge all the time, as adapters do urgent lanes by a pull of their own; obey ``("came",)``.
 
     The answer is ``(ids, when each urgent one came, deliveries that came before, faults)`` since the
     one before.
@@ -206,11 +206,11 @@ def taker(connection: Connection, place: Place, port: int, pullers: int) -> None
     faults: list[str] = []
     again, lock, stop = 0, threading.Lock(), threading.Event()
 
-    def take(client: ExchangeClient) -> None:
+    def take(client: ExchangeClient, least: Urgency | None) -> None:
         nonlocal again
         while not stop.is_set():
             try:
-                items = client.pull(128, timedelta(seconds=0.5))
+                items = client.pull(128, timedelta(seconds=0.5), least=least)
                 now = time.monotonic()
                 messages = [item for item in items if isinstance(item, IncomingMessage)]
                 with lock:
@@ -232,7 +232,8 @@ def taker(connection: Connection, place: Place, port: int, pullers: int) -> None
                         faults.append(f"{error.reason}: {error}")
 
     with ExchangeClient.dial(place.files(RECEIVER.organisation, port), patience=patience) as client:
-        threads = [threading.Thread(target=take, args=(client,)) for _ in range(pullers)]
+        wanted = [*[None] * pullers, Urgency.URGENT]
+        threads = [threading.Thread(target=take, args=(client, least)) for least in wanted]
         for thread in threads:
             thread.start()
         for _ in commands(connection):

@@ -69,9 +69,11 @@ class Linked:
 
 
 @contextlib.contextmanager
-def linked(link: Link, changes: dict[str, str] | None = None) -> Iterator[Linked]:
-    """Link the hotline's folder; *changes* are made to its mapping's text."""
-    place = link.folder / "hotline files"
+def linked(
+    link: Link, changes: dict[str, str] | None = None, name: str = "hotline files"
+) -> Iterator[Linked]:
+    """Link the hotline's folder *name*; *changes* are made to its mapping's text."""
+    place = link.folder / name
     place.mkdir(exist_ok=True)
     text = MAPPING.read_text(encoding="utf-8")
     for old, new in (changes or {}).items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exchange.cli.reconcile import _held
+from exchange.cli.reconcile_platform import Platform
 from tests.adapters.attachments.folders import folder_of
 from tests.adapters.folder.city import HEADER, ROW, linked
 from tests.adapters.linked import Link
@@ -94,7 +94,13 @@ def test_files_cross_beside_the_rows_that_name_them(link: Link) -> None:
         assert ("GD-1", "笔录.pdf") == (row["工单编号"], row["名称"])
         assert b"report" == (hotline.place / "out" / "files" / row["文件"]).read_bytes()
         assert not hotline.put_aside()
-        holdings = _held(hotline.place, CITY_12345.organisation, hotline.runner.spool, "")
+        holdings = Platform(
+            folder=hotline.place,
+            organisation=CITY_12345.organisation,
+            spool=hotline.runner.spool,
+            database="",
+            mapping=None,
+        ).held()
 
         assert holdings is not None
         assert 1 == len(holdings.written)  # `exchange adapter reconcile` sees what came

@@ -55,11 +55,14 @@ class Linked:
 
 
 @contextlib.contextmanager
-def linked(link: Link, desk: Desk, changes: dict[str, str] | None = None) -> Iterator[Linked]:
-    """Link the desk; *changes* are made to its mapping's text."""
+def linked(
+    link: Link, desk: Desk, changes: dict[str, str] | None = None, folder: str = "http"
+) -> Iterator[Linked]:
+    """Link the desk, its records in *folder*; *changes* are made to its mapping's text."""
     document = load(mapping(link, desk, changes or {}))
-    folder = link.folder / "http"
-    records = Records(folder / "records.db", staged(document), lambda: datetime.now(UTC))
+    records = Records(
+        link.folder / folder / "records.db", staged(document), lambda: datetime.now(UTC)
+    )
     platform = HttpPlatform(read_http(document), records, CITY_110.organisation)
     with platform:
         yield Linked(platform=platform, runner=link.runner(CITY_110, platform))

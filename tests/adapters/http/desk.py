@@ -54,6 +54,13 @@ class Desk(ThreadingHTTPServer):
         self.actions.append(action)
         return action
 
+    def put_back(self, tickets: int) -> None:
+        """Lose all but the first *tickets*, as last night's backup does; numbers are given anew."""
+        with self.lock:
+            kept = [*self.tickets][:tickets]
+            self.tickets = {number: self.tickets[number] for number in kept}
+            self.by_request = {r: n for r, n in self.by_request.items() if n in kept}
+
     def asked(self, method: str, path: str) -> list[Any]:
         """Return the bodies of the requests to *path*."""
         return [
@@ -103,7 +110,11 @@ class Handler(BaseHTTPRequestHandler):
             if self.path.startswith("/media/"):
                 self.answer({}, 404)
                 return
-            answer = self._do(body)
+            try:
+                answer = self._do(body)
+            except LookupError:
+                self.answer({"ResultCode": 4}, 404)
+                return
             if mine and desk.after and desk.after.pop(0)(self):
                 return
         self.answer(answer)
@@ -117,6 +128,16 @@ class Handler(BaseHTTPRequestHandler):
             found = [one for one in desk.actions if one["seq"] > after][:2]
             following = found[-1]["seq"] if found else after
             return {"ResultCode": 1, "Data": {"List": found, "Next": following}}
+        ticket = place.path.removeprefix("/api/tickets/")
+        if self.command == "GET" and ticket in desk.tickets:
+            return {"ResultCode": 1, "Data": {"BillNo": ticket, **desk.tickets[ticket]}}
+        if place.path == "/api/all":
+            found = [{"BillNo": number, **desk.tickets[number]} for number in desk.tickets]
+            start = int(query.get("from", ["0"])[0])
+            more = {"Next": f"/api/all?from={start + 2}"} if start + 2 < len(found) else {}
+            return {"ResultCode": 1, "Data": {"List": found[start : start + 2], **more}}
+        if self.command in ("GET", "PUT") and "request" not in query and ticket not in desk.tickets:
+            raise LookupError(ticket)
         if self.command == "GET":
             number = desk.by_request.get(query["request"][0])
             return {"ResultCode": 1, "Data": {"Found": number is not None, "BillNo": number}}

@@ -24,12 +24,19 @@ from tests.pki import CITY_110, CITY_12345
 PATIENCE = 60
 
 
-def begun(link: Link, desk: Desk, port: int = 0, *more: str) -> subprocess.Popen[str]:
+def begun(
+    link: Link,
+    desk: Desk,
+    port: int = 0,
+    *more: str,
+    changes: dict[str, str] | None = None,
+    folder: str = "http process",
+) -> subprocess.Popen[str]:
     """Start the adapter."""
-    changes = {'"127.0.0.1:0"': f'"127.0.0.1:{port}"'}
+    changes = {'"127.0.0.1:0"': f'"127.0.0.1:{port}"', **(changes or {})}
     return subprocess.Popen(
         [
-            sys.executable, "-m", "adapters.http", "run", str(link.folder / "http process"),
+            sys.executable, "-m", "adapters.http", "run", str(link.folder / folder),
             "--config", str(link.config(CITY_110)), "--mapping", str(mapping(link, desk, changes)), *more,
         ],
         env={**os.environ, "EXCHANGE_LANG": "en"},

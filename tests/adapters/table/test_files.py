@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import os
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from hashlib import sha256
@@ -276,6 +278,63 @@ def test_a_lost_spool_says_the_same_again(link: Link, tmp_path: Path) -> None:
 
     assert [b"photo"] == [row["NR"] for row in police.rows("SELECT NR FROM JFJ")]
     assert "2" == again.row("SELECT TSZT FROM T_FJ")["TSZT"]
+
+
+def test_tables_that_were_put_back_get_the_files_again(sides: tuple[Filed, Filed]) -> None:
+    """The message comes once more, and its files with it, from the spool's copies; again changes nothing."""
+    hotline, police = sides
+    open_order(hotline, police)
+    kept = sqlite3.connect(":memory:")
+    place = str(police.database.engine.url.database)
+    with closing(sqlite3.connect(place)) as source:
+        source.backup(kept)
+    (hotline.folder / "a.jpg").write_bytes(b"photo")
+    attach(hotline, "F1", "a.jpg")
+    settle(hotline, police)
+    came = police.rows("SELECT MC, NR FROM JFJ")
+    with closing(sqlite3.connect(place)) as target:
+        kept.backup(target)
+    kept.close()
+    lost = police.rows("SELECT MC, NR FROM JFJ")
+    for _ in range(2):
+        police.runner.client.reconcile(dict.fromkeys(police.runner.spool.heads(), b""))
+        settle(hotline, police)
+
+    assert ([], 1) == (lost, len(came))
+    assert came == police.rows("SELECT MC, NR FROM JFJ")
+
+
+def test_a_restart_copies_no_file_again_that_is_the_same(link: Link, tmp_path: Path) -> None:
+    """Known by place, size and times; one that was changed, even to the same size and time, is read again."""
+    urls = {
+        party: f"sqlite:///{tmp_path / party.organisation}.db" for party in (CITY_12345, CITY_110)
+    }
+    police = filed(link, CITY_110, urls[CITY_110])
+    hotline = filed(link, CITY_12345, urls[CITY_12345])
+    open_order(hotline, police)
+    photo = hotline.folder / "a.jpg"
+    photo.write_bytes(b"photo")
+    an_hour_ago = (photo.stat().st_mtime - 3600,) * 2
+    os.utime(photo, an_hour_ago)
+    attach(hotline, "F1", "a.jpg;b.jpg")
+    hotline.turn()
+    seen = []
+    for content in (b"photo", b"photo", b"other"):
+        if content != photo.read_bytes():
+            photo.write_bytes(content)
+            os.utime(photo, an_hour_ago)
+        hotline = filed(link, CITY_12345, urls[CITY_12345], afresh=False)
+        assert 0 == hotline.platform.gather()
+        copy = hotline.folder.parent / "copies" / sha256(content).hexdigest()
+        seen.append(copy.stat().st_ino)
+    (hotline.folder / "b.jpg").write_bytes(b"late")
+    hotline = filed(link, CITY_12345, urls[CITY_12345], afresh=False)
+    settle(hotline, police)
+
+    assert seen[0] == seen[1] != seen[2]
+    assert [b"late", b"other"] == sorted(
+        bytes(row["NR"]) for row in police.rows("SELECT NR FROM JFJ")
+    )
 
 
 def test_what_ended_in_a_refusal_keeps_no_copy(sides: tuple[Filed, Filed]) -> None:
