@@ -53,6 +53,11 @@ chaos: $(VENV)/.installed ## Real processes killed, frozen, cut off and starved;
 simulate: $(VENV)/.installed ## Thousands of seeded runs in which everything breaks; ARGS='--seeds 0-9999 --jobs 2', --relay
 	@$(BIN)/python -m tests.simulation $(ARGS)
 
+.PHONY: conformance-corpus
+conformance-corpus: $(VENV)/.installed ## Every broken counterpart before the whole of its profile; ARGS='-k patient'
+	@EXCHANGE_CORPUS=whole $(BIN)/python -m pytest tests/conformance/test_corpus.py tests/conformance/test_bridges.py \
+	  tests/conformance/test_adapters.py tests/conformance/test_relays.py $(or $(ARGS),$(AT_ONCE))
+
 .PHONY: judge
 judge: $(VENV)/.installed $(VENV)-judge/.installed ## Outside judges: pkilint, sslyze, openssl, gnutls, and abuse of a live bridge (ARGS=abuse alone)
 	@$(BIN)/python -m tests.judge $(ARGS)

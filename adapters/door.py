@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+
+from exchange.acts import Urgency
+from exchange.client import IncomingItem, IncomingMessage
 
 
 class Door:
@@ -36,3 +39,12 @@ class Door:
             with self._moved:
                 self._inside = False
                 self._moved.notify_all()
+
+
+def urgent_lanes(items: Iterable[IncomingItem]) -> frozenset[str]:
+    """Return the lanes in which something urgent came; what stands before it there goes with it."""
+    return frozenset(
+        item.lane
+        for item in items
+        if isinstance(item, IncomingMessage) and item.message.urgency >= Urgency.URGENT
+    )

@@ -35,7 +35,12 @@ class Indigestible(Exception):
 
 
 class Adapter(Protocol):
-    """One platform, as the runner sees it.  Methods are called from two threads."""
+    """
+    One platform, as the runner sees it.
+
+    Methods are called from several threads: of what says something and of what comes, one at a time each,
+    but what comes by turns from two threads, so that something urgent need not wait.
+    """
 
     def outgoing(self) -> Sequence[Outgoing]:
         """

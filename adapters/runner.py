@@ -18,7 +18,7 @@ from datetime import timedelta
 from types import FrameType
 
 from adapters.copies import attach
-from adapters.door import Door
+from adapters.door import Door, urgent_lanes
 from adapters.dues import Dues, Ring
 from adapters.notes import Notes, Notice
 from adapters.pace import Pace
@@ -43,7 +43,7 @@ from exchange.client import (
     SealedMessage,
     Written,
 )
-from exchange.errors import InvalidRequest
+from exchange.errors import InvalidRequest, LimitExceeded
 from exchange.text import Text
 
 __all__ = ["Pace", "Runner", "stop_on_signals"]
@@ -79,7 +79,7 @@ class Runner:
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._reconciled = False
-        self._door = Door()
+        self._door, self._noting = Door(), threading.Lock()
         self._dues = None if ring is None else Dues(client, ring, self.pace.clock)
         self.timers = Timers(client, spool, self.pace.clock)
         self._notes = Notes(spool, self.pace.clock, notice)
@@ -169,10 +169,10 @@ class Runner:
         With *least* only of lanes in which something so urgent waits.
         """
         items = self.client.pull(wait=wait, least=least)
-        urgent = least is not None
-        with self._door.passing(urgent=urgent):
+        with self._noting:
             self._note(pulled=self.pace.clock().isoformat(), checkpoint=self.client.checkpoint)
-            self._note_error("urgent" if urgent else "pull", None)
+            self._note_error("pull" if least is None else "urgent", None)
+        urgent = urgent_lanes(items)
         statements: list[Acknowledgement] = []
         stopped: set[str] = set()
         failure: Exception | None = None
@@ -180,7 +180,8 @@ class Runner:
             if item.lane in stopped:
                 continue  # its lane keeps its order: it comes again
             try:
-                with self._door.passing(urgent=urgent):  # between any two of many
+                # Between any two of many; what stands before it in its lane goes with it.
+                with self._door.passing(urgent=item.lane in urgent):
                     statement = self._hand_over(item)
             except Exception as error:  # noqa: BLE001 - whatever a platform raises, others go on
                 failure = failure or error
@@ -306,25 +307,18 @@ class Runner:
     def run(self) -> None:
         """Reconcile once, and run until `stop`."""
         self._notes.begin()
-        incoming = [
-            threading.Thread(target=self._loop, args=(turn, name), name=name)
-            for turn, name in ((self._in, "pull"), (self._in_urgent, "urgent"))
-        ]
-        for one in incoming:
-            one.start()
-        files = threading.Thread(
-            target=self._loop, args=(self.posting.step, "attachments"), name="files"
-        )
+        beside = [(self._in, "pull"), (self._in_urgent, "urgent")]
         if self.posting.post is not None:
-            files.start()
+            beside.append((self.posting.step, "attachments"))
+        threads = [threading.Thread(target=self._loop, args=turn, name=turn[1]) for turn in beside]
+        for one in threads:
+            one.start()
         try:
             self._loop(self._out, "push")
         finally:
             self.stop()
-            for one in incoming:
+            for one in threads:
                 one.join()
-            if self.posting.post is not None:
-                files.join()
 
     def _out(self) -> None:
         failures: list[Exception] = []
@@ -357,9 +351,7 @@ class Runner:
             self._reconciled = True
 
     def _in(self) -> None:
-        linked = self._notes.works("pull")
-        # A link that is new, or was lost, is not waited on to be found in order.
-        self.pull(self.pace.wait if linked else timedelta(0))
+        self.pull(self._waits("pull"))
         self._wake.set()  # what came may let the platform say something
 
     def _in_urgent(self) -> None:
@@ -367,8 +359,16 @@ class Runner:
         if not self._notes.works("pull"):  # that one finds out when the link is back
             self._stop.wait(self.pace.look.total_seconds())
             return
-        if self.pull(self.pace.wait, least=Urgency.URGENT):
-            self._wake.set()
+        try:
+            self.pull(self._waits("urgent"), least=Urgency.URGENT)
+        except LimitExceeded as full:  # the place is better given to one who waits for everything
+            self._note_error("urgent", full)
+            self._stop.wait(self.pace.longest_pause.total_seconds())
+        self._wake.set()
+
+    def _waits(self, what: str) -> timedelta:
+        """Return how long to wait: a link that is new, or was lost, is not waited on to be found in order."""
+        return self.pace.wait if self._notes.works(what) else timedelta(0)
 
     def _loop(self, turn: Callable[[], None], name: str) -> None:
         """Repeat *turn* until stopped; what fails is noted under *name*."""

@@ -128,7 +128,7 @@ class Telling:
             return
         known = failure.en in self._failing.values()
         self._failing[what] = failure.en
-        if not known:  # both loops meet the same dead link
+        if not known:  # the loops meet the same dead link
             self.say(Text(en=_LOST.en.format(why=failure.en), zh=_LOST.zh.format(why=failure.zh)))
 
     # -- the adapter's methods

@@ -245,7 +245,7 @@ class Limits:
         "reconnections.",
         "单个机构同时等待的拉取数上限：每个网关两个（其一专候紧急通道），另留重连余量。",
         16,
-        least=1,
+        least=2,
         most=1024,
     )
     lease_seconds: int = setting(

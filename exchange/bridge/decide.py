@@ -25,7 +25,7 @@ from datetime import datetime
 from functools import partial
 
 from exchange import rules
-from exchange.acts import Kind, Offer, OpenTicket
+from exchange.acts import Kind, Offer, OpenTicket, Urgency
 from exchange.bridge.authentic import authenticate
 from exchange.bridge.awaiting import awaited_handoff, awaited_ticket, held_elsewhere
 from exchange.bridge.later import beyond, judged_elsewhere
@@ -272,7 +272,8 @@ class Working:
         recipient, lane = message.recipient, message.handoff_id
         delivery = self._delivery(message, recipient, lane)
         opening = self.openings.get(ticket.id)
-        if opening is None or self._knows_ticket(recipient, ticket, siblings):
+        knows = self._knows_ticket(recipient, ticket, siblings)
+        if opening is None or (knows and not self._may_overtake(message, recipient, ticket)):
             return self._changed(message, ticket, change, (delivery,))
         # The receiver's lane begins with the ticket itself, so that each lane alone gives a
         # whole copy of what its receiver has to do with.
@@ -286,6 +287,11 @@ class Working:
         return organisation == ticket.origin or any(
             organisation in (h.sender, h.receiver) for h in siblings.values()
         )
+
+    @staticmethod
+    def _may_overtake(message: Message, recipient: str, ticket: Ticket) -> bool:
+        """Whether an urgent offer can reach *recipient* before the ticket does in an earlier lane."""
+        return message.urgency >= Urgency.URGENT and recipient != ticket.origin
 
     def _advance(self, message: Message, ticket: Ticket, *, first: bool) -> Accepted | Refusal:
         handoff = self.handoffs.get(message.handoff_id)

@@ -54,23 +54,21 @@ def begun_in(
         for _, recipient, lane, _, content, source in mail
         if lane not in begins or content != Content.MESSAGE.value or source < first
     }
-    # What stands before something urgent in its lane goes as early, as in the mailbox itself.
+    # A lane is handed out whole: as urgent as the most urgent in it, as it is in the mailbox itself.
     raised: dict[tuple[str, str], int] = {}
-    found = []
-    for position, recipient, lane, urgency, _, source in reversed(mail):
-        if recipient in partly:
-            continue
+    for _, recipient, lane, urgency, _, _ in mail:
         raised[recipient, lane] = max(urgency, raised.get((recipient, lane), 0))
-        found.append(
-            Begun(
-                recipient=recipient,
-                lane=lane,
-                urgency=raised[recipient, lane],
-                position=position,
-                place=places[source - first],
-            )
+    return tuple(
+        Begun(
+            recipient=recipient,
+            lane=lane,
+            urgency=raised[recipient, lane],
+            position=position,
+            place=places[source - first],
         )
-    return tuple(reversed(found))
+        for position, recipient, lane, _, _, source in mail
+        if recipient not in partly
+    )
 
 
 def waiting(begun: Begun, work: Sequence[Work]) -> Waiting:

@@ -170,9 +170,10 @@ class Mailboxes:
         for one in drained.begun:
             if one.recipient in self._heard:
                 begun[one.recipient].append(waiting(one, work))
-        touched = drained.woken | settled.keys() | {recipient for recipient, _ in drained.stopped}
+        # What leaves a mailbox may have kept back what is behind it, whatever begins beside it.
+        moved = settled.keys() | {recipient for recipient, _ in drained.stopped}
         with self._leasing:
-            for recipient in touched - begun.keys():
+            for recipient in (drained.woken - begun.keys()) | moved:
                 self._heard.pop(recipient, None)
             for recipient, rows in begun.items():
                 if recipient in self._heard:

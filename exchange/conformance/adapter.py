@@ -6,11 +6,11 @@ import json
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from exchange.conformance.capabilities import AdapterUnderTest
 from exchange.conformance.cases import unmet
-from exchange.conformance.program import UNABLE, Program
+from exchange.conformance.program import UNABLE, Program, Running
 from exchange.conformance.trace import Trace
 from exchange.errors import ConfigurationError
 
@@ -18,6 +18,16 @@ from exchange.errors import ConfigurationError
 LOG = "adapter.log"
 #: Seconds that a `say` or `records` may take.
 _PATIENCE = 60.0
+
+
+class Desk(Running, Protocol):
+    """An adapter as the stage starts, ends, tells and asks it."""
+
+    def say(self, messages: Sequence[Mapping[str, Any]]) -> None:
+        """Have its platform say *messages*; raises `Unmet` where it does not take them."""
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return what its platform has written, in order."""
 
 
 class AdapterProcess(Program):

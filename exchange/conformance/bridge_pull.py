@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import time
-
 from exchange._proto.v1 import exchange_service_pb2 as pb
 from exchange.acts import Urgency
 from exchange.client.messages import IncomingReceipt
 from exchange.conformance.cases import require, unmet
 from exchange.conformance.matter import new_matter
 from exchange.conformance.party import CallFailed, Party, digest_of
-from exchange.conformance.stage import BridgeStage, Crossed, Delivered, recorded
-
-#: A lease's end is waited for a little longer than it lasts.
-_AFTER = 1.0
+from exchange.conformance.stage import BridgeStage, Crossed, Delivered, recorded, settle
 
 
 def exact_bytes(stage: BridgeStage) -> None:
@@ -80,8 +75,9 @@ def lease(stage: BridgeStage) -> None:
         "A lane that is leased and not acknowledged was handed out once more at once.",
         "已租出且未确认的通道被立即再次投递。",
     )
-    again = stage.get(stage.police, crossed.ids, seconds=stage.bridge.lease_seconds + 10 * _AFTER)
-    del others
+    settle(stage.police, others)
+    stage.end_leases()
+    again = stage.get(stage.police, crossed.ids)
     stage.write(stage.police, again)
     require(
         [d.message_id for d in again] == [d.message_id for d in first],
@@ -113,10 +109,14 @@ def given_up(stage: BridgeStage) -> None:
             "邮箱为空且等待 30 秒的拉取立即返回。",
         )
     crossed = stage.cross()
-    begun = time.monotonic()
-    stage.write(police, stage.get(police, crossed.ids))
+    got, others = stage.pull_once(police, crossed.ids, wait=1.0)
+    settle(police, others)
+    if not got:
+        stage.end_leases()
+        got = stage.get(police, crossed.ids)
+    stage.write(police, got)
     require(
-        time.monotonic() - begun < max(stage.bridge.lease_seconds, 1),
+        {one.delivery.attempt for one in got} == {1},
         "What came after a pull was given up had been leased to it.",
         "放弃拉取之后到达的消息仍被租给了该次拉取。",
     )
@@ -196,11 +196,11 @@ def acknowledged_late(stage: BridgeStage) -> None:
     """An acknowledgement counts after its lease has ended."""
     crossed = stage.cross()
     got = stage.get(stage.police, crossed.ids)
-    again = stage.get(stage.police, crossed.ids, seconds=stage.bridge.lease_seconds + 10 * _AFTER)
+    stage.end_leases()
     stage.write(stage.police, got)
     left, _ = stage.pull_once(stage.police, crossed.ids)
     require(
-        not left and len(again) == len(got),
+        not left,
         "What was acknowledged late was delivered once more.",
         "逾期确认之后仍再次投递。",
     )
@@ -251,7 +251,7 @@ def quarantine(stage: BridgeStage) -> None:
     (behind,) = stage.hotline.seal(stopped.matter.progress(police.organisation))
     stage.push_all(stage.hotline, [behind, note])
     stage.write(police, stage.get(police, [note.message_id]))
-    time.sleep(stage.bridge.lease_seconds + _AFTER)
+    stage.end_leases()
     left, _ = stage.pull_once(police, [*stopped.ids, behind.message_id])
     require(
         not left,

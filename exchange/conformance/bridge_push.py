@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from datetime import UTC, datetime, timedelta
 
 from exchange._proto.v1 import message_pb2
@@ -14,6 +13,7 @@ from exchange.conformance.party import CallFailed, Party, describe
 from exchange.conformance.stage import BridgeStage
 from exchange.envelope import MESSAGE_TYPE, group_digest, sign
 from exchange.errors import RefusalCode
+from exchange.ticket import own_duty_id
 from exchange.wire.headers import (
     MAX_ENVELOPE,
     Draft,
@@ -315,9 +315,16 @@ def restart(stage: BridgeStage) -> None:
 
 
 def take_over(stage: BridgeStage) -> None:
-    """A silent peer never blocks: its sender takes over while the offer is open (R20)."""
-    crossed = stage.cross()
-    note = crossed.matter.say(Kind.TAKE_OVER, stage.police.organisation)
-    note = renamed(note, groups={"grounds": {"text": "对方未响应。"}}, message_id=str(uuid.uuid4()))
-    (sealed,) = stage.hotline.seal(note)
-    stage.push_all(stage.hotline, [sealed])
+    """A silent peer never blocks: its sender takes over, does the matter itself and closes it (R20)."""
+    crossed, hotline = stage.cross(), stage.hotline
+    matter, own = crossed.matter, hotline.organisation
+    note = matter.say(
+        Kind.TAKE_OVER, stage.police.organisation, groups={"grounds": {"text": "对方未响应。"}}
+    )
+    (taken,) = hotline.seal(note)
+    duty = own_duty_id(matter.handoff, taken.digest)
+    (result,) = hotline.seal(renamed(matter.result(own, taken.digest), handoff_id=duty))
+    (done,) = hotline.seal(renamed(matter.close(own, result.digest), handoff_id=duty))
+    ending = renamed(matter.say(Kind.CLOSE_TICKET, ""), handoff_id="")
+    for message in (taken, result, done, *hotline.seal(ending)):
+        stage.push_all(hotline, [message])

@@ -8,12 +8,14 @@ from collections.abc import Callable, Sequence
 import grpc
 
 from exchange._proto.v1 import exchange_service_pb2 as pb
+from exchange._proto.v1 import receipt_pb2
 from exchange.client.messages import IncomingReceipt
 from exchange.conformance.cases import require
 from exchange.conformance.desk_stage import (
     DeskStage,
     acknowledged_as,
     ids_of,
+    retry,
     statements,
 )
 from exchange.conformance.edge import Aborted, Call, cut_power
@@ -33,6 +35,12 @@ def written(stage: DeskStage) -> None:
             and item.digest == digests[receipt.message_id],
             "The receipt is no 'written' of the adapter's organisation about the bytes delivered.",
             "回执并非该适配器机构针对所投递字节的“已写入”。",
+        )
+    for one, digest in digests.items():
+        require(
+            {said.message_digest for said in stage.written(one)} == {digest},
+            "It also said 'written' of bytes that were never delivered.",
+            "它还针对从未投递的字节声明“已写入”。",
         )
 
 
@@ -154,10 +162,16 @@ def not_recorded_yet(stage: DeskStage) -> None:
 
 
 def unavailable(stage: DeskStage) -> None:
-    """A bridge that is away is tried again."""
+    """A bridge that was there and is away is tried again."""
+    stage.wait(
+        lambda: any(call.answer is not None for call in stage.calls("PullMessages")),
+        "The adapter did not pull",
+        "适配器未拉取",
+    )
+    before = len(stage.calls("PullMessages"))
     stage.fail_once("PullMessages", grpc.StatusCode.UNAVAILABLE, times=3)
     stage.wait(
-        lambda: len(stage.calls("PullMessages")) >= 3,
+        lambda: len(stage.calls("PullMessages")) >= before + 3,
         "The adapter pulled no more",
         "适配器不再拉取",
     )
@@ -167,18 +181,27 @@ def unavailable(stage: DeskStage) -> None:
 
 def silent_bridge(stage: DeskStage) -> None:
     """A call that is never answered is given up at the adapter's own deadline."""
-    first = threading.Event()
+    first, over = threading.Event(), threading.Event()
 
     def hook(call: Call) -> None:
-        if call.method != "PullMessages" or call.who != stage.organisation or first.is_set():
+        if call.method != "PullMessages" or call.who != stage.organisation or over.is_set():
             return
         first.set()
+        # An adapter may wait in several pulls: none is answered before one was given up.
         stage.edge.wait_until(
-            lambda: not call.is_active(), stage.adapter.deadline_seconds + stage.patience
+            lambda: over.is_set() or not call.is_active(),
+            stage.adapter.deadline_seconds + stage.patience,
         )
+        over.set()
         raise Aborted(grpc.StatusCode.UNAVAILABLE, "never answered")
 
+    def early(call: Call) -> None:
+        # It was asked before the case began.
+        if call.method == "PullMessages" and call.who == stage.organisation and not over.is_set():
+            raise Aborted(grpc.StatusCode.UNAVAILABLE, "never answered")
+
     stage.edge.asking.append(hook)
+    stage.edge.answering.append(early)
     stage.wait(first.is_set, "The adapter pulled no more", "适配器不再拉取")
     _, sealed = stage.offer()
     stage.receipts(ids_of(sealed))
@@ -203,27 +226,37 @@ def impostor(stage: DeskStage) -> None:
     stage.receipts(ids_of(sealed))
 
 
+def _about(one: pb.Acknowledgement) -> str:
+    return receipt_pb2.WrittenStatement.FromString(one.written.statement).message_id
+
+
 def neighbours_survive(stage: DeskStage) -> None:
-    """One refusal in an acknowledge does not unsay its neighbours."""
-    refused: set[str] = set()
+    """One outcome that is to be tried again unsays no neighbour, and is not taken for one of them."""
     box: list[str] = []
+    held: list[tuple[Call, int]] = []
 
-    def hook(call: Call) -> None:
-        if call.method != "AcknowledgeMessages" or call.answer is None or refused:
+    def hold(call: Call) -> None:
+        if call.method != "AcknowledgeMessages" or call.who != stage.organisation or held:
             return
-        for place, one in enumerate(call.request.acknowledgements):
-            if one.WhichOneof("acknowledgement") == "written" and box:
-                about = statements(call)
-                if any(s.message_id == box[0] for s in about):
-                    outcome = call.answer.outcomes[place]
-                    refused.add(box[0])
-                    outcome.CopyFrom(pb.AcknowledgeOutcome())
-                    outcome.retry.CopyFrom(
-                        acknowledged_as(call, "STORE_UNAVAILABLE").outcomes[0].retry
-                    )
-                    return
+        place = next(
+            (n for n, one in enumerate(call.request.acknowledgements) if box[:1] == [_about(one)]),
+            None,
+        )
+        if place is not None:
+            held.append((call, place))
+            del call.request.acknowledgements[place]
+            if not call.request.acknowledgements:
+                call.answer = pb.AcknowledgeMessagesResponse()
 
-    stage.edge.answering.append(hook)
+    def answer(call: Call) -> None:
+        for other, place in held:
+            if call is other:
+                outcomes = list(call.answer.outcomes)
+                outcomes.insert(place, pb.AcknowledgeOutcome(retry=retry("STORE_UNAVAILABLE")))
+                call.answer = pb.AcknowledgeMessagesResponse(outcomes=outcomes)
+
+    stage.edge.asking.append(hold)
+    stage.edge.answering.append(answer)
     first, second = new_matter("hotline"), new_matter("hotline")
     sealed = stage.peer.seal(first.opening, first.offer, second.opening, second.offer)
     box += ids_of(sealed)

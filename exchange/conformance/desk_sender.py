@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import threading
 import uuid
+from collections.abc import Mapping
+from typing import Any
 
 import grpc
 
 from exchange._proto.v1 import exchange_service_pb2 as pb
 from exchange.acts import Kind
+from exchange.client.messages import IncomingMessage
 from exchange.conformance.cases import require
 from exchange.conformance.desk_stage import DeskStage, line, pushed_as
 from exchange.conformance.edge import Aborted, Call, cut_power
@@ -18,8 +21,6 @@ from exchange.ticket import derived_id
 
 #: So often a refused message may be pushed: once more where something before it was undecided.
 _TWICE = 2
-#: Seconds for which it is watched whether a refused message comes again, later and later.
-_WATCHED = 5.0
 
 
 def _said(stage: DeskStage) -> tuple[Matter, list[str]]:
@@ -30,9 +31,22 @@ def _said(stage: DeskStage) -> tuple[Matter, list[str]]:
 
 
 def stored(stage: DeskStage) -> None:
-    """What its platform says is signed by its organisation and reaches the peer."""
-    _, ids = _said(stage)
-    stage.arrived(ids)
+    """What its platform says is signed by its organisation and reaches the peer, field by field."""
+    matter, ids = _said(stage)
+    got = {one.message_id: one.item for one in stage.arrived(ids)}
+    for said in (matter.opening, matter.offer):
+        item = got[said.message_id]
+        require(
+            isinstance(item, IncomingMessage)
+            and _holds(said.act, item.act)
+            and all(_holds(said.groups[name], item.groups.get(name, {})) for name in said.groups),
+            "A message arrived without something that the platform had said.",
+            "到达的消息缺少平台所说的内容。",
+        )
+
+
+def _holds(said: Mapping[str, Any], arrived: Mapping[str, Any]) -> bool:
+    return all(arrived.get(name) == value for name, value in said.items())
 
 
 def repeated_alike(stage: DeskStage) -> None:
@@ -206,7 +220,7 @@ def neighbours(stage: DeskStage) -> None:
     stage.process.say([line(unfit), line(good.opening), line(good.offer)])
     stage.wait(lambda: bool(stage.pushed(unfit.message_id)), "It was never pushed", "始终未推送")
     stage.arrived([good.opening.message_id, good.offer.message_id])
-    stage.edge.wait_until(lambda: len(stage.pushed(unfit.message_id)) > _TWICE, _WATCHED)
+    stage.edge.wait_until(lambda: len(stage.pushed(unfit.message_id)) > _TWICE, stage.watched)
     times = len(stage.pushed(unfit.message_id))
     require(
         times <= _TWICE,

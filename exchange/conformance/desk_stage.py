@@ -16,7 +16,7 @@ from exchange._proto.v1 import receipt_pb2
 from exchange.acts import Urgency
 from exchange.client.files import read_gateway
 from exchange.client.messages import OutgoingMessage, SealedMessage
-from exchange.conformance.adapter import AdapterProcess
+from exchange.conformance.adapter import AdapterProcess, Desk
 from exchange.conformance.capabilities import AdapterUnderTest, Capabilities
 from exchange.conformance.cases import Unmet, unmet
 from exchange.conformance.edge import Aborted, Call, Edge, dial_behind
@@ -40,10 +40,19 @@ class DeskStage:
     *peer*, to whom and from whom the adapter's messages go.
     """
 
-    def __init__(self, capabilities: Capabilities, adapter: AdapterUnderTest, trace: Trace) -> None:
+    def __init__(
+        self,
+        capabilities: Capabilities,
+        adapter: AdapterUnderTest,
+        trace: Trace,
+        process: Desk | None = None,
+    ) -> None:
+        """Take *process* in place of the program that *adapter* names, where it is given."""
         self.adapter = adapter
         #: Seconds an adapter is given for what it has to do, its own pauses after a failure included.
         self.patience = float(adapter.patience_seconds)
+        #: Seconds for which it is watched whether a refused message comes again, later and later.
+        self.watched = 5.0
         self.trace = trace
         self._stack = ExitStack()
         files = read_gateway(adapter.config)
@@ -52,10 +61,18 @@ class DeskStage:
         self._folder, self.certificates = capabilities.folder, capabilities.ground
         self._networks = files.trust
         self._trust = TrustStore.load(files.trust)
-        self.process = AdapterProcess(adapter, capabilities.folder, trace)
+        self.process = process or AdapterProcess(adapter, capabilities.folder, trace)
         self._peer_file = capabilities.parties["police"]
 
     def __enter__(self) -> Self:
+        try:
+            self._open()
+        except BaseException:
+            self._stack.close()  # a bridge that goes on would keep the whole program from ending
+            raise
+        return self
+
+    def _open(self) -> None:
         bridge = self._stack.enter_context(
             EmbeddedBridge(self._folder, self.certificates, self._networks)
         )
@@ -85,7 +102,6 @@ class DeskStage:
         self._stack.callback(self.edge.stop)
         self.edge.start(self.address)
         self._stack.callback(self.process.stop)
-        return self
 
     def __exit__(
         self,

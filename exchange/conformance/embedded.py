@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -39,6 +40,9 @@ class Seat:
     relays: Mapping[str, Sequence[str]] = field(default_factory=dict)
     #: Files of profiles beside the installed ones.
     profiles: Sequence[Path] = ()
+    lease_seconds: int = LEASE_SECONDS
+    #: What time it is for this bridge.
+    clock: Callable[[], datetime] = utc_now
 
 
 class EmbeddedBridge:
@@ -54,6 +58,7 @@ class EmbeddedBridge:
         seat = seat or Seat()
         self._journal = (folder / f"{seat.name}.log").open("w", encoding="utf-8")
         self._settings = _settings(folder, certificates, networks, seat)
+        self._clock = seat.clock
         self._up = threading.Event()
         self._failed: BaseException | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -87,10 +92,13 @@ class EmbeddedBridge:
 
     async def _serve(self) -> None:
         try:
-            trust = InForce(TrustFiles.of(self._settings).read(utc_now()))
+            trust = InForce(TrustFiles.of(self._settings).read(self._clock()))
             self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
             server = await open_server(
-                self._settings, trust=trust, journal=open_journal(self._journal, level="warning")
+                self._settings,
+                trust=trust,
+                journal=open_journal(self._journal, level="warning"),
+                clock=self._clock,
             )
             try:
                 self.port = await server.start("127.0.0.1:0", credentials(trust))
@@ -135,7 +143,7 @@ def _settings(
         ),
         "",
         "[limits]",
-        f"lease_seconds = {LEASE_SECONDS}",
+        f"lease_seconds = {seat.lease_seconds}",
         "stop_seconds = 1",
     ]
     path = folder / f"{seat.name}.toml"

@@ -7,6 +7,7 @@ import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 from exchange.conformance.cases import unmet
 from exchange.conformance.trace import Trace
@@ -15,6 +16,22 @@ from exchange.text import Text
 
 #: Seconds that a program has to end when it is asked to, and to be gone when it was killed.
 _TO_END, _TO_BE_GONE = 10.0, 60.0
+
+
+class Running(Protocol):
+    """What is under test, as the stage starts and ends it."""
+
+    def start(self) -> None:
+        """Start it, unless it runs."""
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+
+    def stop(self) -> None:
+        """Ask it to end."""
+
+    def require_running(self) -> None:
+        """Raise `Unmet` where it has ended by itself."""
 
 
 class Program:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import grpc
-
 from exchange._proto.v1 import receipt_pb2
 from exchange.client.messages import IncomingReceipt, OutgoingMessage
 from exchange.conformance.cases import require
@@ -232,11 +230,20 @@ def forged_receipt(stage: RelayStage) -> None:
 
 def bridge_away(stage: RelayStage) -> None:
     """A bridge that does not answer the acknowledge for a while is told again."""
-    _, sealed = stage.offer()
+    matter = new_matter("hotline")
+    sealed = stage.police.seal(matter.opening, matter.offer)
     ids = ids_of(sealed)
-    stage.fail(stage.lower, "AcknowledgeMessages", 2, grpc.StatusCode.UNAVAILABLE)
+    stage.fail(
+        stage.lower, "AcknowledgeMessages", 2, when=lambda call: any(passes(call, i) for i in ids)
+    )
+    stage.push(stage.police, sealed)
     got = stage.got(stage.hotline, ids)
     stage.left_behind(ids)
-    stage.fail(stage.lower, "AcknowledgeMessages", 2, grpc.StatusCode.UNAVAILABLE)
+    stage.fail(
+        stage.lower,
+        "AcknowledgeMessages",
+        2,
+        when=lambda call: any(one.message_id in ids for one in statements(call)),
+    )
     settle(stage.hotline, [one.delivery for one in got])
     stage.got(stage.police, ids, receipts=True)

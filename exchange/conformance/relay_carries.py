@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 
 from exchange._proto.v1 import message_pb2
-from exchange.acts import Urgency
+from exchange.acts import Marker, Urgency
 from exchange.client.messages import IncomingReceipt, OutgoingMessage
 from exchange.conformance.bridge_push import padded, with_the_unknown
 from exchange.conformance.cases import require
@@ -20,20 +20,30 @@ from exchange.wire.headers import MAX_ENVELOPE, with_hop
 
 #: A bridge that a message is said to have passed before the lower one.
 EARLIER = "earlier.example/log/1"
+#: What is carried alike.
+_MARKERS = (Marker.ACTUAL, Marker.EXERCISE)
 
 
 def up(stage: RelayStage) -> None:
-    """What the lower bridge has for a platform of the upper one arrives there."""
-    _, sealed = stage.offer()
-    stage.arrived(stage.hotline, ids_of(sealed))
+    """What the lower bridge has for a platform of the upper one arrives there, an exercise too."""
+    for marker in _MARKERS:
+        _, sealed = stage.offer(_marked(new_matter("hotline"), marker))
+        stage.arrived(stage.hotline, ids_of(sealed))
 
 
 def down(stage: RelayStage) -> None:
     """And the other way."""
-    matter = new_matter("police")
-    sealed = stage.hotline.seal(matter.opening, matter.offer)
-    stage.push(stage.hotline, sealed)
-    stage.arrived(stage.police, ids_of(sealed))
+    for marker in _MARKERS:
+        matter = _marked(new_matter("police"), marker)
+        sealed = stage.hotline.seal(matter.opening, matter.offer)
+        stage.push(stage.hotline, sealed)
+        stage.arrived(stage.police, ids_of(sealed))
+
+
+def _marked(matter: Matter, marker: Marker) -> Matter:
+    return Matter(
+        opening=renamed(matter.opening, marker=marker), offer=renamed(matter.offer, marker=marker)
+    )
 
 
 def untouched(stage: RelayStage) -> None:

@@ -19,14 +19,21 @@ from exchange.conformance.stage import Delivered, settle
 
 def upper_away(stage: RelayStage) -> None:
     """While the bridge that it goes to is away nothing is lost; then all of it arrives, once."""
-    stage.fail(stage.upper, "PushMessages", 3, grpc.StatusCode.UNAVAILABLE)
-    _, sealed = stage.offer()
+    sealed = _sealed(stage)
+    first = sealed[0].message_id
+    stage.fail(stage.upper, "PushMessages", 3, when=lambda call: brings(call, first))
+    stage.push(stage.police, sealed)
     _arrive_once(stage, sealed)
 
 
 def lower_away(stage: RelayStage) -> None:
-    """Likewise the bridge that it comes from."""
-    stage.fail(stage.lower, "PullMessages", 3, grpc.StatusCode.UNAVAILABLE)
+    """Likewise the bridge that it comes from, after it was there."""
+    stage.wait(
+        lambda: any(call.answer is not None for call in stage.lower.calls("PullMessages")),
+        "The relay did not pull",
+        "中继未拉取",
+    )
+    stage.fail(stage.lower, "PullMessages", 3)
     _, sealed = stage.offer()
     _arrive_once(stage, sealed)
 

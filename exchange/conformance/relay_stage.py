@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 import grpc
 
@@ -30,7 +30,7 @@ from exchange.conformance.ground import UPPER_LOG_NAME, upper_log_key
 from exchange.conformance.impostor import Impostor
 from exchange.conformance.matter import Matter, new_matter
 from exchange.conformance.party import Party, id_of
-from exchange.conformance.program import Program
+from exchange.conformance.program import Program, Running
 from exchange.conformance.stage import Delivered, collect, settle
 from exchange.conformance.trace import Trace
 from exchange.reading import package_data
@@ -44,22 +44,6 @@ OWN_PROFILE = "kit-own"
 
 #: What may hold a written or a refused receipt.
 Signed = pb.Acknowledgement | pb.PushOutcome | receipt_pb2.Receipt
-
-
-class Running(Protocol):
-    """What is under test, as the stage starts and ends it."""
-
-    def start(self) -> None:
-        """Start it, unless it runs."""
-
-    def kill(self) -> None:
-        """End it as a power cut would."""
-
-    def stop(self) -> None:
-        """Ask it to end."""
-
-    def require_running(self) -> None:
-        """Raise `Unmet` where it has ended by itself."""
 
 
 @dataclass(kw_only=True)
@@ -322,15 +306,22 @@ class RelayStage:
         finally:
             over.set()
 
-    def fail(self, side: Side, method: str, times: int, code: grpc.StatusCode) -> None:
-        """Fail the relay's next *times* calls of *method* at *side* before the bridge hears of them."""
+    def fail(
+        self,
+        side: Side,
+        method: str,
+        times: int,
+        *,
+        when: Callable[[Call], bool] = lambda _: True,
+    ) -> None:
+        """Let *side* be away for the relay's next *times* calls of *method* of which *when* holds."""
         left = times
 
         def hook(call: Call) -> None:
             nonlocal left
-            if call.method == method and left > 0:
+            if call.method == method and left > 0 and when(call):
                 left -= 1
-                raise Aborted(code, "a fault of the conformance kit")
+                raise Aborted(grpc.StatusCode.UNAVAILABLE, "a fault of the conformance kit")
 
         side.edge.asking.append(hook)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +63,10 @@ class BridgeStage:
         self.capabilities = capabilities
         self.bridge = bridge
         self.trace = trace
+        #: Seconds that a bridge is given to hand out what was pushed.
+        self.soon = SOON
+        #: How time passes for the bridge, in seconds: one whose clock is in hand needs no waiting.
+        self.pass_time: Callable[[float], None] = time.sleep
         self._parties = {
             name: Party.read(name, path, trace, bridge.target)
             for name, path in capabilities.parties.items()
@@ -105,6 +109,10 @@ class BridgeStage:
         for party in self._parties.values():
             party.hang_up()
 
+    def end_leases(self) -> None:
+        """Let what is leased now come to the end of its lease."""
+        self.pass_time(self.bridge.lease_seconds)
+
     # -- what many cases begin with
 
     def cross(self, matter: Matter | None = None) -> Crossed:
@@ -126,15 +134,14 @@ class BridgeStage:
         ids: Collection[str],
         *,
         receipts: bool = False,
-        seconds: float = SOON,
     ) -> list[Delivered]:
         """
         Return the deliveries about the messages *ids*, in the order in which they came.
 
         Deliveries about anything else are acknowledged and forgotten.  Raises `Unmet` where not all
-        came within *seconds*, or one does not hold what it claims.
+        came `soon`, or one does not hold what it claims.
         """
-        return collect(party, ids, receipts=receipts, seconds=seconds)
+        return collect(party, ids, receipts=receipts, seconds=self.soon)
 
     def pull_once(
         self, party: Party, ids: Collection[str], *, receipts: bool = False, wait: float = 0
@@ -158,7 +165,7 @@ class BridgeStage:
 
 
 def collect(
-    party: Party, ids: Collection[str], *, receipts: bool = False, seconds: float = SOON
+    party: Party, ids: Collection[str], *, receipts: bool = False, seconds: float
 ) -> list[Delivered]:
     """
     Return the deliveries for *party* about the messages *ids*, in the order in which they came.

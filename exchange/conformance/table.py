@@ -46,7 +46,7 @@ BRIDGE: tuple[Case, ...] = (
     _case("bridge.push.unknown-kind", "RefusalCode UNKNOWN_KIND", "A kind that is not known is refused as such.", "未知消息种类按此拒绝。", push.unknown_kind),
     _case("bridge.push.withheld", "Envelope.groups · RefusalCode GROUP_DIGEST_MISMATCH", "A withheld group breaks nothing; a changed one is refused.", "隐去字段组不影响成立；改动字段组即拒绝。", push.withheld),
     _case("bridge.push.clock-skew", "Header.create_time · StoredReceipt.accept_time", "An author's clock may be a day off; the time of acceptance is the bridge's.", "作者时钟可偏差一天；接受时间以网桥为准。", push.clock_skew),
-    _case("bridge.push.take-over", "R20 · TakeOver", "A silent peer never blocks: its sender may take over.", "对方无响应不得阻塞：移交方可收回自办。", push.take_over),
+    _case("bridge.push.take-over", "R20 · TakeOver", "A silent peer never blocks: its sender may take over, and close the ticket without a word from it.", "对方无响应不得阻塞：移交方可收回自办，无须对方表态即可结案。", push.take_over),
     _case("bridge.push.relay-loop", "RefusalCode RELAY_LOOP", "What comes back to a bridge that it passed is refused; an opening is told once more that it is there.", "绕回已经过网桥的消息被拒绝；开单消息则再次得到存储回执。", push.relay_loop),
     _case("bridge.push.restart", "R50 · StoredReceipt", "What was called stored is there after a power cut, with the same receipt.", "“已存储”的消息断电后仍在，回执相同。", push.restart, "restart"),
     *identity.gateway_cases(),
@@ -80,7 +80,7 @@ _OWES = "adapters/README"
 
 # fmt: off
 RECEIVER: tuple[Case, ...] = (
-    _case("receiver.written", "R50 · WrittenStatement", "Its 'written' is signed by its organisation, names the very bytes delivered, and reaches the author.", "“已写入”由本机构签名，针对所投递的字节，并送达作者。", receiver.written),
+    _case("receiver.written", "R50 · WrittenStatement", "Its 'written' is signed by its organisation, names the very bytes delivered and no others, and reaches the author.", "“已写入”由本机构签名，只针对所投递的字节，并送达作者。", receiver.written),
     _case("receiver.numbered", "WrittenStatement.local_number", "Every message gets a number of its own in the receiver's database.", "每条消息在接收方数据库中各有其号。", receiver.numbered),
     _case("receiver.recorded", f"R50 · {_OWES} 1, 4", "What was acknowledged stands in the records, once, in the order of the lane.", "已确认的消息按通道顺序各记录一次。", receiver.recorded, "records"),
     _case("receiver.redelivered", f"{_OWES} 2", "A redelivery changes nothing: the same number, one record.", "重复投递不产生变化：同号、一条记录。", receiver.redelivered),
@@ -101,7 +101,7 @@ RECEIVER: tuple[Case, ...] = (
 )
 
 SENDER: tuple[Case, ...] = (
-    _case("sender.stored", "R50 · Envelope", "What its platform says is signed by its organisation and arrives.", "平台所说由本机构签名并送达。", sender.stored, "say"),
+    _case("sender.stored", "R50 · Envelope", "What its platform says is signed by its organisation and arrives, field by field.", "平台所说由本机构签名，并逐字段送达。", sender.stored, "say"),
     _case("sender.repeated-alike", f"{_OWES} 3", "When the answer is lost, the very same bytes are pushed again.", "答复丢失时以相同字节再次推送。", sender.repeated_alike, "say"),
     _case("sender.tried-again", "PushOutcome.retry", "A message that is to be tried again is pushed again; a missing predecessor is no refusal.", "须重试的消息会再次推送；前序未到并非拒绝。", sender.tried_again, "say"),
     _case("sender.bridge-away", "UNAVAILABLE", "A bridge that is away for a while is tried again.", "网桥暂不可用时会重试。", sender.unavailable, "say"),
@@ -123,8 +123,8 @@ SENDER: tuple[Case, ...] = (
 _JOINS = "adapters/relay"
 
 RELAY: tuple[Case, ...] = (
-    _case("relay.up", f"R50a · {_JOINS}", "What waits at the lower bridge for a platform of the upper one arrives there.", "下级网桥信箱中发往上级一侧平台的消息送达对方。", carries.up),
-    _case("relay.down", f"R50a · {_JOINS}", "What waits at the upper bridge for a platform of the lower one arrives there.", "上级网桥信箱中发往下级一侧平台的消息送达对方。", carries.down),
+    _case("relay.up", f"R50a · Header.marker · {_JOINS}", "What waits at the lower bridge for a platform of the upper one arrives there, an exercise as well as what is real.", "下级网桥信箱中发往上级一侧平台的消息送达对方，演练与真实事项皆然。", carries.up),
+    _case("relay.down", f"R50a · Header.marker · {_JOINS}", "What waits at the upper bridge for a platform of the lower one arrives there, an exercise as well as what is real.", "上级网桥信箱中发往下级一侧平台的消息送达对方，演练与真实事项皆然。", carries.down),
     _case("relay.untouched", "Envelope · R50", "The author's bytes, its signature and every field group arrive as they were; hops stand behind them.", "作者所签字节、签名与各字段组原样送达；轨迹只附于其后。", carries.untouched),
     _case("relay.unknown-fields", "Envelope", "What a later version of the contract may add is carried as it is.", "后续版本可能新增的内容原样转送。", carries.unknown_fields),
     _case("relay.hop", "Envelope.hops", "The bridge that a message came from is added to its way, with the time, outside the signed bytes.", "来源网桥及时间记入轨迹，位于签名字节之外。", carries.hop),

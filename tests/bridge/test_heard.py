@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -98,6 +100,64 @@ def test_what_stands_before_something_urgent_goes_first(world: World) -> None:
     assert given is not None
     assert [one.lane for one in given] == [urgent.handoff_id] * 3 + [routine.handoff_id] * 2
     assert [one.position for one in given[:3]] == sorted(one.position for one in given[:3])
+
+
+def test_a_lane_is_heard_of_whole(world: World) -> None:
+    """What is routine behind something urgent in its lane goes with it: it is not for another pull."""
+    assert world.pull(POLICE) == []
+    matter = Matter()
+    offer = replace(world.offer(matter, POLICE), urgency=Urgency.URGENT)
+    for outcome in world.push(HOTLINE, world.opening(matter), offer, more(world, matter)):
+        stored(outcome)
+
+    given = heard(world, least=Urgency.URGENT)
+
+    assert given is not None
+    assert len(given) == 3
+    assert heard(world) == []
+
+
+def test_a_lane_that_is_free_is_looked_for_whatever_begins_beside_it(world: World) -> None:
+    """One drain takes out what kept a lane back, and begins another lane."""
+    old, new = Matter(), Matter()
+    hand_over(world, old)
+    out = world.pull(POLICE)
+    progress(world, old)
+    assert world.pull(POLICE) == []
+    party = world.parties[HOTLINE]
+    sealed = party.seal(world.opening(new), world.offer(new, POLICE))
+    world.drain(*(world.written(POLICE, one) for one in out), *party.pushes(sealed))
+
+    given = heard(world)
+
+    assert given is None
+    assert {one.lane for one in world.pull(POLICE)} == {old.handoff_id, new.handoff_id}
+
+
+def test_an_urgent_offer_brings_its_ticket_along(world: World) -> None:
+    """The ticket may still stand in an earlier lane; a routine offer waits its turn behind it."""
+    matter = Matter()
+    hand_over(world, matter)
+    others = [str(uuid.uuid4()) for _ in range(2)]
+    for lane, urgency in zip(others, (Urgency.ROUTINE, Urgency.IMMEDIATE), strict=True):
+        offer = replace(world.offer(matter, POLICE), handoff_id=lane, urgency=urgency)
+        stored(world.push(HOTLINE, offer)[0])
+
+    given = world.pull(POLICE)
+
+    opening = next(one for one in given if one.lane == matter.handoff_id).message_id
+    lanes = [(one.lane, one.message_id == opening) for one in given]
+    assert lanes == [
+        (others[1], True),
+        (others[1], False),
+        (matter.handoff_id, True),
+        (matter.handoff_id, False),
+        (others[0], False),
+    ]
+    world.write(POLICE, *given)
+    assert world.pull(POLICE) == []
+    world.now += LEASE
+    assert world.pull(POLICE) == []
 
 
 def test_who_hears_of_urgent_lanes_alone_leaves_the_rest(world: World) -> None:

@@ -13,7 +13,8 @@ from exchange.conformance.cases import Profile
 from exchange.conformance.desk_stage import DeskStage
 from exchange.conformance.ground import Ground
 from exchange.conformance.trace import Trace
-from tests.conformance.linked import failures, ids, judged, link
+from tests.conformance.linked import link
+from tests.conformance.whole import failures, ids, named
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -70,9 +71,7 @@ def test_it_passes_the_kit(program: Path, ground: Ground, tmp_path: Path, profil
     found = link(ground, tmp_path / "ground", command)
     assert found.adapter is not None
     with DeskStage(found, found.adapter, Trace()) as stage:
-        results = judged(stage, ids(profile))
-
-    assert {} == failures(results)
+        assert {} == failures(stage, named(ids(profile)), lambda _: None)
 
 
 def test_its_requirements_are_exact() -> None:

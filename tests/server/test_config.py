@@ -100,7 +100,7 @@ def test_the_environment_alone_can_fill_a_section(tmp_path: Path) -> None:
         ("[tls]", "[tls_]", "'tls_': this key is not known; did you mean 'tls'?"),
         ("certificate", "certifcate", "'tls.certifcate'"),
         ("waiting_pulls", "waiting_pull", "'limits.waiting_pull'"),
-        ("waiting_pulls = 4", "waiting_pulls = 0", "'limits.waiting_pulls': must be 1 to 1024."),
+        ("waiting_pulls = 4", "waiting_pulls = 0", "'limits.waiting_pulls': must be 2 to 1024."),
         (
             "waiting_pulls = 4",
             'waiting_pulls = "4"',
@@ -122,7 +122,7 @@ def test_a_mistake_in_the_file_is_named(tmp_path: Path, old: str, new: str, name
     [
         ("EXCHANGE_LISTN", "x", "did you mean 'EXCHANGE_LISTEN'?"),
         ("EXCHANGE_LIMITS_WAITING_PULLS", "many", "must be a whole number"),
-        ("EXCHANGE_LIMITS_WAITING_PULLS", "99999", "must be 1 to 1024"),
+        ("EXCHANGE_LIMITS_WAITING_PULLS", "99999", "must be 2 to 1024"),
         ("EXCHANGE_NETWORKS", "x", "is no setting"),
     ],
 )

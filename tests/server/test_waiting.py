@@ -7,6 +7,7 @@ import threading
 import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,24 @@ def test_which_lanes_are_wanted_must_be_told_clearly(
         police.exchange.PullMessages(pb.PullMessagesRequest(**asked), timeout=20)
     assert failure(raised)[0] is grpc.StatusCode.INVALID_ARGUMENT
     assert named in str(raised.value)
+
+
+def test_what_an_acknowledgement_frees_reaches_who_waits_for_urgent_lanes(
+    hotline: Caller, police: Caller, bridge: Running
+) -> None:
+    """Its lane was out with something routine when it came."""
+    opening, offer = matter()
+    sealed = hotline.sealer.seal([opening, offer])
+    hotline.push(sealed)
+    first = police.pull()
+    later = replace(follow_up(offer.ticket_id, offer.handoff_id), urgency=Urgency.URGENT)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(police.pull, 60, least_urgency=common_pb.URGENCY_URGENT)
+        listening(bridge, 1)
+        (urgent,) = hotline.sealer.seal([later])
+        hotline.push([urgent])
+        acknowledge_all(police, first, sealed)
+        assert ids(waiting.result(30)) == [urgent.envelope]
 
 
 def test_the_least_urgency_of_all_is_everything(
