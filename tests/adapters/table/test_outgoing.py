@@ -375,26 +375,26 @@ def test_a_row_that_its_writer_holds_is_left_for_later(
     engine.dispose()
 
 
-def test_a_lost_connection_is_made_again(
-    postgres_server: PostgresServer, document: Document
-) -> None:
+@pytest.mark.usefixtures("postgres_server")  # skipped where there is none
+def test_a_lost_connection_is_made_again(document: Document) -> None:
     """A database that was restarted, or a line that was cut, costs one look at most: nothing is lost."""
-    for desk in made(postgres_server.create_database("lost"), document):
-        desk.order("A")
-        desk.run(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'lost' AND pid <> pg_backend_pid()"
-        )
-        first = desk.kinds()
-        desk.order("B")
-        postgres_server.stop()
-        with pytest.raises(
-            StoreUnavailable, match="lost cannot be used: nothing listens at this address"
-        ):
-            desk.platform.outgoing()
-        postgres_server.start()
+    with PostgresServer() as server:  # of its own: others are at work in the one that is shared
+        for desk in made(server.create_database("lost"), document):
+            desk.order("A")
+            desk.run(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'lost' AND pid <> pg_backend_pid()"
+            )
+            first = desk.kinds()
+            desk.order("B")
+            server.stop()
+            with pytest.raises(
+                StoreUnavailable, match="lost cannot be used: nothing listens at this address"
+            ):
+                desk.platform.outgoing()
+            server.start()
 
-        assert [("gd:A", "open_ticket"), ("gd:A", "offer")] == first
-        assert [("gd:B", "open_ticket"), ("gd:B", "offer")] == desk.kinds()
+            assert [("gd:A", "open_ticket"), ("gd:A", "offer")] == first
+            assert [("gd:B", "open_ticket"), ("gd:B", "offer")] == desk.kinds()
 
 
 def test_a_half_written_row_settles_first(sqlite_desk: Desk, document: Document) -> None:
