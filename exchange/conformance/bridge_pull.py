@@ -65,6 +65,28 @@ def urgent_first(stage: BridgeStage) -> None:
     )
 
 
+def urgent_alone(stage: BridgeStage) -> None:
+    """A pull of urgent lanes gets these; the others stay for whoever wants everything."""
+    calm = stage.cross()
+    urgent = stage.cross(new_matter(urgency=Urgency.URGENT))
+    both = [*calm.ids, *urgent.ids]
+    got, others = stage.pull_once(stage.police, both, wait=5, least=Urgency.URGENT)
+    left = [one for one in got if one.message_id in calm.ids]
+    stage.write(stage.police, got)
+    settle(stage.police, others)
+    require(
+        not left,
+        "A pull of urgent lanes alone was given routine ones, too.",
+        "仅拉取紧急通道时得到了常规通道的投递。",
+    )
+    require(
+        [one.message_id for one in got] == list(urgent.ids),
+        "A pull of urgent lanes alone was not given the whole lane that was urgent.",
+        "仅拉取紧急通道时未得到该紧急通道的全部投递。",
+    )
+    stage.write(stage.police, stage.get(stage.police, calm.ids))
+
+
 def lease(stage: BridgeStage) -> None:
     """A leased lane is not given twice, and comes again when the lease ends."""
     crossed = stage.cross()

@@ -11,10 +11,12 @@ from typing import Any, Self, TypeVar
 
 import grpc
 
+from exchange._proto.v1 import common_pb2 as common_pb
 from exchange._proto.v1 import exchange_service_pb2 as pb
 from exchange._proto.v1 import message_pb2, receipt_pb2, ticket_service_pb2
 from exchange._proto.v1.exchange_service_pb2_grpc import ExchangeServiceStub
 from exchange._proto.v1.ticket_service_pb2_grpc import TicketServiceStub
+from exchange.acts import Urgency
 from exchange.client.channel import as_error, secure_channel
 from exchange.client.checks import Checker, chains_of
 from exchange.client.files import GatewayFiles, read_certificates, read_gateway
@@ -166,10 +168,16 @@ class Party:
         return as_many(answer.outcomes, messages)
 
     def pull(
-        self, limit: int = 128, wait: float = 0, timeout: float = DEADLINE
+        self,
+        limit: int = 128,
+        wait: float = 0,
+        timeout: float = DEADLINE,
+        least: Urgency | None = None,
     ) -> pb.PullMessagesResponse:
-        """Pull, waiting up to *wait* seconds."""
+        """Pull, waiting up to *wait* seconds; with *least* only lanes that are so urgent."""
         request = pb.PullMessagesRequest(max_deliveries=limit)
+        if least is not None:
+            request.least_urgency = common_pb.Urgency.ValueType(least)
         request.wait.FromMilliseconds(round(wait * 1000))
         stub = ExchangeServiceStub(self.channel)
         answer: pb.PullMessagesResponse = self.call(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from exchange._proto.v1 import exchange_service_pb2 as pb
 from exchange._proto.v1 import receipt_pb2
+from exchange.acts import Urgency
 from exchange.client.messages import IncomingFault, IncomingItem, SealedMessage
 from exchange.conformance.capabilities import BridgeUnderTest, Capabilities
 from exchange.conformance.cases import unmet
@@ -144,10 +145,16 @@ class BridgeStage:
         return collect(party, ids, receipts=receipts, seconds=self.soon)
 
     def pull_once(
-        self, party: Party, ids: Collection[str], *, receipts: bool = False, wait: float = 0
+        self,
+        party: Party,
+        ids: Collection[str],
+        *,
+        receipts: bool = False,
+        wait: float = 0,
+        least: Urgency | None = None,
     ) -> tuple[list[Delivered], list[pb.Delivery]]:
         """Return what one pull gave about *ids*, and the other deliveries."""
-        return pull_once(party, ids, receipts=receipts, wait=wait)
+        return pull_once(party, ids, receipts=receipts, wait=wait, least=least)
 
     def write(self, party: Party, delivered: Sequence[Delivered], number: str = "K-1") -> list[int]:
         """Acknowledge messages as written; return the leaves, which must be recorded."""
@@ -193,10 +200,15 @@ def collect(
 
 
 def pull_once(
-    party: Party, ids: Collection[str], *, receipts: bool = False, wait: float = 0
+    party: Party,
+    ids: Collection[str],
+    *,
+    receipts: bool = False,
+    wait: float = 0,
+    least: Urgency | None = None,
 ) -> tuple[list[Delivered], list[pb.Delivery]]:
     """Return what one pull gave about *ids*, and the other deliveries; raises `Unmet` for a fault."""
-    answer = party.pull(wait=wait)
+    answer = party.pull(wait=wait, least=least)
     mine: list[Delivered] = []
     others: list[pb.Delivery] = []
     for delivery, item in zip(answer.deliveries, party.items(answer), strict=True):

@@ -60,6 +60,7 @@ BRIDGE: tuple[Case, ...] = (
     _case("bridge.pull.exact-bytes", "Delivery.envelope", "A delivery is the pushed envelope, byte for byte, with its signer's certificates.", "投递内容与推送信封逐字节相同，并附签名证书。", pull.exact_bytes),
     _case("bridge.pull.lane-order", "R50 · Delivery.lane", "A lane keeps the order in which its messages were accepted; positions grow.", "通道内保持接受顺序，位置递增。", pull.lane_order),
     _case("bridge.pull.urgent-first", "R24 · " + _PULL, "Of lanes that wait, the most urgent comes first.", "同时等待的通道中，最紧急者先投递。", pull.urgent_first),
+    _case("bridge.pull.urgent-alone", "R24 · PullMessagesRequest.least_urgency", "A pull of urgent lanes alone gets these, whole, and no other.", "仅拉取紧急通道时，只得到这些通道的全部投递。", pull.urgent_alone),
     _case("bridge.pull.lease", "Delivery.lease_expire_time", "A leased lane is given to nobody else, and comes again, marked as a repeat, when its lease ends.", "租出的通道不重复投递；租约到期后重新投递并标明次数。", pull.lease),
     _case("bridge.pull.given-up", _PULL, "A pull that its caller gave up takes nothing with it.", "调用方放弃的拉取不带走任何消息。", pull.given_up),
     _case("bridge.pull.waiting", "PullMessagesRequest.wait", "A pull from an empty mailbox ends with nothing when its wait is over.", "空邮箱的拉取在等待期满后空手返回。", pull.waiting_pull),

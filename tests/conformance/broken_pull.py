@@ -50,6 +50,11 @@ def calm(b: Breaking) -> None:
     b.answered("PullMessages", change)
 
 
+def gives_everything(b: Breaking) -> None:
+    """Who asks for urgent lanes alone gets whatever waits."""
+    b.asked("PullMessages", lambda call: call.request.ClearField("least_urgency"))
+
+
 def never_says_again(b: Breaking) -> None:
     """A redelivery looks like a first one."""
 
@@ -236,6 +241,7 @@ PULL: dict[str, Broken] = {
     "stamps": _one(stamps, "pull.exact-bytes"),
     "reorders": _one(reorders, "pull.lane-order"),
     "is calm": _one(calm, "pull.urgent-first"),
+    "gives everything": _one(gives_everything, "pull.urgent-alone"),
     "never says again": _one(never_says_again, "pull.lease"),
     "leases to nobody": _one(leases_to_nobody, "pull.given-up"),
     "gives something at last": _one(gives_something_at_last, "pull.waiting"),
