@@ -119,6 +119,8 @@ _LEAF_INDEXES = "SELECT id, leaf_index FROM message WHERE id {among}"
 _CERTIFICATES = "SELECT chain FROM certificate WHERE key_id = {}"
 #: Bytes of SQLite's write-ahead log from which on it is emptied.
 _WAL_LIMIT = 256 << 20
+#: Heads remembered of drains that failed one after the other in their commit.
+_UNCERTAIN = 1000
 #: Signers' keys remembered as stored; a city has some hundred.
 _KEYS = 4096
 
@@ -214,17 +216,20 @@ class Store(Outbox):
         with self._writing, translated(self._engines), self._engines.writer.connect() as connection:
             with connection.begin() as transaction:
                 self._require_file()
-                head = self._head = self._head or self._read_head(connection)
+                head = self._head or self._read_head(connection)
                 writer = Writer(
                     connection, self._driver, self._key, head, self._certified,
                     number=self._number, at_rest=self._at_rest,
                 )  # fmt: skip
                 yield writer
-                # Should the connection be lost now, nobody knows which of the two it is.
-                self._head, self._expected = None, (head, writer.head)
+                # Should the connection be lost now, nobody knows which of them it is: a cluster may still
+                # let an earlier one land, that was lost in the same way, and undo this one for it.
+                others = [one for one in self._expected if one not in (head, writer.head)]
+                self._head = None
+                self._expected = (*others[-_UNCERTAIN:], head, writer.head)
                 writer.send(commit=True)
                 transaction.commit()
-            self._head = writer.head
+            self._head, self._expected = writer.head, ()
             self._certified = writer.certified if len(writer.certified) < _KEYS else frozenset()
             self._note = writer.note or self._note
             self._bound_wal(connection)

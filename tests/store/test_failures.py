@@ -8,13 +8,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, create_engine, make_url, text
+from sqlalchemy import Connection, create_engine, event, make_url, text
 
-from exchange.errors import StoreUnavailable, StoreUnusable
+from exchange.errors import StoreMismatch, StoreUnavailable, StoreUnusable
 from exchange.query.evidence import EvidenceRoom
 from exchange.store import Store, migrate
 from exchange.store.audit import check_log
@@ -146,6 +147,53 @@ def test_a_commit_whose_answer_is_lost(
     assert 2 == proof.index
     store.close()
     assert [] == findings(url)
+
+
+@contextmanager
+def failing_commit(store: Store) -> Iterator[None]:
+    """Let the next commit fail, so that nobody knows what became of it."""
+
+    def lose(connection: Connection) -> None:
+        connection.connection.execute("ROLLBACK")  # type: ignore[attr-defined]
+        raise sqlite3.OperationalError("the answer is lost")
+
+    event.listen(store._engines.writer, "commit", lose)
+    try:
+        with pytest.raises(StoreUnavailable, match="the answer is lost"):
+            yield
+    finally:
+        event.remove(store._engines.writer, "commit", lose)
+
+
+def test_a_commit_that_lands_late_is_one_of_ours(tmp_path: Path, story: Story) -> None:
+    """As in a cluster: two commits failed, and only then the first one is there after all."""
+    url = f"sqlite:///{tmp_path / 'exchange.db'}"
+    migrate(url)
+    store = Store.open(url, KEY)
+    record(store, story)
+    cluster = Store.open(url, KEY)  # lets the very same drain land, later
+    opened = story.open_ticket()
+    with failing_commit(store), store.writing() as writer:
+        writer.record([opened], now=NOW)
+    with failing_commit(store), store.writing() as writer:
+        assert {} == writer.messages([opened.message.id])
+        writer.record([story.open_ticket(), opened], now=NOW)
+    with cluster.writing() as writer:
+        writer.record([opened], now=NOW)
+
+    with store.writing() as writer:
+        assert {opened.message.id} == set(writer.messages([opened.message.id]))
+    record(store, story)
+    assert [] == findings(url)
+    # What none of ours wrote still is another's.
+    other = Store.open(url, KEY)
+    with failing_commit(store), store.writing() as writer:
+        writer.record([story.open_ticket()], now=NOW)
+    record(other, story)
+    with pytest.raises(StoreMismatch, match="Another process wrote the log"):
+        record(store, story)
+    for one in (store, cluster, other):
+        one.close()
 
 
 @pytest.mark.postgresql
