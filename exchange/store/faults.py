@@ -73,6 +73,13 @@ class Fault(Enum):
         return self in _PERMANENT
 
 
+_NOTHING = Text(en="Nothing was written.", zh="未写入任何内容。")
+# Of a lost connection nobody can tell whether its commit arrived.
+_NOBODY_KNOWS = Text(
+    en="Nothing was written, unless only the answer to a commit was lost: a repeat tells.",
+    zh="未写入任何内容，除非仅是提交的应答丢失：重复发送即可得知。",
+)
+
 _PERMANENT = {Fault.DAMAGED, Fault.INCOMPLETE, Fault.READ_ONLY, Fault.NO_RIGHT}
 
 #: SQLite's primary result codes (sqlite.org/rescode.html).
@@ -184,10 +191,11 @@ def failure(place: str, fault: Fault, said: str) -> ExchangeError:
     if fault.permanent:
         return unusable(place, fault, Text(en=said, zh=said))
     step = fault.value
+    written = _NOBODY_KNOWS if fault is Fault.AWAY else _NOTHING
     return StoreUnavailable(
         Text(
-            en=f"The database {place} failed: {said}. Nothing was written. {step.en}",
-            zh=f"数据库 {place} 故障：{said}。未写入任何内容。{step.zh}",
+            en=f"The database {place} failed: {said}. {written.en} {step.en}",
+            zh=f"数据库 {place} 故障：{said}。{written.zh}{step.zh}",
         )
     )
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import pymysql
 import pytest
 from sqlalchemy import event
 
@@ -108,6 +109,16 @@ def between(
         event.remove(store._engines.writer, moment, meanwhile)
 
 
+@contextmanager
+def between_commit(store: Store, act: Callable[[Any], None]) -> Iterator[None]:
+    """Do something with the connection of the next transactions that write, before they commit."""
+    event.listen(store._engines.writer, "commit", act)
+    try:
+        yield
+    finally:
+        event.remove(store._engines.writer, "commit", act)
+
+
 def test_a_ticket_crosses_and_is_there_on_every_node(city: City) -> None:
     """Opened, offered, pulled, and written; each step is one that any node proves."""
     world, matter = city.world, Matter()
@@ -137,6 +148,37 @@ def test_a_drain_that_lost_against_another_node_is_done_again(city: City, moment
 
     assert (0, 1) == (first.proof.index, second.proof.index)
     city.require_whole([first.message_id, second.message_id])
+
+
+def test_a_commit_that_lands_late_is_one_of_ours(city: City) -> None:
+    """Its answer was lost; the next drain, at another node, saw nothing of it, and was undone for it."""
+    world = city.world
+    before = stored(world.push(HOTLINE, world.opening(Matter()))[0])
+    party = world.parties[HOTLINE]
+    (sealed,) = party.seal(world.opening(Matter()))
+    held: list[Any] = []
+
+    def lose(connection: Any) -> None:
+        raw = connection.connection.dbapi_connection
+        raw._force_close = raw.close = raw.rollback = lambda: (
+            None
+        )  # it stays open, as at a frozen node
+        held.append(raw)
+        connection.invalidate()
+        raise pymysql.OperationalError(2013, "Lost connection to server during query")
+
+    with between_commit(city.store, lose), pytest.raises(StoreUnavailable, match="a repeat tells"):
+        world.drain(*party.pushes([sealed]))
+    hosts = next(hosts for hosts in mariadb._served if city.name == hosts[0].database)
+    mariadb._served[hosts] = hosts[1]
+    with between(city.store, "commit", 1, lambda: type(held[0]).commit(held[0])):
+        (outcome,) = world.drain(*party.pushes([sealed]))
+    after = stored(world.push(HOTLINE, world.opening(Matter()))[0])
+
+    late = stored(outcome)
+    assert (0, 1, 2) == (before.proof.index, late.proof.index, after.proof.index)
+    city.require_whole([one.message_id for one in (before, late, after)])
+    type(held[0]).close(held[0])
 
 
 def test_who_always_loses_says_so_and_writes_nothing(city: City) -> None:
