@@ -4,7 +4,7 @@ The claim of the one bridge on MariaDB: a row that every transaction which write
 GET_LOCK would be one node's, and Galera has no lock of its own.  So the row says whose the database is,
 and counts: each drain adds one in its own transaction, and an idle bridge every two seconds.  Nobody's
 clock counts: whoever finds another's claim looks whether its number still grows.  If it stood still for
-ten seconds it may be taken over; on the same machine, as soon as its process is gone.
+ten seconds it may be taken over; on the same machine, as soon as its process is seen to be gone.
 
 One that only stood still (a frozen machine, a cut cable) writes nothing more either: its next drain
 finds the row changed, and the cluster lets no two transactions through that both changed it.
@@ -20,6 +20,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -103,13 +104,23 @@ class RowClaim:
             if time.monotonic() < self._beaten + _BEAT_SECONDS:
                 continue  # a drain did it
             try:
-                _run(self._engines, _BEAT, self._token)
-                told = False
+                if _run(self._engines, _BEAT, self._token):
+                    told = False
+                elif not told:
+                    told = self._tell_taken()
             except ExchangeError as error:
                 # The next drain says the same to those who wait for it.
                 if not told:
                     _log.warning("The claim on the database could not be renewed: %s", error)
                 told = True
+
+    def _tell_taken(self) -> bool:
+        """Say that another bridge has the claim, and whether that was to be said."""
+        found = look(self._engines)
+        taken = found.token not in ("", self._token)
+        if taken:
+            _log.warning("%s", self._served(who(found.holder)).text.en)
+        return taken
 
 
 def look(engines: Engines) -> Seen:
@@ -165,7 +176,20 @@ def _ended_here(holder: str) -> bool:
         process, began, machine = int(found["process"]), found["began"], found["machine"]
     except (ValueError, TypeError, KeyError):
         return False
-    return bool(machine == _machine() and began != _began(process))
+    return bool(machine == _machine() and began != _began(process) and not _hidden(process))
+
+
+def _hidden(process: int) -> bool:
+    """Return whether a process lives of which /proc shows nothing: another user's (hidepid, ProtectProc)."""
+    with suppress(OSError):
+        Path(f"/proc/{process}/stat").read_bytes()
+        return False
+    with suppress(PermissionError):
+        try:
+            os.kill(process, 0)
+        except ProcessLookupError:
+            return False
+    return True
 
 
 def _machine() -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -331,6 +333,58 @@ input()
         assert served_by(engines) is None
         engines.close()
     Store.open(own_url, KEY, alone=True).close()
+
+
+def test_an_idle_bridge_says_that_another_one_has_its_claim(
+    own_url: str,
+    administrator: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Once, by the row that it cannot count up any more; it need not wait for a drain."""
+    create(own_url)
+    monkeypatch.setattr(mariadb_claim, "_BEAT_SECONDS", 0.05)
+    store = Store.open(own_url, KEY, alone=True)
+    with administrator.connect() as connection:
+        said = text("UPDATE claim SET token = 'another', holder = :holder")
+        connection.execute(said, {"holder": ELSEWHERE})
+        end = time.monotonic() + 60
+        while not caplog.messages and time.monotonic() < end:
+            time.sleep(0.05)
+        (message,) = caplog.messages
+        assert "already served by PID 7 @ elsewhere" in message
+        connection.execute(text("UPDATE claim SET token = ''"))
+    store.close()
+
+
+_UNSEEN = """
+import encodings.ascii  # the other user may not be let to it
+import os, subprocess, sys
+from exchange.store import mariadb_claim
+if len(sys.argv) == 1:
+    hide = "mount -t proc -o hidepid=2 proc /proc && exec \\"$0\\" -c \\"$1\\" \\"$2\\""
+    living = mariadb_claim._ourselves(os.getpid())
+    command = ["unshare", "-m", "sh", "-c", hide, sys.executable, os.environ["SCRIPT"], living]
+    sys.exit(subprocess.run(command).returncode)
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+assert not os.path.exists(f"/proc/{os.getppid()}")
+print("ended" if mariadb_claim._ended_here(sys.argv[1]) else "may live")
+"""
+
+
+def test_a_process_that_cannot_be_seen_has_not_ended() -> None:
+    """Of another user's /proc may show nothing (hidepid, ProtectProc): its claim is waited for, not taken."""
+    mount = ["unshare", "-m", "mount", "-t", "proc", "-o", "hidepid=2", "proc", "/proc"]
+    if os.getuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("only root can hide processes here")
+    found = subprocess.run(
+        [sys.executable, "-c", _UNSEEN],
+        env={**os.environ, "SCRIPT": _UNSEEN},
+        stdout=subprocess.PIPE, text=True, check=True,
+    )  # fmt: skip
+    assert "may live\n" == found.stdout
 
 
 def test_a_second_log_cannot_join(own_url: str) -> None:
