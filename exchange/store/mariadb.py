@@ -24,7 +24,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.dialects import registry
 
 from exchange.errors import ConfigurationError, StoreUnusable
-from exchange.store.faults import is_lost, mariadb_code
+from exchange.store.faults import fault_of, is_lost, mariadb_code
 from exchange.store.mariadb_driver import given_up
 from exchange.text import Text
 
@@ -58,6 +58,8 @@ _MISSED = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_T
 
 #: How long who answers short statements may be silent, before another node is asked.
 SILENT_SECONDS = 20.0
+#: The same for who may ask what takes long: a page of years, a check of the whole log.
+LONG_SECONDS = 600.0
 
 _ENTER = "UPDATE claim SET beat = beat + 1"
 _NO_SUCH_TABLE = 1146
@@ -103,12 +105,13 @@ def pools(url: URL, *, readers: int, askers: int, patience: int, keyed: bool) ->
     """
     Return the engines of the database at *url*: so many *readers* and *askers*, who wait so many seconds.
 
-    *keyed* statements are short, so that a server which is silent for long stands still.
+    *keyed* statements are short, so that a server which is silent for long stands still; for others
+    it is given ten minutes, and for the steps of a migration any time (`repeatable`).
 
     Raises `ConfigurationError` where the URL's hosts cannot be understood.
     """
     hosts = _hosts(url)
-    silent = SILENT_SECONDS if keyed else None
+    silent = SILENT_SECONDS if keyed else LONG_SECONDS
 
     def engine(isolation: Any, size: int, *statements: str, ping: bool = True) -> Engine:
         made = create_engine(
@@ -168,33 +171,55 @@ def _hosts(url: URL) -> tuple[URL, ...]:
 
 
 def _connected(
-    hosts: tuple[URL, ...], patience: int, silent: float | None, statements: Sequence[str]
+    hosts: tuple[URL, ...], patience: int, silent: float, statements: Sequence[str]
 ) -> Any:
     """
     Return a connection to the one of *hosts* that served last, or to the first that does.
 
     So all connections of a process lead to one node, also when the node before it is back: drains and
-    chunks that were written at two would undo each other.  Raises what the last host failed with.
+    chunks that were written at two would undo each other.  A host that is set wrongly is passed over
+    like one that is away; where none is left, the failure names what each of them said.
     """
     last = _served.get(hosts, hosts[0])
-    order = [last, *(host for host in hosts if host != last)]
-    for host in order:
+    failures: dict[URL, pymysql.Error | StoreUnusable] = {}
+    for host in (last, *(host for host in hosts if host != last)):
         try:
             connection = _prepared(host, patience, silent, statements)
-        except pymysql.Error:
-            if host == order[-1]:
-                raise
+        except (pymysql.Error, StoreUnusable) as error:
+            failures[host] = error
         else:
             _served[hosts] = host
             return connection
-    raise AssertionError("unreachable")
+    raise _failed(failures)
+
+
+def _failed(failures: dict[URL, pymysql.Error | StoreUnusable]) -> pymysql.Error | StoreUnusable:
+    """Return one failure for those of all hosts; it passes by itself if one of them does."""
+    *_, last = failures.values()
+    if len(failures) == 1:
+        return last
+    said: list[tuple[str, Text]] = []
+    for host, error in failures.items():
+        words = " ".join(map(str, error.args))
+        text = error.text if isinstance(error, StoreUnusable) else Text(en=words, zh=words)
+        said.append((f"{host.host}:{host.port or 3306}", text))
+    passing = (
+        error
+        for error in failures.values()
+        if isinstance(error, pymysql.Error) and not fault_of(error).permanent
+    )
+    kind = next(passing, last)
+    en = "; ".join(f"{place}: {text.en}" for place, text in said)
+    if isinstance(kind, pymysql.Error):
+        return type(kind)(kind.args[0], en)
+    return StoreUnusable(Text(en=en, zh="；".join(f"{place}：{text.zh}" for place, text in said)))
 
 
 #: The host that served last, by the hosts of a URL.
 _served: dict[tuple[URL, ...], URL] = {}
 
 
-def _prepared(host: URL, patience: int, silent: float | None, statements: Sequence[str]) -> Any:
+def _prepared(host: URL, patience: int, silent: float, statements: Sequence[str]) -> Any:
     positional, named = host.get_dialect()().create_connect_args(host)
     ours = {
         "charset": "utf8mb4",
@@ -297,8 +322,11 @@ def repeatable(connection: Connection) -> None:
     Let each statement of a migration over *connection* be safe to repeat.
 
     MariaDB ends a transaction before it changes a table, so a migration that is cut off has done a part
-    of its steps: the next one runs those again, and they change nothing.
+    of its steps: the next one runs those again, and they change nothing.  A step may rebuild a large
+    table, so the server may be silent for as long as it takes.
     """
+    raw: Any = connection.connection.dbapi_connection
+    raw._read_timeout = None  # noqa: SLF001 (it has no other name)
 
     @event.listens_for(connection, "before_cursor_execute", retval=True)
     def again(_c: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> tuple[str, Any]:

@@ -18,13 +18,14 @@ from sqlalchemy import Engine, create_engine, event, text
 from exchange import tables
 from exchange.errors import ConfigurationError, StoreMismatch, StoreUnavailable, StoreUnusable
 from exchange.store import Store, create, mariadb_claim, migrate
+from exchange.store import mariadb as mariadb_store
 from exchange.store.claim import served_by
 from exchange.store.contacts import ContactBook
 from exchange.store.drivers import driver_of
 from exchange.store.engines import connect, reading
 from exchange.store.logs import join
 from tests.bridge.world import HOTLINE, Matter, World, stored
-from tests.mariadb import bridge_url, create_database, drop_database
+from tests.mariadb import bridge_url, create_database, drop_database, mariadb
 from tests.postgres import free_port
 from tests.store.stories import KEY, NOW, Story
 from tests.store.test_failures import findings
@@ -187,6 +188,54 @@ def test_the_first_host_that_serves_is_taken(own_url: str, story: Story) -> None
 
     with pytest.raises(StoreUnavailable, match="Can't connect"):
         Store.open(f"mariadb+pymysql://root@/{name}?host={away}&host={away}", KEY)
+    gone = f"127.0.0.1:{free_port()}"
+    with pytest.raises(StoreUnavailable, match=rf"{away}: .*Can't connect.*; {gone}: .*Can't conn"):
+        Store.open(f"mariadb+pymysql://root@/{name}?host={away}&host={gone}", KEY)
+
+
+def test_a_host_that_is_set_wrongly_is_passed_over(own_url: str, story: Story) -> None:
+    """Like one that is away; where none is left, each is named with what is wrong with it."""
+    migrate(own_url)
+    host, _, rest = own_url.partition("@")[2].partition("/")
+    name = rest.partition("?")[0]
+    away = f"127.0.0.1:{free_port()}"
+    with mariadb() as other:
+        unfit = other.rpartition("@")[2].rstrip("/")
+        create_database(other, name)
+        with create_engine(bridge_url(other), isolation_level="AUTOCOMMIT").connect() as connection:
+            connection.execute(text("SET GLOBAL innodb_flush_log_at_trx_commit = 2"))
+            connection.engine.dispose()
+        store = Store.open(f"mariadb://root@/{name}?host={unfit}&host={away}&host={host}", KEY)
+        record(store, story)
+        store.close()
+        with pytest.raises(
+            StoreUnavailable, match=rf"{unfit}: .*needs innodb.*; {away}: .*connect"
+        ):
+            Store.open(f"mariadb://root@/{name}?host={unfit}&host={away}", KEY)
+        local = unfit.replace("127.0.0.1", "localhost")
+        with pytest.raises(StoreUnusable, match=f"{unfit}: .*needs innodb.*; {local}: "):
+            Store.open(f"mariadb://root@/{name}?host={unfit}&host={local}", KEY)
+
+
+def test_a_server_that_stands_still_is_missed_by_whoever_asks(
+    own_url: str, administrator: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It keeps its connections and says nothing: those of short statements wait less than those of long ones."""
+    migrate(own_url)
+    for keyed, name in ((True, "SILENT_SECONDS"), (False, "LONG_SECONDS")):
+        with monkeypatch.context() as soon:
+            soon.setattr(mariadb_store, name, 1.0)
+            engines = connect(own_url, keyed=keyed)
+        with (
+            pytest.raises(StoreUnavailable, match="timed out"),
+            reading(engines) as connection,
+        ):
+            connection.exec_driver_sql("SELECT SLEEP(100000)")
+        engines.close()
+    with administrator.connect() as connection:
+        asleep = "SELECT id FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP%'"
+        for number in connection.execute(text(asleep)).scalars().all():
+            connection.execute(text(f"KILL {number}"))
 
 
 @pytest.mark.parametrize("host", ["a:b:c", "[::1", "h:port", "h/x"])
