@@ -159,7 +159,7 @@ def failing_commit(store: Store) -> Iterator[None]:
 
     event.listen(store._engines.writer, "commit", lose)
     try:
-        with pytest.raises(StoreUnavailable, match="the answer is lost.*a repeat tells"):
+        with pytest.raises(StoreUnavailable, match=r"the answer is lost.*a repeat tells"):
             yield
     finally:
         event.remove(store._engines.writer, "commit", lose)

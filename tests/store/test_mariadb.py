@@ -9,11 +9,12 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy.exc import OperationalError
 
 from exchange import tables
 from exchange.errors import ConfigurationError, StoreMismatch, StoreUnavailable, StoreUnusable
@@ -233,9 +234,11 @@ def test_a_server_that_stands_still_is_missed_by_whoever_asks(
             connection.exec_driver_sql("SELECT SLEEP(100000)")
         engines.close()
     with administrator.connect() as connection:
-        asleep = "SELECT id FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP%'"
-        for number in connection.execute(text(asleep)).scalars().all():
-            connection.execute(text(f"KILL {number}"))
+        asleep = "WHERE db = DATABASE() AND info LIKE 'SELECT SLEEP%'"
+        asked = text(f"SELECT id FROM information_schema.processlist {asleep}")
+        for number in connection.execute(asked).scalars().all():
+            with suppress(OperationalError):  # it may have ended by now
+                connection.execute(text(f"KILL {number}"))
 
 
 @pytest.mark.parametrize("host", ["a:b:c", "[::1", "h:port", "h/x"])
