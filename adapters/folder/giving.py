@@ -79,12 +79,15 @@ class Giving:
         sync_folder(path.parent)
 
 
-def look(folder: Folder, out: Path, givens: Sequence[Given]) -> Seen:
+def look(folder: Folder, out: Path, givens: Sequence[Given], *, all_gone: bool = False) -> Seen:
     """Return what can be said of what was given: a file is there or not, what was made of it nobody says."""
     files = {one.message_id: file_of(out, one.message_id) for one in givens}
     gone = frozenset(name for name, path in files.items() if path is None)
     waiting = sum(path is not None and path.parent == out for path in files.values())
+    # Where not one is there, the folder may be another, or not be mounted.
+    withheld = folder.out_kept and len(gone) == len(files) and not all_gone
     return Seen(
+        withheld=gone if withheld else frozenset(),
         asked=len(files) if folder.out_kept else 0,
         lost=gone if folder.out_kept else frozenset(),
         unstated=0 if folder.out_kept else len(gone),

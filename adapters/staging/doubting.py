@@ -88,6 +88,21 @@ def given_in(path: Path, document: Document) -> dict[str, Given]:
     return found
 
 
+def witnesses(path: Path, document: Document, given: Given, most: int) -> list[Given]:
+    """Return what else was given by the same call and is not doubted, newest first, *most* at most."""
+    found = given_in(path, document)
+    with _opened(path) as connection:
+        doubted = {
+            row["message_id"] for row in connection.execute("SELECT message_id FROM doubted")
+        }
+    same = [
+        one
+        for name, one in found.items()
+        if name not in doubted and (one.sheet, one.writing) == (given.sheet, given.writing)
+    ]
+    return same[: -most - 1 : -1]
+
+
 def _inserts(document: Document, sheet: str, kind: Kind, *, first: bool) -> bool:
     """Return whether a message of *kind* made its record; where rules do both, the *first* did."""
     ways = {rule.writing for rule in document.hear if rule.sheet == sheet and rule.hears(kind)}

@@ -1,0 +1,132 @@
+"""A platform that seems to have lost everything may have been asked wrongly: nothing is doubled by that."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.adapters.http.conftest import Clock
+from tests.adapters.http.desk import Desk, Handler
+from tests.adapters.http.test_lost import (
+    HELD,
+    LISTED,
+    answers,
+    city,
+    exchange,
+    faults,
+    page,
+    reconcile,
+    settle,
+)
+from tests.adapters.linked import Link
+from tests.cli.town import Shell
+from tests.pki import CITY_110
+
+__all__ = ["exchange"]
+
+#: As the desk answers for what it has not, said in the mapping.
+SAID = HELD.replace(
+    'lost = "answer.ResultCode == 1 && answer.Data.request.id != message_id"',
+    "lost = { ResultCode = 4 }",
+)
+GATEWAY = {"message": "no Route matched with those values"}
+
+
+def posted(desk: Desk) -> int:
+    """Return how many records the desk was given."""
+    return len(desk.asked("POST", "/api/tickets"))
+
+
+@pytest.mark.parametrize(("held", "lost"), [(HELD, 0), (SAID, 6), (LISTED, 6)])
+def test_a_platform_that_holds_nothing_gets_it_anew_only_where_somebody_looked(
+    exchange: Shell, link: Link, platform: Desk, held: str, lost: int
+) -> None:
+    """A 404 is no word, the mapping's 'lost' and an empty list are one: --send alone does nothing in either case."""
+    with city(link, platform, held) as (_, first, police):
+        before = posted(platform)
+        platform.put_back(0)
+        config = link.config(CITY_110)
+        told = {
+            lang: exchange("--lang", lang, "adapter", "reconcile", "--config", config, "--send")
+            for lang in ("en", "zh")
+        }
+        sent = reconcile(exchange, link, "--send")
+        settle(first, police)
+        between = posted(platform) - before, len(platform.tickets)
+        confirmed = reconcile(exchange, link, "--send", "--all-gone")
+        settle(first, police)
+        after = reconcile(exchange, link)
+
+    assert ({"lost_here": lost} if lost else {}) == faults(sent)
+    assert ({}, 1 if lost else 2) == (sent.data["sent"], sent.code)
+    assert (0, 0) == between
+    assert [True] * 2 == ["--all-gone" in one.out for one in told.values()]
+    assert 6 == confirmed.data["sent"]["doubted"]
+    assert (0, {}, 3) == (after.code, faults(after), len(platform.tickets))
+    assert 3 == posted(platform) - before
+
+
+@pytest.mark.parametrize("one", [True, False])
+def test_one_record_alone_is_no_proof_either(
+    exchange: Shell, link: Link, platform: Desk, one: bool
+) -> None:
+    """What is found proves the question; where that is not found any more at the end, it proves nothing."""
+    with city(link, platform, HELD) as (_, first, police):
+        before = posted(platform)
+
+        def passes(_handler: Handler) -> bool:
+            return False
+
+        mischief = [passes] * one + [answers(404, GATEWAY)] * 20
+        platform.before = mischief
+        sent = reconcile(exchange, link, "--send")
+        platform.before = []
+        settle(first, police)
+
+    assert (2, {}, {}) == (sent.code, faults(sent), sent.data["sent"])
+    assert before == posted(platform)
+
+
+@pytest.mark.parametrize("body", [GATEWAY, b""])
+def test_a_route_that_goes_before_it_is_delivered_doubles_nothing(
+    exchange: Shell, link: Link, platform: Desk, clock: Clock, body: object
+) -> None:
+    """One is lost; then somebody puts it back, and a gateway has no route: it waits until others are found."""
+    with city(link, platform, HELD) as (_, first, police):
+        whole = dict(platform.tickets), dict(platform.by_request)
+        before = posted(platform)
+        platform.put_back(2)
+        reconcile(exchange, link, "--send")
+        platform.tickets, platform.by_request = whole[0], {}
+        platform.before = [answers(404, body)] * 3
+        police.turn()
+        between = posted(platform) - before, len(platform.before)
+        clock.lease_ends()
+        settle(first, police)
+        after = reconcile(exchange, link)
+
+    assert (0, 0) == between
+    assert (0, {}, 3) == (after.code, faults(after), len(platform.tickets))
+    assert before == posted(platform)
+
+
+def test_a_page_is_no_answer_of_a_lookup(
+    exchange: Shell, link: Link, platform: Desk, clock: Clock
+) -> None:
+    """What is to be given anew is looked up before; a 404 that is a web page does not say that it is not there."""
+
+    def passes(_handler: Handler) -> bool:
+        return False
+
+    with city(link, platform, HELD) as (_, first, police):
+        before = posted(platform)
+        platform.put_back(2)
+        reconcile(exchange, link, "--send")
+        platform.before = [passes, passes, page]  # the record, another one, and the lookup
+        police.turn()
+        between = posted(platform) - before, len(platform.before)
+        clock.lease_ends()
+        settle(first, police)
+        after = reconcile(exchange, link)
+
+    assert (0, 0) == between
+    assert (0, {}, 3) == (after.code, faults(after), len(platform.tickets))
