@@ -42,13 +42,13 @@ AGREED, DIFFERENT, INCOMPARABLE = 0, 1, 2
     "files in out and out/done (kept = true in [folder.out]); without those only what it confirmed is known. Of any "
     "other adapter spool and bridge alone are compared.\n"
     "Exit 0: they agree. Exit 1: they differ (also where --send does something about it). Exit 2: they could "
-    "not be compared, or the platform did not say what it holds.",
+    "not be compared, or the platform did not say of all what it holds (also where they differ).",
     zh="校核平台、适配器暂存库与网桥三方（双方校核、查漏纠错，R50b）：一方缺失的消息、已存储未写入、已写入未签收、"
     "状态不一致。校核本身不作改动，可在适配器运行时执行。平台、暂存库或网桥从备份恢复后，--send 使两侧缺失内容"
     "重新发送；平台丢失的内容在重新写入前再次查询。若平台称一项也没有，请先人工核对一项，确已丢失再加 --all-gone。\n"
     "适配器为 JSON 行文件夹、数据库表（须给出 --database）、示例平台时核对平台；HTTP 平台按映射 [http.call.held] 逐项查询，"
     "交换文件夹按 out 与 out/done 中的文件核对（[folder.out] 设 kept = true），未设则仅知其确认过的内容；其他适配器仅核对暂存库与网桥。\n"
-    "退出码 0：一致；1：有差异（--send 处理后仍为 1）；2：无法校核，或平台未能答复。",
+    "退出码 0：一致；1：有差异（--send 处理后仍为 1）；2：无法校核，或平台未能全部答复（有差异时亦然）。",
 )
 @option("--send", is_flag=True, en="Have what is missing sent again.", zh="重新发送缺失内容。")
 @option(
@@ -106,10 +106,10 @@ def reconcile(
         show_json(row)
     else:
         _show(row, differences)
-    if differences:
-        context.exit(DIFFERENT)
     asked = row["platform_asked"]
-    context.exit(INCOMPARABLE if asked and asked["untold"] else AGREED)
+    if asked and asked["untold"]:  # more may be lost than was found: that is the graver word
+        context.exit(INCOMPARABLE)
+    context.exit(DIFFERENT if differences else AGREED)
 
 
 def _compared(

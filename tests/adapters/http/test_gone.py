@@ -65,6 +65,26 @@ def test_a_platform_that_holds_nothing_gets_it_anew_only_where_somebody_looked(
     assert 3 == posted(platform) - before
 
 
+def test_what_could_not_be_told_outweighs_what_is_lost(
+    exchange: Shell, link: Link, platform: Desk
+) -> None:
+    """One is lost and one did not answer: exit 2, and what is known to be lost is sent nevertheless."""
+
+    def passes(_handler: Handler) -> bool:
+        return False
+
+    with city(link, platform, HELD) as (_, first, police):
+        platform.put_back(2)
+        platform.before = [passes, answers(500, {})]
+        sent = reconcile(exchange, link, "--send")
+        settle(first, police)
+        after = reconcile(exchange, link)
+
+    assert (2, {"lost_here": 2}) == (sent.code, faults(sent))
+    assert 1 == sent.data["platform_asked"]["untold"]
+    assert (0, {}, 3) == (after.code, faults(after), len(platform.tickets))
+
+
 @pytest.mark.parametrize("one", [True, False])
 def test_one_record_alone_is_no_proof_either(
     exchange: Shell, link: Link, platform: Desk, one: bool
