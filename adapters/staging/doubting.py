@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +23,9 @@ from sqlalchemy.engine import Connection
 from adapters.mapping.document import Document, Writing
 from adapters.staging.tables import DOUBTED, failures
 from exchange.acts import Kind
+
+#: For so many seconds another process may keep the records to itself.
+PATIENCE = 10.0
 
 _COLUMNS = "message_id, sheet, record, key, ticket_id, inserts"
 
@@ -130,16 +133,16 @@ def doubt(path: Path, doubts: Iterable[Doubt], now: datetime) -> int:
     return len(rows)
 
 
-class _Opened(closing[sqlite3.Connection]):
-    """A connection to records that another process may be using."""
-
-
-def _opened(path: Path) -> _Opened:
-    with failures():
-        connection = sqlite3.connect(path, isolation_level=None, timeout=10)
+@contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open records that another process may be using; raises `StoreUnavailable`, whatever fails of it."""
+    with (
+        failures(),
+        closing(sqlite3.connect(path, isolation_level=None, timeout=PATIENCE)) as connection,
+    ):
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA synchronous = FULL")
-    return _Opened(connection)
+        yield connection
 
 
 # -- in a transaction of the adapter's

@@ -125,9 +125,9 @@ def failures() -> Iterator[None]:
 
 
 _DOWN = Text(
-    en="The adapter's records.db cannot be used ({why}). Is the disk full, or the folder another user's? "
-    "Nothing that was accepted is lost.",
-    zh="适配器的 records.db 无法使用（{why}）。请检查磁盘空间与文件夹权限。已接收内容不会丢失。",
+    en="The adapter's records.db cannot be used ({why}). Is the disk full, the folder another user's, or (SQLITE_BUSY) "
+    "another program at it? Nothing that was accepted is lost.",
+    zh="适配器的 records.db 无法使用（{why}）。请检查磁盘空间、文件夹权限，或是否有其他程序占用（SQLITE_BUSY）。已接收内容不会丢失。",
 )
 _NO_BYTES = Text(
     en="The mapping wants bytes in '{column}' (content), which only a database's column holds: write path, "

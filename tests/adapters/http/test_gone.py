@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 
+from adapters.staging import doubting
 from tests.adapters.http.conftest import Clock
 from tests.adapters.http.desk import Desk, Handler
 from tests.adapters.http.test_lost import (
@@ -83,6 +87,27 @@ def test_what_could_not_be_told_outweighs_what_is_lost(
     assert (2, {"lost_here": 2}) == (sent.code, faults(sent))
     assert 1 == sent.data["platform_asked"]["untold"]
     assert (0, {}, 3) == (after.code, faults(after), len(platform.tickets))
+
+
+def test_records_that_another_program_keeps_to_itself_are_said_to_be_so(
+    exchange: Shell, link: Link, platform: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody writes into records.db for long: exit 2 with what is wrong; nothing is half done."""
+    monkeypatch.setattr(doubting, "PATIENCE", 0.1)
+    with city(link, platform, HELD) as (_, first, police):
+        platform.put_back(2)
+        records = link.folder / CITY_110.organisation / "records.db"
+        with closing(sqlite3.connect(records, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            sent = reconcile(exchange, link, "--send")
+            other.execute("ROLLBACK")
+        after = reconcile(exchange, link, "--send")
+        settle(first, police)
+
+    assert 2 == sent.code
+    assert "SQLITE_BUSY" in sent.data["failure"]
+    assert (1, 2) == (after.code, after.data["sent"]["doubted"])
+    assert 3 == len(platform.tickets)
 
 
 @pytest.mark.parametrize("one", [True, False])
