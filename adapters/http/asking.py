@@ -40,13 +40,27 @@ class Word(Enum):
 
 
 class Asking:
-    """Asks by way of *caller*; used on its event loop."""
+    """
+    Asks by way of *caller*; used on its event loop.
 
-    def __init__(self, caller: Caller, clock: Callable[[], float] = time.monotonic) -> None:
+    A list that was read is good for *fresh* seconds.
+    """
+
+    def __init__(
+        self,
+        caller: Caller,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        fresh: float = FRESH,
+    ) -> None:
         self._caller = caller
+        self._fresh = fresh
+        #: How often the platform was called.
+        self.calls = 0
         self._clock = clock
         #: Lists that were read: when, and their records.
         self._lists: dict[str, tuple[float, list[Any] | None]] = {}
+        self._single = ""
 
     async def asked(self, held: Held, given: Given) -> Word:
         """Return what the platform says of a record; raises `Unanswered` where it does not say."""
@@ -54,7 +68,7 @@ class Asking:
         path = held.path.path(names)
         if held.items is not None:
             return await self._listed(held, path, names)
-        answer = await self._caller.ask("GET", path)
+        answer = await self._get(path)
         body = parsed(answer.body)
         facts = {"answer": body, "status": answer.status, **names}
         if self._lost(answer, held, facts):
@@ -73,6 +87,10 @@ class Asking:
     def forget(self) -> None:
         """Read lists anew."""
         self._lists.clear()
+
+    async def _get(self, path: str) -> Answer:
+        self.calls += 1
+        return await self._caller.ask("GET", path)
 
     @staticmethod
     def _lost(answer: Answer, held: Held, facts: Mapping[str, Any]) -> bool:
@@ -106,12 +124,12 @@ class Asking:
     async def _items(self, held: Held, path: str) -> list[Any] | None:
         """Return the whole list at *path*; None where the record that it is of is not there."""
         read, known = self._lists.get(path, (0.0, None))
-        if path in self._lists and self._clock() - read < FRESH:
+        if path in self._lists and self._clock() - read < self._fresh:
             return known
         found: list[Any] = []
         page = path
         for _ in range(PAGES):
-            answer = await self._caller.ask("GET", page)
+            answer = await self._get(page)
             if page == path and held.path.places and absent(answer):
                 return None
             verdict, why, told = self._caller.judged(answer, held.meaning)
@@ -125,7 +143,9 @@ class Asking:
                 raise again("GET", path, _LONG.fill(limit=MOST))
             following = text(get(told, held.next)) if held.next else ""
             if not following:
-                self._lists.clear()  # one is enough: records of one list are asked for together
+                if held.path.places:  # the list of one record: of those one is kept
+                    self._lists.pop(self._single, None)
+                    self._single = path
                 self._lists[path] = (self._clock(), found)
                 return found
             page = self._caller.page(page, following)

@@ -9,6 +9,7 @@ is empty or was asked wrongly.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -38,7 +39,8 @@ def ask_platform(http: Http, givens: Iterable[Given], *, all_gone: bool = False)
 async def _ask(http: Http, givens: Sequence[Given], *, all_gone: bool) -> Seen:
     """Ask for records first: what changed one that is lost is lost with it."""
     async with Caller(http) as caller:
-        run = _Run(http, Asking(caller), all_gone=all_gone)
+        # Lists are read once: what is asked for was all given before.
+        run = _Run(http, Asking(caller, fresh=math.inf), all_gone=all_gone)
         for inserts in (True, False):
             for given in givens:
                 if given.inserts is inserts:
@@ -122,6 +124,7 @@ class _Run:
 
     async def _word(self, held: Held, given: Given) -> Word | None:
         """Ask; None where the platform does not say."""
+        before = self._asking.calls
         try:
             word = await self._patiently(held, given)
         except (Unanswered, Misfit) as failure:
@@ -132,7 +135,7 @@ class _Run:
         else:
             self._failures = 0
             self._asked += 1
-        await asyncio.sleep(1 / held.rate)
+        await _pause((self._asking.calls - before) / held.rate)
         return word
 
     async def _patiently(self, held: Held, given: Given) -> Word:
@@ -140,7 +143,7 @@ class _Run:
         try:
             return await self._asking.asked(held, given)
         except Busy as busy:
-            await asyncio.sleep(min(busy.seconds, PATIENCE))
+            await _pause(min(busy.seconds, PATIENCE))
         return await self._asking.asked(held, given)
 
     def seen(self) -> Seen:
@@ -154,6 +157,11 @@ class _Run:
             unstated=self._unstated,
             why=tuple(self._why.values())[:FAILURES],
         )
+
+
+async def _pause(seconds: float) -> None:
+    if seconds:
+        await asyncio.sleep(seconds)
 
 
 _ABSENT = Text(

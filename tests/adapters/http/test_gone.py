@@ -7,7 +7,12 @@ from contextlib import closing
 
 import pytest
 
+from adapters.http import asking_all
+from adapters.http.asking import Asking
+from adapters.http.parsing import read_http
+from adapters.mapping.parsing import load
 from adapters.staging import doubting
+from adapters.staging.tables import staged
 from tests.adapters.http.conftest import Clock
 from tests.adapters.http.desk import Desk, Handler
 from tests.adapters.http.test_lost import (
@@ -108,6 +113,39 @@ def test_records_that_another_program_keeps_to_itself_are_said_to_be_so(
     assert "SQLITE_BUSY" in sent.data["failure"]
     assert (1, 2) == (after.code, after.data["sent"]["doubted"])
     assert 3 == len(platform.tickets)
+
+
+def test_of_a_list_every_page_is_asked_for_once_a_comparison(
+    exchange: Shell, link: Link, platform: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many records are looked for in it, and however long that takes."""
+    defaults = Asking.__init__.__kwdefaults__
+    monkeypatch.setitem(defaults, "fresh", -1.0)  # as if longer passed between two of them
+    with city(link, platform, LISTED):
+        reconcile(exchange, link)
+
+    assert 2 == len([one for one in platform.requests if one[1].startswith("/api/all")])
+
+
+@pytest.mark.parametrize(("held", "calls"), [(LISTED, 2), (HELD, 3)])
+def test_it_is_waited_only_after_what_was_really_asked(
+    link: Link, platform: Desk, monkeypatch: pytest.MonkeyPatch, held: str, calls: int
+) -> None:
+    """A list of two pages is two questions, whatever is looked for in it; single records are one each."""
+    waited: list[float] = []
+
+    async def wait(seconds: float) -> None:
+        waited.append(seconds)
+
+    with city(link, platform, held.replace("rate = 1000", "rate = 4")):
+        document = staged(load(link.folder / "police.map.toml"))
+        records = link.folder / CITY_110.organisation / "records.db"
+        givens = [one for one in doubting.given_in(records, document).values() if one.inserts]
+        monkeypatch.setattr(asking_all, "_pause", wait)
+        seen = asking_all.ask_platform(read_http(document), givens)
+
+    assert (3, frozenset()) == (seen.asked, seen.lost)
+    assert calls / 4 == sum(waited)
 
 
 @pytest.mark.parametrize("one", [True, False])
