@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -77,6 +80,24 @@ def test_files_that_are_gone_come_again_where_the_platform_keeps_what_it_importe
     assert [row["exchange_id"] for row in before] == [row["exchange_id"] for row in again]
     assert ["已劝止。"] == [row["说明"] for row in again]
     assert 1 == len(hotline.out("done"))
+
+
+def test_a_folder_is_read_once_a_comparison(
+    exchange: Shell, link: Link, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many messages are looked for: files that were imported stay there for years."""
+    with city(link, KEPT) as (hotline, _):
+        (hotline.place / "out" / "done").mkdir()
+        really, read = os.listdir, Counter[str]()
+
+        def listed(place: Path) -> list[str]:
+            read[place.name] += 1
+            return really(place)
+
+        monkeypatch.setattr(os, "listdir", listed)
+        reconcile(exchange, link)
+
+    assert {"out": 1, "done": 1} == read
 
 
 def test_what_cannot_be_known_of_a_drop_folder_is_said(exchange: Shell, link: Link) -> None:

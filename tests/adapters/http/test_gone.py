@@ -120,6 +120,7 @@ def test_of_a_list_every_page_is_asked_for_once_a_comparison(
 ) -> None:
     """However many records are looked for in it, and however long that takes."""
     defaults = Asking.__init__.__kwdefaults__
+    assert defaults is not None
     monkeypatch.setitem(defaults, "fresh", -1.0)  # as if longer passed between two of them
     with city(link, platform, LISTED):
         reconcile(exchange, link)
