@@ -317,7 +317,7 @@ def _show(row: dict[str, Any], differences: Sequence[Difference]) -> None:
         what, what_to_do = FAULTS[fault]
         show_paragraph(f"{count} × {what.say(lang)}: {what_to_do.say(lang)}")
     if row["sent"]:
-        say(_SENT.fill(**row["sent"]))
+        say(_SENT.fill(**{"doubted": 0} | row["sent"]))
 
 
 def _moment(given: str) -> datetime:
@@ -370,10 +370,10 @@ _UNSEEN = Text(
 _AGREED = Text(en="They agree.", zh="三方一致。")
 _SENT = Text(
     en="Sent again: {sent_again}; acknowledged again: {acknowledged_again}; asked for: {asked_for} hand-offs, "
-    "{delivered_again} messages; learnt by the spool: {learnt}. The running adapter does the rest; then "
-    "compare again.",
+    "{delivered_again} messages; learnt by the spool: {learnt}; to be asked for once more and, where the platform does "
+    "not hold them, given anew: {doubted}. The running adapter does the rest; then compare again.",
     zh="重新发送 {sent_again} 条；重新签收 {acknowledged_again} 条；请求 {asked_for} 次移交、{delivered_again} 条消息；"
-    "暂存库补记 {learnt} 项。其余由运行中的适配器完成，之后请再次校核。",
+    "暂存库补记 {learnt} 项；待再次查询、平台确无则重新写入 {doubted} 项。其余由运行中的适配器完成，之后请再次校核。",
 )
 _INTERRUPTED = Text(
     en="Interrupted: some of it may have been sent again by then. Run it once more: nothing is doubled.",

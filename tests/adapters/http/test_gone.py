@@ -74,6 +74,23 @@ def test_a_platform_that_holds_nothing_gets_it_anew_only_where_somebody_looked(
     assert 3 == posted(platform) - before
 
 
+def test_how_many_are_given_anew_is_said_in_words(
+    exchange: Shell, link: Link, platform: Desk
+) -> None:
+    """Not in the data alone, and in both languages."""
+    with city(link, platform, HELD):
+        platform.put_back(1)
+        config = link.config(CITY_110)
+        told = [
+            exchange("--lang", lang, "adapter", "reconcile", "--config", config, "--send")
+            for lang in ("en", "zh")
+        ]
+
+    words = [" ".join(one.out.split()) for one in told]
+    assert "does not hold them, given anew: 4." in words[0]
+    assert "重新写入 4 项" in words[1]
+
+
 def test_what_could_not_be_told_outweighs_what_is_lost(
     exchange: Shell, link: Link, platform: Desk
 ) -> None:
