@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,11 @@ from tests.postgres import PostgresServer, PostgresUnavailable
 
 # A test that wants a screen says how wide: neither the caller's nor that of a worker counts.
 os.environ.pop("COLUMNS", None)
+
+# Who starts this in the background of a shell may have it ignore Ctrl-C, and so would every child.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    with contextlib.suppress(ValueError):  # not the main thread
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 #: Whose files take a minute each: several at once end soonest where these begin.
 _LONG = {"acceptance", "conformance", "simulation"}

@@ -15,6 +15,7 @@ import contextlib
 import importlib.util
 import os
 import pwd
+import random
 import secrets
 import shutil
 import socket
@@ -253,8 +254,10 @@ def unprivileged_user() -> pwd.struct_passwd | None:
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody uses at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a loopback port that nobody uses at this moment, and that no connection is given by chance."""
+    for _ in range(100):
+        port = random.randrange(16_000, 20_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError

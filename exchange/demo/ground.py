@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import random
 import socket
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +12,8 @@ from pathlib import Path
 
 from certs.development import LOG_NAME, Desk, DevelopmentSet, build
 from exchange.demo.city import City, Platform
+from exchange.demo.process import DemoFailed
+from exchange.text import Text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,11 +71,24 @@ def lay(folder: Path, city: City, now: datetime) -> Ground:
 
 
 def free_port() -> int:
-    """Return a port of this machine that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """
+    Return a port of this machine that nobody listens on.
+
+    It is below those that systems give to whoever asks for any: until the bridge listens there, and while
+    it is killed and started again, no connection of somebody else's may come to stand on it.
+    """
+    for _ in range(100):
+        port = random.randrange(20_000, 32_000)  # noqa: S311 - no secret
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise DemoFailed(_NO_PORT)
+
+
+_NO_PORT = Text(
+    en="No port between 20000 and 32000 is free on this machine: stop what uses them.",
+    zh="本机 20000 至 32000 之间没有空闲端口，请停止占用它们的程序。",
+)
 
 
 def _write(path: Path, lines: list[str]) -> None:
