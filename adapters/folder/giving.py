@@ -15,7 +15,7 @@ from adapters.folder.document import Folder
 from adapters.holdings import Seen
 from adapters.mapping.document import Document
 from adapters.mapping.paths import get
-from adapters.staging.doubting import Given
+from adapters.staging.doubting import Doubt, Given
 from adapters.staging.records import Handing
 from exchange.text import Text
 
@@ -58,11 +58,11 @@ class Giving:
         self._write(self._out / name, [*OWN, *columns], [*own, *values])
         return ""
 
-    def holds(self, given: Given) -> bool | None:
+    def holds(self, doubt: Doubt) -> bool | None:
         """Return whether a message's file is there; None where the mapping does not say that it stays."""
         if not self._folder.out_kept:
             return None
-        end = f"-{given.message_id}.csv"
+        end = f"-{doubt.given.message_id}.csv"
         places = (self._out, self._out / "done")
         return any(name.endswith(end) for place in places for name in _names(place))
 
@@ -93,9 +93,10 @@ def look(folder: Folder, out: Path, givens: Sequence[Given], *, all_gone: bool =
     gone = frozenset(name for name, path in files.items() if path is None)
     waiting = sum(path is not None and path.parent == out for path in files.values())
     # Where not one is there, the folder may be another, or not be mounted.
-    withheld = folder.out_kept and len(gone) == len(files) and not all_gone
+    nothing = gone if folder.out_kept and len(gone) == len(files) else frozenset[str]()
     return Seen(
-        withheld=gone if withheld else frozenset(),
+        withheld=frozenset() if all_gone else nothing,
+        looked=nothing if all_gone else frozenset(),
         asked=len(files) if folder.out_kept else 0,
         lost=gone if folder.out_kept else frozenset(),
         unstated=0 if folder.out_kept else len(gone),

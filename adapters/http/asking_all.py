@@ -67,11 +67,12 @@ class _Run:
         self._asking = asking
         self._all_gone = all_gone
         self._answers: dict[tuple[str, Writing], _Answers] = {}
-        #: The records that are lost, and whether they are withheld.
+        #: The records that are lost, and whether the question found nothing at all.
         self._gone: dict[str, bool] = {}
         self._lost: set[str] = set()
         self._follows: set[str] = set()
-        self._withheld: set[str] = set()
+        #: Lost, by a question that found nothing.
+        self._unproved: set[str] = set()
         self._why: dict[str, Text] = {}
         self._asked = self._untold = self._unstated = self._failures = 0
 
@@ -84,7 +85,7 @@ class _Run:
             self._lost.add(given.message_id)
             self._follows.add(given.message_id)
             if self._gone[given.record]:
-                self._withheld.add(given.message_id)
+                self._unproved.add(given.message_id)
         elif held is None:
             self._unstated += 1
         elif self._failures >= FAILURES:
@@ -102,23 +103,24 @@ class _Run:
     async def prove(self) -> None:
         """Say of what was not found what that means, by what else each question finds."""
         for answers in self._answers.values():
-            if answers.absent and not self._all_gone and not await self._still(answers):
+            nothing = answers.found is None
+            believed = self._all_gone if nothing else await self._still(answers)
+            if answers.absent and not believed:
                 self._asked -= len(answers.absent)
                 self._untold += len(answers.absent)
                 self._why.setdefault(_ABSENT.en, _ABSENT)
                 answers.absent.clear()
-            withheld = answers.found is None and not self._all_gone
             for given in (*answers.lost, *answers.absent):
                 self._lost.add(given.message_id)
-                self._withheld |= {given.message_id} if withheld else set()
+                self._unproved |= {given.message_id} if nothing else set()
                 if given.inserts:
-                    self._gone[given.record] = withheld
+                    self._gone[given.record] = nothing
         self._answers.clear()
 
     async def _still(self, answers: _Answers) -> bool:
-        """Return whether a record that was found is found even now: the route did not go meanwhile."""
-        if answers.found is None:
-            return False
+        """Return whether what was found is found even now, so that a 404 was no route that went meanwhile."""
+        if answers.found is None or not answers.absent:
+            return True
         self._asked -= 1  # it is counted already
         return await self._word(answers.held, answers.found) is Word.THERE
 
@@ -148,11 +150,13 @@ class _Run:
 
     def seen(self) -> Seen:
         """Return all of it."""
+        unproved = frozenset(self._unproved)
         return Seen(
             asked=self._asked,
             lost=frozenset(self._lost),
             follows=frozenset(self._follows),
-            withheld=frozenset(self._withheld),
+            withheld=frozenset() if self._all_gone else unproved,
+            looked=unproved if self._all_gone else frozenset(),
             untold=self._untold,
             unstated=self._unstated,
             why=tuple(self._why.values())[:FAILURES],

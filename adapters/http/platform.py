@@ -22,7 +22,7 @@ from adapters.http.polling import poll_once
 from adapters.mapping.misfit import Misfit
 from adapters.mapping.paths import get
 from adapters.mapping.values import text_of
-from adapters.staging.doubting import Given, witnesses
+from adapters.staging.doubting import Doubt, Given, witnesses
 from adapters.staging.platform import StagedPlatform
 from adapters.staging.records import Handing, Records, Said, Unread
 from exchange.client import IncomingMessage
@@ -213,16 +213,17 @@ class HttpPlatform(StagedPlatform):
         key = text_of(get(handing.content, sheet.key[0]), sheet.key[0])
         return self._wait(self._giving.give(handing, call, key))
 
-    def _holds(self, given: Given) -> bool | None:
-        call = self._http.calls.get((given.sheet, given.writing))
+    def _holds(self, doubt: Doubt) -> bool | None:
+        call = self._http.calls.get((doubt.given.sheet, doubt.given.writing))
         if call is None or call.held is None:
             return None
-        return self._wait(self._held(call.held, given))
+        return self._wait(self._held(call.held, doubt))
 
-    async def _held(self, held: Held, given: Given) -> bool:
+    async def _held(self, held: Held, doubt: Doubt) -> bool:
         """Return whether the platform holds it; raises `Unanswered` where what it does not find proves nothing."""
+        given = doubt.given
         word = await self._asking.asked(held, given)
-        if word in (Word.THERE, Word.LOST):
+        if word in (Word.THERE, Word.LOST) or doubt.looked:
             return word is Word.THERE
         name = f"{given.sheet} {given.writing.value}"
         known = self._witness.get(name)
@@ -235,9 +236,7 @@ class HttpPlatform(StagedPlatform):
             if await self._asking.asked(held, other) is Word.THERE:
                 self._witness[name] = other
                 return False
-        if others:
-            raise Unanswered(_NOTHING.fill(count=len(others)))
-        return False  # everything is doubted: somebody said that all of it is gone (--all-gone)
+        raise Unanswered(_NOTHING.fill(count=len(others)))
 
 
 def _why(failure: Exception) -> Text:

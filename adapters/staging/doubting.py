@@ -21,7 +21,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
 from adapters.mapping.document import Document, Writing
-from adapters.staging.tables import DOUBTED, failures
+from adapters.staging.tables import failures, make_doubted
 from exchange.acts import Kind
 
 #: For so many seconds another process may keep the records to itself.
@@ -53,14 +53,19 @@ class Given:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doubt:
-    """A message that the platform may have lost; one that *follows* is lost if its record is."""
+    """
+    A message that the platform may have lost; one that *follows* is lost if its record is.
+
+    *looked*: somebody looked, and said that nothing that was asked for is there any more.
+    """
 
     given: Given
     follows: bool
+    looked: bool = False
 
 
 #: Whether the platform holds a record; None where nothing says how to ask; raises where it cannot be told.
-Holds = Callable[[Given], bool | None]
+Holds = Callable[[Doubt], bool | None]
 
 
 def given_in(path: Path, document: Document) -> dict[str, Given]:
@@ -117,16 +122,16 @@ def doubt(path: Path, doubts: Iterable[Doubt], now: datetime) -> int:
     rows = [
         (
             one.given.message_id, one.given.sheet, one.given.record, one.given.key,
-            one.given.ticket_id, one.given.inserts, one.follows, now.isoformat(),
+            one.given.ticket_id, one.given.inserts, one.follows, one.looked, now.isoformat(),
         )
         for one in doubts
     ]  # fmt: skip
     with _opened(path) as connection:
         connection.execute("BEGIN IMMEDIATE")
-        connection.execute(DOUBTED)
+        make_doubted(connection)
         connection.executemany(
-            f"INSERT OR REPLACE INTO doubted ({_COLUMNS}, follows, noted) "  # noqa: S608 - our own names
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT OR REPLACE INTO doubted ({_COLUMNS}, follows, looked, noted) "  # noqa: S608 - our own names
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             rows,
         )
         connection.execute("COMMIT")
@@ -150,12 +155,12 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
 
 def doubted(connection: Connection, message_id: str) -> Doubt | None:
     """Return the doubt about a message, None where there is none."""
-    query = text(f"SELECT {_COLUMNS}, follows FROM doubted WHERE message_id = :id")  # noqa: S608
+    query = text(f"SELECT {_COLUMNS}, follows, looked FROM doubted WHERE message_id = :id")  # noqa: S608
     row = connection.execute(query, {"id": message_id}).mappings().first()
     if row is None:
         return None
     facts = {name: row[name] for name in _COLUMNS.split(", ")} | {"inserts": bool(row["inserts"])}
-    return Doubt(given=Given(**facts), follows=bool(row["follows"]))
+    return Doubt(given=Given(**facts), follows=bool(row["follows"]), looked=bool(row["looked"]))
 
 
 def record_doubted(connection: Connection, record: str) -> bool:

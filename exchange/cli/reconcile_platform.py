@@ -112,7 +112,10 @@ class Platform:
         from adapters.staging.doubting import Doubt, doubt
 
         given = self._given(self._document(), lost)
-        doubts = [Doubt(given=one, follows=name in seen.follows) for name, one in given.items()]
+        doubts = [
+            Doubt(given=one, follows=name in seen.follows, looked=name in seen.looked)
+            for name, one in given.items()
+        ]
         return doubt(self.records, doubts, datetime.now(UTC))
 
 

@@ -74,6 +74,26 @@ def test_a_platform_that_holds_nothing_gets_it_anew_only_where_somebody_looked(
     assert 3 == posted(platform) - before
 
 
+def test_who_looked_is_believed_whatever_else_is_gone(
+    exchange: Shell, link: Link, platform: Desk
+) -> None:
+    """One that nobody asked for any more is gone, too: it is no reason to wait for ever. The table is an older one."""
+    with city(link, platform, HELD) as (_, first, police):
+        before = posted(platform)
+        platform.put_back(0)
+        records = link.folder / CITY_110.organisation / "records.db"
+        with closing(sqlite3.connect(records)) as other:
+            other.execute("ALTER TABLE doubted DROP COLUMN looked")
+        sent = reconcile(exchange, link, "--send", "--all-gone")
+        with closing(sqlite3.connect(records)) as other:
+            other.execute("DELETE FROM doubted WHERE record LIKE '%J0003'")
+            other.commit()
+        settle(first, police)
+
+    assert 6 == sent.data["sent"]["doubted"]
+    assert 2 == len(platform.tickets) == posted(platform) - before
+
+
 def test_how_many_are_given_anew_is_said_in_words(
     exchange: Shell, link: Link, platform: Desk
 ) -> None:
