@@ -33,6 +33,10 @@ class Seen:
     #: The messages whose records or changes it does not hold; of them those that it was not asked for.
     lost: frozenset[str] = frozenset()
     follows: frozenset[str] = frozenset()
+    #: Of those that are lost: the ones where nothing at all was found, so that the question may be wrong.
+    withheld: frozenset[str] = frozenset()
+    #: The same, where somebody looked and said that all of it is really gone.
+    looked: frozenset[str] = frozenset()
     #: How many it could not be asked for, or did not say; and of how many nothing says how to ask.
     untold: int = 0
     unstated: int = 0

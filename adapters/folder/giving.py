@@ -15,7 +15,7 @@ from adapters.folder.document import Folder
 from adapters.holdings import Seen
 from adapters.mapping.document import Document
 from adapters.mapping.paths import get
-from adapters.staging.doubting import Given
+from adapters.staging.doubting import Doubt, Given
 from adapters.staging.records import Handing
 from exchange.text import Text
 
@@ -24,6 +24,9 @@ OWN = ("exchange_id", "exchange_write")
 
 #: A number or a telephone number may begin with a sign; another cell that does is a formula to Excel.
 _NUMBER = re.compile(r"[+-][\d\s().-]+")
+
+#: A file's name ends with its message's id, a UUID.
+_MESSAGE = re.compile(r"\d+-.*-([0-9a-f-]{36})\.csv")
 
 
 class Giving:
@@ -55,9 +58,13 @@ class Giving:
         self._write(self._out / name, [*OWN, *columns], [*own, *values])
         return ""
 
-    def holds(self, given: Given) -> bool | None:
+    def holds(self, doubt: Doubt) -> bool | None:
         """Return whether a message's file is there; None where the mapping does not say that it stays."""
-        return file_of(self._out, given.message_id) is not None if self._folder.out_kept else None
+        if not self._folder.out_kept:
+            return None
+        end = f"-{doubt.given.message_id}.csv"
+        places = (self._out, self._out / "done")
+        return any(name.endswith(end) for place in places for name in _names(place))
 
     def answer(self, message_id: str, word: str, facts: Mapping[str, str]) -> None:
         """Write what became of something that the platform said."""
@@ -79,12 +86,17 @@ class Giving:
         sync_folder(path.parent)
 
 
-def look(folder: Folder, out: Path, givens: Sequence[Given]) -> Seen:
+def look(folder: Folder, out: Path, givens: Sequence[Given], *, all_gone: bool = False) -> Seen:
     """Return what can be said of what was given: a file is there or not, what was made of it nobody says."""
-    files = {one.message_id: file_of(out, one.message_id) for one in givens}
+    there = files_in(out)
+    files = {one.message_id: there.get(one.message_id) for one in givens}
     gone = frozenset(name for name, path in files.items() if path is None)
     waiting = sum(path is not None and path.parent == out for path in files.values())
+    # Where not one is there, the folder may be another, or not be mounted.
+    nothing = gone if folder.out_kept and len(gone) == len(files) else frozenset[str]()
     return Seen(
+        withheld=frozenset() if all_gone else nothing,
+        looked=nothing if all_gone else frozenset(),
         asked=len(files) if folder.out_kept else 0,
         lost=gone if folder.out_kept else frozenset(),
         unstated=0 if folder.out_kept else len(gone),
@@ -92,12 +104,21 @@ def look(folder: Folder, out: Path, givens: Sequence[Given]) -> Seen:
     )
 
 
-def file_of(out: Path, message_id: str) -> Path | None:
-    """Return the file of a message in *out*, or where the platform moved it (``out/done``)."""
-    for place in (out / "done", out):
-        for path in place.glob(f"*-{message_id}.csv"):
-            return path
-    return None
+def files_in(out: Path) -> dict[str, Path]:
+    """Return the files in *out*, and where the platform moved them (``out/done``), by their message."""
+    return {
+        match[1]: place / name
+        for place in (out, out / "done")
+        for name in _names(place)
+        if (match := _MESSAGE.fullmatch(name))
+    }
+
+
+def _names(place: Path) -> list[str]:
+    try:
+        return os.listdir(place)  # noqa: PTH208 - there may be very many: only names are wanted
+    except FileNotFoundError:
+        return []
 
 
 def sync_folder(folder: Path) -> None:

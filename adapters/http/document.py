@@ -68,8 +68,8 @@ class Held:
     """
     How the platform is asked whether it holds a record that it was given (`adapters.http.asking`).
 
-    Without *items*: its answer means "it is there" as *meaning* says, "it is not" as *lost* does (404 and 410
-    always), and nothing else means either.  With *items* it is a list: the record is there where one of them
+    Without *items*: its answer means "it is there" as *meaning* says, "it is not" as *lost* does, and a 404
+    where it finds others; nothing else means either.  With *items* it is a list: the record is there where one of them
     has its number at *number* and *when* holds of it, and is not where none of the whole list does.
     """
 

@@ -14,7 +14,7 @@ from typing import Any
 from adapters.http.calling import Caller, again
 from adapters.http.document import Call, Lookup, Meaning, Sending
 from adapters.http.filling import Template
-from adapters.http.judging import Answer, Verdict
+from adapters.http.judging import Answer, Verdict, absent
 from adapters.http.taking import Shapeless, items_of
 from adapters.mapping.misfit import Misfit
 from adapters.mapping.paths import get, put
@@ -115,7 +115,7 @@ class Giving:
         path = lookup.path.path(names)
         for _ in range(PAGES):
             answer = await self._caller.ask("GET", path)
-            if answer.status == 404:
+            if absent(answer):
                 return None
             verdict, why, told = self._caller.judged(answer, lookup.meaning)
             if lookup.items is None:

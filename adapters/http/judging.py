@@ -109,6 +109,17 @@ def parsed(raw: bytes) -> Any:
         return None
 
 
+def absent(answer: Answer) -> bool:
+    """
+    Return whether the interface answers that nothing is at an address (404 or 410, with JSON or nothing).
+
+    Gateways without a route, and interfaces that hide what we may not see, answer the same.
+    """
+    return answer.status in (404, 410) and (
+        parsed(answer.body) is not None or not answer.body.strip()
+    )
+
+
 def _refuse_constant(name: str) -> Any:
     raise ValueError(name)
 

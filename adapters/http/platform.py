@@ -12,17 +12,17 @@ from typing import Any, BinaryIO, Self, TypeVar
 
 from aiohttp import web
 
-from adapters.http.asking import Asking
+from adapters.http.asking import Asking, Word
 from adapters.http.calling import Caller
-from adapters.http.document import Http, Poll
+from adapters.http.document import Held, Http, Poll
 from adapters.http.giving import Giving
-from adapters.http.judging import Busy
+from adapters.http.judging import Busy, Unanswered
 from adapters.http.offering import Offering
 from adapters.http.polling import poll_once
 from adapters.mapping.misfit import Misfit
 from adapters.mapping.paths import get
 from adapters.mapping.values import text_of
-from adapters.staging.doubting import Given
+from adapters.staging.doubting import Doubt, Given, witnesses
 from adapters.staging.platform import StagedPlatform
 from adapters.staging.records import Handing, Records, Said, Unread
 from exchange.client import IncomingMessage
@@ -33,6 +33,8 @@ _T = TypeVar("_T")
 
 #: A failing poll is tried again after its own pause times this, up to a minute.
 _SLOWER, _SLOWEST = 2.0, 60.0
+#: So many other records are asked for before a platform that finds none is not believed.
+_WITNESSES = 10
 
 
 def _utc_now() -> datetime:
@@ -62,6 +64,8 @@ class HttpPlatform(StagedPlatform):
         self._caller = Caller(http)
         self._asking = Asking(self._caller)
         self._giving = Giving(self._caller)
+        #: By question (a sheet and what is done to it): a record that it found.
+        self._witness: dict[str, Given] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="http", daemon=True)
         self._tasks: list[asyncio.Task[None]] = []
@@ -209,11 +213,30 @@ class HttpPlatform(StagedPlatform):
         key = text_of(get(handing.content, sheet.key[0]), sheet.key[0])
         return self._wait(self._giving.give(handing, call, key))
 
-    def _holds(self, given: Given) -> bool | None:
-        call = self._http.calls.get((given.sheet, given.writing))
+    def _holds(self, doubt: Doubt) -> bool | None:
+        call = self._http.calls.get((doubt.given.sheet, doubt.given.writing))
         if call is None or call.held is None:
             return None
-        return self._wait(self._asking.holds(call.held, given))
+        return self._wait(self._held(call.held, doubt))
+
+    async def _held(self, held: Held, doubt: Doubt) -> bool:
+        """Return whether the platform holds it; raises `Unanswered` where what it does not find proves nothing."""
+        given = doubt.given
+        word = await self._asking.asked(held, given)
+        if word in (Word.THERE, Word.LOST) or doubt.looked:
+            return word is Word.THERE
+        name = f"{given.sheet} {given.writing.value}"
+        known = self._witness.get(name)
+        if known is not None and await self._asking.asked(held, known) is Word.THERE:
+            return False
+        self._asking.forget()
+        document, path = self.records.document, self.records.path
+        others = await asyncio.to_thread(witnesses, path, document, given, _WITNESSES)
+        for other in others:
+            if await self._asking.asked(held, other) is Word.THERE:
+                self._witness[name] = other
+                return False
+        raise Unanswered(_NOTHING.fill(count=len(others)))
 
 
 def _why(failure: Exception) -> Text:
@@ -222,6 +245,13 @@ def _why(failure: Exception) -> Text:
     return Text(en=f"{type(failure).__name__}.", zh=f"{type(failure).__name__}。")
 
 
+_NOTHING = Text(
+    en="What the platform may have lost waits: [http.call.held] finds none of {count} other records either, so its "
+    "path may be wrong, or our rights are gone. Look one up in the platform by hand; if all are really gone: exchange "
+    "adapter reconcile --send --all-gone.",
+    zh="平台可能丢失的内容暂不重新写入：[http.call.held] 对另外 {count} 项记录也未找到，可能路径有误或权限失效。请在平台中人工"
+    "核对一项；若确已全部丢失：执行 exchange adapter reconcile --send --all-gone。",
+)
 _NO_PORT = Text(
     en="The address {address} cannot be listened at ({why}): is another program there? Change 'address'.",
     zh="无法监听 {address}（{why}）：是否已被占用？请修改 address。",

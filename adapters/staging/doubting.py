@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,8 +21,11 @@ from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
 from adapters.mapping.document import Document, Writing
-from adapters.staging.tables import DOUBTED, failures
+from adapters.staging.tables import failures, make_doubted
 from exchange.acts import Kind
+
+#: For so many seconds another process may keep the records to itself.
+PATIENCE = 10.0
 
 _COLUMNS = "message_id, sheet, record, key, ticket_id, inserts"
 
@@ -50,14 +53,19 @@ class Given:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doubt:
-    """A message that the platform may have lost; one that *follows* is lost if its record is."""
+    """
+    A message that the platform may have lost; one that *follows* is lost if its record is.
+
+    *looked*: somebody looked, and said that nothing that was asked for is there any more.
+    """
 
     given: Given
     follows: bool
+    looked: bool = False
 
 
 #: Whether the platform holds a record; None where nothing says how to ask; raises where it cannot be told.
-Holds = Callable[[Given], bool | None]
+Holds = Callable[[Doubt], bool | None]
 
 
 def given_in(path: Path, document: Document) -> dict[str, Given]:
@@ -88,6 +96,21 @@ def given_in(path: Path, document: Document) -> dict[str, Given]:
     return found
 
 
+def witnesses(path: Path, document: Document, given: Given, most: int) -> list[Given]:
+    """Return what else was given by the same call and is not doubted, newest first, *most* at most."""
+    found = given_in(path, document)
+    with _opened(path) as connection:
+        doubted = {
+            row["message_id"] for row in connection.execute("SELECT message_id FROM doubted")
+        }
+    same = [
+        one
+        for name, one in found.items()
+        if name not in doubted and (one.sheet, one.writing) == (given.sheet, given.writing)
+    ]
+    return same[: -most - 1 : -1]
+
+
 def _inserts(document: Document, sheet: str, kind: Kind, *, first: bool) -> bool:
     """Return whether a message of *kind* made its record; where rules do both, the *first* did."""
     ways = {rule.writing for rule in document.hear if rule.sheet == sheet and rule.hears(kind)}
@@ -99,32 +122,32 @@ def doubt(path: Path, doubts: Iterable[Doubt], now: datetime) -> int:
     rows = [
         (
             one.given.message_id, one.given.sheet, one.given.record, one.given.key,
-            one.given.ticket_id, one.given.inserts, one.follows, now.isoformat(),
+            one.given.ticket_id, one.given.inserts, one.follows, one.looked, now.isoformat(),
         )
         for one in doubts
     ]  # fmt: skip
     with _opened(path) as connection:
         connection.execute("BEGIN IMMEDIATE")
-        connection.execute(DOUBTED)
+        make_doubted(connection)
         connection.executemany(
-            f"INSERT OR REPLACE INTO doubted ({_COLUMNS}, follows, noted) "  # noqa: S608 - our own names
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT OR REPLACE INTO doubted ({_COLUMNS}, follows, looked, noted) "  # noqa: S608 - our own names
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             rows,
         )
         connection.execute("COMMIT")
     return len(rows)
 
 
-class _Opened(closing[sqlite3.Connection]):
-    """A connection to records that another process may be using."""
-
-
-def _opened(path: Path) -> _Opened:
-    with failures():
-        connection = sqlite3.connect(path, isolation_level=None, timeout=10)
+@contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open records that another process may be using; raises `StoreUnavailable`, whatever fails of it."""
+    with (
+        failures(),
+        closing(sqlite3.connect(path, isolation_level=None, timeout=PATIENCE)) as connection,
+    ):
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA synchronous = FULL")
-    return _Opened(connection)
+        yield connection
 
 
 # -- in a transaction of the adapter's
@@ -132,12 +155,12 @@ def _opened(path: Path) -> _Opened:
 
 def doubted(connection: Connection, message_id: str) -> Doubt | None:
     """Return the doubt about a message, None where there is none."""
-    query = text(f"SELECT {_COLUMNS}, follows FROM doubted WHERE message_id = :id")  # noqa: S608
+    query = text(f"SELECT {_COLUMNS}, follows, looked FROM doubted WHERE message_id = :id")  # noqa: S608
     row = connection.execute(query, {"id": message_id}).mappings().first()
     if row is None:
         return None
     facts = {name: row[name] for name in _COLUMNS.split(", ")} | {"inserts": bool(row["inserts"])}
-    return Doubt(given=Given(**facts), follows=bool(row["follows"]))
+    return Doubt(given=Given(**facts), follows=bool(row["follows"]), looked=bool(row["looked"]))
 
 
 def record_doubted(connection: Connection, record: str) -> bool:

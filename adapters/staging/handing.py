@@ -106,7 +106,7 @@ class HandedIncoming(Incoming):
             key = json.loads(connection.execute(known).scalar() or "{}")
             if doubt.follows and record_doubted(connection, given.record):
                 raise StoreUnavailable(_FOLLOWS.fill(record=given.record))
-        lost = doubt.follows or elsewhere or self._holds(given) is False
+        lost = doubt.follows or elsewhere or self._holds(doubt) is False
         with self._database.transaction() as connection:
             if not lost:
                 trust(connection, doubt)

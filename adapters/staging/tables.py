@@ -27,7 +27,8 @@ NEW, PROCESSED = "0", "2"
 DOUBTED = """
 CREATE TABLE IF NOT EXISTS doubted (
     message_id TEXT PRIMARY KEY, sheet TEXT NOT NULL, record TEXT NOT NULL, key TEXT NOT NULL,
-    ticket_id TEXT NOT NULL, inserts INTEGER NOT NULL, follows INTEGER NOT NULL, noted TEXT NOT NULL);
+    ticket_id TEXT NOT NULL, inserts INTEGER NOT NULL, follows INTEGER NOT NULL,
+    looked INTEGER NOT NULL DEFAULT 0, noted TEXT NOT NULL);
 """
 
 _OWN = """
@@ -45,6 +46,14 @@ CREATE TABLE IF NOT EXISTS handing (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, message_id TEXT NOT NULL UNIQUE, sheet TEXT NOT NULL,
     inserts INTEGER NOT NULL, content TEXT NOT NULL, number TEXT);
 """
+
+
+def make_doubted(connection: sqlite3.Connection) -> None:
+    """Make the table of doubts; one from before somebody could say that he looked gets that column."""
+    connection.execute(DOUBTED)
+    columns = {row[1] for row in connection.execute("PRAGMA table_info(doubted)")}
+    if "looked" not in columns:
+        connection.execute("ALTER TABLE doubted ADD COLUMN looked INTEGER NOT NULL DEFAULT 0")
 
 
 def staged(document: Document) -> Document:
@@ -87,7 +96,8 @@ def open_records(path: Path, document: Document) -> sqlite3.Connection:
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        connection.executescript(_OWN + DOUBTED)
+        connection.executescript(_OWN)
+        make_doubted(connection)
         for name, sheet in document.sheets.items():
             _make(connection, sheet.table, sheet.key, columns_of(document, name))
     return connection
@@ -125,9 +135,9 @@ def failures() -> Iterator[None]:
 
 
 _DOWN = Text(
-    en="The adapter's records.db cannot be used ({why}). Is the disk full, or the folder another user's? "
-    "Nothing that was accepted is lost.",
-    zh="适配器的 records.db 无法使用（{why}）。请检查磁盘空间与文件夹权限。已接收内容不会丢失。",
+    en="The adapter's records.db cannot be used ({why}). Is the disk full, the folder another user's, or (SQLITE_BUSY) "
+    "another program at it? Nothing that was accepted is lost.",
+    zh="适配器的 records.db 无法使用（{why}）。请检查磁盘空间、文件夹权限，或是否有其他程序占用（SQLITE_BUSY）。已接收内容不会丢失。",
 )
 _NO_BYTES = Text(
     en="The mapping wants bytes in '{column}' (content), which only a database's column holds: write path, "

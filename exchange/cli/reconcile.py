@@ -34,21 +34,30 @@ AGREED, DIFFERENT, INCOMPARABLE = 0, 1, 2
     en="Compare what the platform, the adapter's spool and the bridge hold (R50b): messages that one of them "
     "lacks, that are stored but not written, written but not acknowledged, and states that differ. Comparing "
     "changes nothing, and may be done while the adapter runs. After platform, spool or bridge were put back "
-    "from a backup, --send has what is missing sent again, on either side; nothing is doubled by it.\n"
+    "from a backup, --send has what is missing sent again, on either side. What the platform is said to have lost it is "
+    "asked for once more before it is given anew; where it holds nothing of what it was given, look one up in it "
+    "by hand, and only then add --all-gone.\n"
     "The platform is looked at where the adapter is a folder of JSON lines, tables (with --database) or the example "
     "desk. A platform over HTTP is asked for each record as the mapping's [http.call.held] says, a drop folder by its "
     "files in out and out/done (kept = true in [folder.out]); without those only what it confirmed is known. Of any "
     "other adapter spool and bridge alone are compared.\n"
     "Exit 0: they agree. Exit 1: they differ (also where --send does something about it). Exit 2: they could "
-    "not be compared, or the platform did not say what it holds.",
+    "not be compared, or the platform did not say of all what it holds (also where they differ).",
     zh="校核平台、适配器暂存库与网桥三方（双方校核、查漏纠错，R50b）：一方缺失的消息、已存储未写入、已写入未签收、"
     "状态不一致。校核本身不作改动，可在适配器运行时执行。平台、暂存库或网桥从备份恢复后，--send 使两侧缺失内容"
-    "重新发送，不会重录。\n"
+    "重新发送；平台丢失的内容在重新写入前再次查询。若平台称一项也没有，请先人工核对一项，确已丢失再加 --all-gone。\n"
     "适配器为 JSON 行文件夹、数据库表（须给出 --database）、示例平台时核对平台；HTTP 平台按映射 [http.call.held] 逐项查询，"
     "交换文件夹按 out 与 out/done 中的文件核对（[folder.out] 设 kept = true），未设则仅知其确认过的内容；其他适配器仅核对暂存库与网桥。\n"
-    "退出码 0：一致；1：有差异（--send 处理后仍为 1）；2：无法校核，或平台未能答复。",
+    "退出码 0：一致；1：有差异（--send 处理后仍为 1）；2：无法校核，或平台未能全部答复（有差异时亦然）。",
 )
 @option("--send", is_flag=True, en="Have what is missing sent again.", zh="重新发送缺失内容。")
+@option(
+    "--all-gone",
+    is_flag=True,
+    en="Believe a platform that holds nothing of what it was given (look one up in it by hand first: were it "
+    "there, --send would double all).",
+    zh="平台称一项也没有时予以采信（须先在平台中人工核对一项；若其实存在，--send 会造成全部重复）。",
+)
 @option(
     "--since", metavar="TIME",
     en="Compare only tickets that were opened, or of which the spool heard something, from then on, and open "
@@ -71,6 +80,7 @@ def reconcile(
     context: click.Context,
     *,
     send: bool,
+    all_gone: bool,
     since: str | None,
     mapping: Path | None,
     database: str | None,
@@ -85,7 +95,7 @@ def reconcile(
             raise ConfigurationError(_GATEWAYS.fill(file=config))
         place = adapter_folder(config, folder)
         where = place, mapping, database or ""
-        row, differences = _compared(config, where, moment, send=send)
+        row, differences = _compared(config, where, moment, send=send, all_gone=all_gone)
     except ExchangeError as error:
         if as_json:
             show_json({"failure": error.text.say(language())})
@@ -96,14 +106,19 @@ def reconcile(
         show_json(row)
     else:
         _show(row, differences)
-    if differences:
-        context.exit(DIFFERENT)
     asked = row["platform_asked"]
-    context.exit(INCOMPARABLE if asked and asked["untold"] else AGREED)
+    if asked and asked["untold"]:  # more may be lost than was found: that is the graver word
+        context.exit(INCOMPARABLE)
+    context.exit(DIFFERENT if differences else AGREED)
 
 
 def _compared(
-    config: Path, where: tuple[Path, Path | None, str], since: datetime | None, *, send: bool
+    config: Path,
+    where: tuple[Path, Path | None, str],
+    since: datetime | None,
+    *,
+    send: bool,
+    all_gone: bool,
 ) -> tuple[dict[str, Any], list[Difference]]:
     from adapters.comparing import compare, lasting, unwritten
     from adapters.spool import Spool
@@ -114,7 +129,12 @@ def _compared(
     whole = since is None
     with Spool(folder / "spool.db", us, create=False) as spool, dial(config) as client:
         there = Platform(
-            folder=folder, organisation=us, spool=spool, database=database, mapping=mapping
+            folder=folder,
+            organisation=us,
+            spool=spool,
+            database=database,
+            mapping=mapping,
+            all_gone=all_gone,
         )
 
         def here() -> tuple[Holdings | None, Any]:
@@ -131,10 +151,11 @@ def _compared(
         ]
         differences = lasting(*readings)
         sent: dict[str, int] = {}
-        if send and differences:
+        wanted = _wanted(seen, differences)
+        if send and wanted:
             with telling(lambda: _INTERRUPTED):
-                sent = _doubted(there, seen, differences)
-                sent |= _send(client, spool, bridge, differences)
+                sent = _doubted(there, seen, wanted)
+                sent |= _send(client, spool, bridge, wanted)
     platform = after[0]
     row = {
         "organisation": us,
@@ -157,6 +178,18 @@ def _asked(there: Platform, held: Holdings | None, bridge: BridgeCopy) -> Seen |
     return there.seen({name for name in held.written if name in bridge.messages})
 
 
+def _wanted(seen: Seen | None, differences: Sequence[Difference]) -> list[Difference]:
+    """Return what may be mended: not what is lost only if the platform was not asked wrongly."""
+    from adapters.comparing import Fault
+
+    withheld = seen.withheld if seen is not None else frozenset()
+    return [
+        one
+        for one in differences
+        if one.fault is not Fault.LOST_HERE or one.message_id not in withheld
+    ]
+
+
 def _doubted(
     there: Platform, seen: Seen | None, differences: Sequence[Difference]
 ) -> dict[str, int]:
@@ -175,6 +208,7 @@ def _seen_row(seen: Seen | None) -> dict[str, Any] | None:
     return {
         "asked": seen.asked,
         "lost": len(seen.lost),
+        "withheld": len(seen.withheld),
         "untold": seen.untold,
         "unstated": seen.unstated,
         "texts": [one.say(language()) for one in _seen_texts(seen)],
@@ -186,8 +220,8 @@ def _seen_texts(seen: Seen) -> Iterator[Text]:
     yield from seen.notes
     if seen.asked:
         yield _SEEN.fill(asked=seen.asked, lost=len(seen.lost - seen.follows))
-        if seen.asked > 1 and len(seen.lost - seen.follows) == seen.asked:
-            yield _ALL_LOST
+    if seen.withheld:
+        yield _ALL_LOST.fill(count=len(seen.withheld))
     if seen.untold:
         yield _UNTOLD.fill(count=seen.untold)
         yield from seen.why
@@ -283,7 +317,7 @@ def _show(row: dict[str, Any], differences: Sequence[Difference]) -> None:
         what, what_to_do = FAULTS[fault]
         show_paragraph(f"{count} × {what.say(lang)}: {what_to_do.say(lang)}")
     if row["sent"]:
-        say(_SENT.fill(**row["sent"]))
+        say(_SENT.fill(**{"doubted": 0} | row["sent"]))
 
 
 def _moment(given: str) -> datetime:
@@ -314,9 +348,11 @@ _SEEN = Text(
     zh="已向平台查询所交付的 {asked} 项记录与修改：其中 {lost} 项平台没有。",
 )
 _ALL_LOST = Text(
-    en="It holds none of them. Before --send, look one up in the platform: if it is there, 'held' asks wrongly, "
-    "and sending would double what is there.",
-    zh="平台一项也没有。执行 --send 之前请在平台中核对其中一项：若存在，则 held 的查询有误，重新发送会造成重复。",
+    en="Nothing that was asked for in that way is there: {count} messages are not given anew, with --send either. Look one up "
+    "in the platform by hand. If it is there, the question is wrong ('held', or the folder), and sending would double "
+    "what is there. If all are really gone: --send --all-gone.",
+    zh="以该方式查询的内容平台一项也没有：其中 {count} 条消息即使 --send 也不重新写入。请在平台中人工核对一项：若存在，则查询有误"
+    "（held 或文件夹），重新发送会造成重复；若确已全部丢失，请执行 --send --all-gone。",
 )
 _UNTOLD = Text(
     en="Of {count} it could not be told whether the platform holds them; they are not taken for lost. Why:",
@@ -334,10 +370,10 @@ _UNSEEN = Text(
 _AGREED = Text(en="They agree.", zh="三方一致。")
 _SENT = Text(
     en="Sent again: {sent_again}; acknowledged again: {acknowledged_again}; asked for: {asked_for} hand-offs, "
-    "{delivered_again} messages; learnt by the spool: {learnt}. The running adapter does the rest; then "
-    "compare again.",
+    "{delivered_again} messages; learnt by the spool: {learnt}; to be asked for once more and, where the platform does "
+    "not hold them, given anew: {doubted}. The running adapter does the rest; then compare again.",
     zh="重新发送 {sent_again} 条；重新签收 {acknowledged_again} 条；请求 {asked_for} 次移交、{delivered_again} 条消息；"
-    "暂存库补记 {learnt} 项。其余由运行中的适配器完成，之后请再次校核。",
+    "暂存库补记 {learnt} 项；待再次查询、平台确无则重新写入 {doubted} 项。其余由运行中的适配器完成，之后请再次校核。",
 )
 _INTERRUPTED = Text(
     en="Interrupted: some of it may have been sent again by then. Run it once more: nothing is doubled.",

@@ -29,6 +29,8 @@ class Platform:
     spool: Spool
     database: str
     mapping: Path | None
+    #: Somebody looked, and knows that what the platform does not find is really gone.
+    all_gone: bool = False
 
     @property
     def records(self) -> Path:
@@ -74,7 +76,7 @@ class Platform:
         # What was given anew since it was read is not lost, whatever its old number is.
         now = self._given(document, found.lost) if found.lost else {}
         lost = frozenset(one for one in found.lost if now.get(one) == given[one])
-        return replace(found, lost=lost)
+        return replace(found, lost=lost, withheld=found.withheld & lost)
 
     def _document(self) -> Document:
         from adapters.mapping.parsing import load
@@ -96,20 +98,24 @@ class Platform:
             from adapters.folder.document import read_folder
             from adapters.folder.giving import look
 
-            return look(read_folder(document), self.folder / "out", given)
+            out = self.folder / "out"
+            return look(read_folder(document), out, given, all_gone=self.all_gone)
         try:
-            from adapters.http.asking import ask_platform
+            from adapters.http.asking_all import ask_platform
             from adapters.http.parsing import read_http
         except ModuleNotFoundError as missing:
             raise ConfigurationError(_EXTRA.fill(name=missing.name or "aiohttp")) from missing
-        return ask_platform(read_http(document), given)
+        return ask_platform(read_http(document), given, all_gone=self.all_gone)
 
     def doubt(self, lost: Collection[str], seen: Seen) -> int:
         """Note durably that the platform may have *lost* these; return how many."""
         from adapters.staging.doubting import Doubt, doubt
 
         given = self._given(self._document(), lost)
-        doubts = [Doubt(given=one, follows=name in seen.follows) for name, one in given.items()]
+        doubts = [
+            Doubt(given=one, follows=name in seen.follows, looked=name in seen.looked)
+            for name, one in given.items()
+        ]
         return doubt(self.records, doubts, datetime.now(UTC))
 
 

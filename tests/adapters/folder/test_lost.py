@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -79,6 +82,24 @@ def test_files_that_are_gone_come_again_where_the_platform_keeps_what_it_importe
     assert 1 == len(hotline.out("done"))
 
 
+def test_a_folder_is_read_once_a_comparison(
+    exchange: Shell, link: Link, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many messages are looked for: files that were imported stay there for years."""
+    with city(link, KEPT) as (hotline, _):
+        (hotline.place / "out" / "done").mkdir()
+        really, read = os.listdir, Counter[str]()
+
+        def listed(place: Path) -> list[str]:
+            read[place.name] += 1
+            return really(place)
+
+        monkeypatch.setattr(os, "listdir", listed)
+        reconcile(exchange, link)
+
+    assert {"out": 1, "done": 1} == read
+
+
 def test_what_cannot_be_known_of_a_drop_folder_is_said(exchange: Shell, link: Link) -> None:
     """A file that is gone was imported, or lost: nobody here knows; what to do after a restore is told."""
     with city(link, {}) as (hotline, _):
@@ -91,3 +112,25 @@ def test_what_cannot_be_known_of_a_drop_folder_is_said(exchange: Shell, link: Li
     assert "1 stand in out" in told["texts"][0]
     assert "from out/done back to out" in told["texts"][1]
     assert "kept = true" in told["texts"][2]
+
+
+def test_a_folder_in_which_nothing_is_left_is_doubted_itself(exchange: Shell, link: Link) -> None:
+    """It may be another folder, or not be mounted: nothing is written anew before somebody looked."""
+    with city(link, KEPT) as (hotline, second):
+        before = hotline.out()
+        for path in (hotline.place / "out").glob("*.csv"):
+            path.unlink()
+        sent = reconcile(exchange, link, "--send")
+        settle(hotline, second)
+        between = hotline.out()
+        confirmed = reconcile(exchange, link, "--send", "--all-gone")
+        settle(hotline, second)
+        after = reconcile(exchange, link)
+        again = hotline.out()
+
+    assert ["lost_here"] * 2 == [one["what"] for one in sent.data["differences"]]
+    assert (1, {}, []) == (sent.code, sent.data["sent"], between)
+    assert "--all-gone" in sent.data["platform_asked"]["texts"][-1]
+    assert 2 == confirmed.data["sent"]["doubted"]
+    assert (0, []) == (after.code, after.data["differences"])
+    assert [row["exchange_id"] for row in before] == [row["exchange_id"] for row in again]
