@@ -8,18 +8,23 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
 from adapters.platform import Indigestible, Outgoing
 from adapters.reminder import Reminder
 from adapters.runner import Pace, Runner
 from adapters.spool_records import Decision
 from adapters.sqlite_desk import Desk
+from exchange._proto.v1 import exchange_service_pb2 as pb
 from exchange.acts import Kind, Urgency
 from exchange.client import IncomingMessage, IncomingReceipt, OutgoingMessage
 from exchange.errors import RefusalCode
+from exchange.settings import Limits
 from exchange.text import Text
 from tests.adapters.linked import Link, exchange_once
-from tests.pki import CITY_110, CITY_12345
+from tests.pki import CITY_110, CITY_12345, Pki
+from tests.server.holding import listening
+from tests.server.running import calling
 
 
 class Receiver:
@@ -154,6 +159,29 @@ def test_an_urgent_matter_waits_for_one_record_alone(link: Link) -> None:
 
     assert [urgent, urgent] == receiver.order[1:3]
     assert routine | {urgent} == set(receiver.order)
+
+
+def test_the_urgent_pull_gives_way_where_too_many_wait(link: Link, pki: Pki) -> None:
+    """It says so, stands back, and does not wait on the next one to find that there is room again."""
+    runner = link.runner(CITY_110, Receiver(), Pace(longest_pause=timedelta(0)))
+    assert 0 == runner.pull()
+    places = Limits().waiting_pulls
+    with calling(pki, link.bridge.port, CITY_110) as police:
+        request = pb.PullMessagesRequest(wait=Duration(seconds=60))
+        waiting = [police.exchange.PullMessages.future(request) for _ in range(places)]
+        listening(link.bridge, places)
+        runner._in_urgent()
+        full = runner.spool.noted("urgent_error")
+        for call in waiting:
+            call.cancel()
+        listening(link.bridge, 0)
+    waits = [runner._waits("urgent")]
+    runner._in_urgent()
+    waits.append(runner._waits("urgent"))
+
+    assert "waiting pulls" in full
+    assert "" == runner.spool.noted("urgent_error")
+    assert [timedelta(0), runner.pace.wait] == waits
 
 
 def _lane_of(desk: Desk, message_id: str) -> str:
