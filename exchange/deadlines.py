@@ -16,10 +16,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone
+from typing import Protocol
 
 from exchange.acts import MOVING_KINDS, GrantExtension, Kind, Supervise
 from exchange.organisations import Direction
-from exchange.profile import Profile
 from exchange.provisions import DeadlineKind, DeadlineRule, Unit
 from exchange.ticket import TERMINAL_STATES, Handoff, Message, State
 from exchange.workdays import Calendar
@@ -51,6 +51,22 @@ _WHILE: dict[DeadlineKind, frozenset[State]] = {
     DeadlineKind.SUPERVISION: frozenset(State) - TERMINAL_STATES,
     DeadlineKind.VISIT: frozenset({State.RESOLVED, State.CLOSED}),
 }
+
+
+class Terms(Protocol):
+    """What deadlines need of a profile (`exchange.profile.Profile`), or of what a log keeps of one."""
+
+    @property
+    def deadlines(self) -> tuple[DeadlineRule, ...]:
+        """The limits, in order of precedence."""
+
+    @property
+    def remind_at_percent(self) -> int:
+        """When a reminder is due, in percent of a limit."""
+
+    @property
+    def visit_after_close(self) -> bool:
+        """Whether the citizen is visited after the hand-off is closed, or before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +104,7 @@ Limit = Callable[[DeadlineKind], Due | None]
 
 
 def rule_for(
-    profile: Profile,
+    profile: Terms,
     kind: DeadlineKind,
     *,
     direction: Direction,
@@ -113,7 +129,7 @@ def rule_for(
 
 
 def due(
-    profile: Profile,
+    profile: Terms,
     calendar: Calendar,
     kind: DeadlineKind,
     *,
@@ -136,7 +152,7 @@ def due(
     return stated(profile, start, _end(calendar, rule.unit, rule.limit, start))
 
 
-def stated(profile: Profile | None, start: datetime, at: datetime) -> Due:
+def stated(profile: Terms | None, start: datetime, at: datetime) -> Due:
     """
     Return what a message or a limit says is due *at*, counted from *start*, with its reminder.
 
@@ -163,7 +179,7 @@ def _midnight_after(day: date) -> datetime:
     return end.astimezone(UTC)
 
 
-def step(handoff: Handoff, profile: Profile | None, now: datetime, limit: Limit) -> Due | None:
+def step(handoff: Handoff, profile: Terms | None, now: datetime, limit: Limit) -> Due | None:
     """
     Return by when the side that decides owes the next step, counted from *now*.
 
@@ -205,7 +221,7 @@ def further(
     limit: Limit,
     *,
     now: datetime,
-    profile: Profile | None,
+    profile: Terms | None,
     direction: Direction,
     visited: Callable[[], bool],
 ) -> tuple[Deadline, ...]:
@@ -239,7 +255,7 @@ def _ends(one: Deadline, handoff: Handoff, message: Message) -> bool:
     return feedback and message.kind is Kind.PROGRESS and message.author == handoff.receiver
 
 
-def _begun(handoff: Handoff, message: Message, profile: Profile | None) -> tuple[DeadlineKind, ...]:
+def _begun(handoff: Handoff, message: Message, profile: Terms | None) -> tuple[DeadlineKind, ...]:
     """Return the kinds that *message* begins on *handoff*; an own duty is taken by nobody's act."""
     if message.kind is Kind.TAKE:
         return DeadlineKind.FIRST_FEEDBACK, DeadlineKind.RETURN

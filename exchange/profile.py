@@ -106,6 +106,13 @@ class Profile:
         """Return who assesses a hand-off of a matter that is *owner*'s (R51)."""
         return self.assessors.get((direction, owner), Service.HOTLINE)
 
+    def assessor_of(self, matter: str, direction: Direction) -> Service:
+        """Return who assesses a hand-off of *matter*; one that no list has is the hotline's."""
+        item = self.catalogue.get(matter)
+        return self.assessor(
+            direction, item.category.owner if item is not None else Service.HOTLINE
+        )
+
     def applies_to(self, region: str) -> bool:
         """Return whether the division *region* lies in the profile's."""
         return is_within(region, self.region)

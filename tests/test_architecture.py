@@ -29,7 +29,7 @@ ORDER: dict[str, tuple[str, ...]] = {
     "domain": (
         "acts", "ticket", "states", "lifecycle", "knowing", "facts", "offering", "guards", "rules", "deadlines",
         "delivery", "merkle", "attachments", "envelope", "note", "log", "cosignature", "verdicts", "covering",
-        "succession", "chain", "erasure", "submission", "sealing", "tracing", "records", "views",
+        "succession", "chain", "erasure", "submission", "sealing", "tracing", "records", "reckoning", "views",
     ),
     "keeping": ("columns", "tables", "attachment_tables", "migrations", "keyring", "store", "query"),
     "doing": ("bridge",),

@@ -89,7 +89,15 @@ class Ledger:
         origin: str,
         encode_refusal: EncodeRefusal,
         encode_signature: EncodeSignature,
+        rules: Declared | None = None,
     ) -> None:
+        """
+        Write into *store* by *policy*, with the log's *key*.
+
+        *rules* are what deadlines are reckoned by (`exchange.reckoning.said_of`): they are entered into the
+        log before the first drain, unless they are those that it has.
+        """
+        self._rules = rules
         self.store = store
         self.policy = policy
         self._key, self._origin = key, origin
@@ -105,6 +113,9 @@ class Ledger:
 
         Raises `StoreUnavailable` if the database fails: then nothing of it was written.
         """
+        if self._rules is not None:
+            self.enter(self._rules, now)
+            self._rules = None
         if len(work) <= LOOK_LATER and opens_only(work):
             # A ticket that comes alone is nearly always new, and then nothing need be asked.
             with contextlib.suppress(NotNew, RowsRefused, RowsWanted):

@@ -10,19 +10,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from exchange import deadlines, lifecycle
+from exchange import deadlines, reckoning
 from exchange.deadlines import Due, Limit
 from exchange.facts import Site
-from exchange.making import maker
 from exchange.note import NoteVerifier
-from exchange.organisations import Direction, Service
+from exchange.organisations import Direction
 from exchange.profile import Profile
 from exchange.provisions import DeadlineKind
 from exchange.store import Standing
 from exchange.ticket import Handoff, Message, Ticket
 from exchange.workdays import Calendar
-
-_new_standing = maker(Standing)
 
 
 @dataclass(slots=True)
@@ -107,37 +104,18 @@ class Policy:
 
         *visited* tells whether the citizen was asked since the last result.
         """
-        offer, now = handoff.offer, dues.now
+        offer = handoff.offer
         direction = self.site.register.direction(handoff.sender, handoff.receiver)
         profile = self.site.profiles.get((offer.profile, offer.profile_edition))
-        limit = _limits(profile, direction, ticket, handoff, dues)
-        granted = deadlines.extension(handoff, message)
-        step: Due | None
-        if before is None or before.handoff.head != handoff.head:
-            step = deadlines.step(handoff, profile, now, limit)
-        elif granted is not None:
-            step = deadlines.stated(profile, now, granted)
-        elif before.due is None or handoff.taken_over:
-            step = None
-        else:
-            step = Due(at=before.due, remind_at=before.remind or before.due)
-        return _new_standing(
-            handoff=handoff,
-            answers=lifecycle.answers(handoff),
-            decides=lifecycle.decides(handoff),
-            due=None if step is None else step.at,
-            remind=None if step is None else step.remind_at,
-            further=deadlines.further(
-                () if before is None else before.further,
-                handoff,
-                message,
-                limit,
-                now=now,
-                profile=profile,
-                direction=direction,
-                visited=visited,
-            ),
-            assessed_by=_assessor(handoff, profile, direction),
+        return reckoning.standing(
+            handoff,
+            message,
+            before,
+            terms=profile,
+            direction=direction,
+            limit=_limits(profile, direction, ticket, handoff, dues),
+            now=dues.now,
+            visited=visited,
         )
 
 
@@ -153,12 +131,3 @@ def _limits(
         return dues.of(profile, kind, direction, int(ticket.urgency), level)
 
     return limit
-
-
-def _assessor(handoff: Handoff, profile: Profile | None, direction: Direction) -> str:
-    """Return who assesses the work on *handoff* (R51); empty without its profile."""
-    if profile is None:
-        return ""
-    item = profile.catalogue.get(handoff.offer.matter)
-    owner = item.category.owner if item is not None else Service.HOTLINE
-    return profile.assessor(direction, owner).value

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import gc
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from exchange import catalog, profile, workdays
-from exchange.bridge import Ledger, Policy
+from exchange import catalog, profile, reckoning, workdays
+from exchange.bridge import Declared, Ledger, Policy
 from exchange.catalog import Catalog
 from exchange.coded import CodeTable, CodeTables, load_table
 from exchange.config import Settings
@@ -118,14 +119,15 @@ def open_ledger(settings: Settings, known: Directory, *, claimed_by: int | None 
     further = tuple(map(NoteVerifier.load, settings.further_logs))
     ring = settings.at_rest.ring()
     store = Store.open(settings.database, key, alone=True, claimed_by=claimed_by, ring=ring)
+    site = Site(
+        profiles={(p.name, p.edition): p for p in known.profiles.values()},
+        catalogues={known.catalog.edition: known.catalog},
+        register=known.register,
+        divisions=known.register.divisions,
+        profile=known.profile if known.profile != _NATIONAL else "",
+    )
     policy = Policy(
-        site=Site(
-            profiles={(p.name, p.edition): p for p in known.profiles.values()},
-            catalogues={known.catalog.edition: known.catalog},
-            register=known.register,
-            divisions=known.register.divisions,
-            profile=known.profile if known.profile != _NATIONAL else "",
-        ),
+        site=site,
         calendar=known.calendar,
         relays={relay: frozenset(codes) for relay, codes in settings.relays.items()},
         origin=key.name,
@@ -139,6 +141,9 @@ def open_ledger(settings: Settings, known: Directory, *, claimed_by: int | None 
         origin=key.name,
         encode_refusal=refused_statement,
         encode_signature=pack_signature,
+        rules=Declared(
+            facts=reckoning.said_of(site, known.calendar), salt=secrets.token_hex(16), begins=True
+        ),
     )
 
 

@@ -15,6 +15,7 @@ from exchange.records import Content
 from exchange.store.archive import digest_of, read_lines
 from exchange.store.drivers import driver_of, select_form
 from exchange.store.engines import Engines, reading
+from exchange.store.reckoned import Reckoned
 from exchange.store.rows import NO_MESSAGE, TRAIL, WRITTEN, Row, seal
 from exchange.store.standing import Reader, check_ticket
 from exchange.store.tree import Fetch, finding
@@ -83,13 +84,17 @@ def opened(engines: Engines, line: dict[str, Any]) -> dict[str, Any]:
     return line | {"entries": entries}
 
 
-def check_archives(engines: Engines, folder: Path, reader: Reader) -> Iterator[Text]:
+def check_archives(
+    engines: Engines, folder: Path, reader: Reader, reckoned: Reckoned | None = None
+) -> Iterator[Text]:
     """
     Yield what does not fit of the archives in *folder*; every archive of the database must be there.
 
     Each file must be byte for byte the one that was written; what it holds must be what the log
-    proves, signed as when it was accepted, and leave tickets and hand-offs as they stand.
+    proves, signed as when it was accepted, and leave tickets and hand-offs as they stand.  *reckoned*
+    counts the hand-offs of which something could not be reckoned again.
     """
+    reckoned = Reckoned() if reckoned is None else reckoned
     driver = driver_of(engines.reader.dialect.name)
     with reading(engines) as connection:
         archives = driver.fetch(connection, _ARCHIVES)
@@ -103,10 +108,12 @@ def check_archives(engines: Engines, folder: Path, reader: Reader) -> Iterator[T
         if digest_of(file) != bytes(digest):
             yield finding("archive", "number", number, f"{file} was changed", f"{file} 被改动")
             continue
-        yield from _check_file(engines, number, file, reader)
+        yield from _check_file(engines, number, file, reader, reckoned)
 
 
-def _check_file(engines: Engines, number: int, file: Path, reader: Reader) -> Iterator[Text]:
+def _check_file(
+    engines: Engines, number: int, file: Path, reader: Reader, reckoned: Reckoned
+) -> Iterator[Text]:
     driver = driver_of(engines.reader.dialect.name)
     covered = 0
     for line in read_lines(file):
@@ -124,7 +131,7 @@ def _check_file(engines: Engines, number: int, file: Path, reader: Reader) -> It
             covered += len(ours)
             for entry in ours:
                 yield from _check_entry(entry, rows[entry["leaf_index"]], reader)
-            yield from _check_standing(fetch, line, rows, reader)
+            yield from _check_standing(fetch, line, rows, reader, reckoned)
     with reading(engines) as connection:
         missing = driver.fetch(connection, _COUNT, number)[0][0] - covered
     if missing:
@@ -178,7 +185,7 @@ def _check_entry(entry: dict[str, Any], row: Row, reader: Reader) -> Iterator[Te
 
 
 def _check_standing(
-    fetch: Fetch, line: dict[str, Any], rows: dict[int, Row], reader: Reader
+    fetch: Fetch, line: dict[str, Any], rows: dict[int, Row], reader: Reader, reckoned: Reckoned
 ) -> Iterator[Text]:
     """Yield where the ticket does not stand as its archived messages leave it."""
     said = [entry for entry in line["entries"] if "envelope" in entry]
@@ -192,4 +199,6 @@ def _check_standing(
     ]
     handoffs = {row[0]: row for row in fetch(_HANDOFFS, ticket_id)}
     for ticket in fetch(_TICKET, ticket_id):
-        yield from check_ticket(ticket, list(trail), handoffs, reader)
+        yield from check_ticket(
+            fetch, ticket, list(trail), handoffs, reader=reader, reckoned=reckoned
+        )

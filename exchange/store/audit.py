@@ -27,39 +27,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from hashlib import sha256
 from types import MappingProxyType
-from typing import Any
 
 from exchange import tables
 from exchange.errors import ExchangeError
 from exchange.log import Checkpoint, TrustedLogs
 from exchange.merkle import Frontier, Growth, leaf_hash
 from exchange.note import NoteVerifier
-from exchange.records import Content
 from exchange.store.drivers import driver_of, select_form
 from exchange.store.engines import SQLITE, Engines, reading
-from exchange.store.entries import check_row, check_statement, moment_or_none, with_envelopes
+from exchange.store.entries import check_row, with_envelopes
 from exchange.store.erasing import check_erasures
 from exchange.store.logs import logs_of
 from exchange.store.places import LOG_ROOM, TURN_ROOM, log_key
+from exchange.store.reckoned import Reckoned
 from exchange.store.renewal import Era, eras
 from exchange.store.rows import (
-    CERTIFICATE,
-    PASSAGE,
-    REFUSAL,
     TRAIL,
     Row,
-    seal,
-    unpack_chain,
 )
 from exchange.store.standing import Reader, check_standing
 from exchange.store.tree import Fetch, StoredDrain, StoredTree, finding, leaf_of
+from exchange.store.unlogged import check_beside
 from exchange.text import Text
 
 _NO_OTHERS: Mapping[str, NoteVerifier] = MappingProxyType({})
 _DRAINS_A_PAGE = 32
-_ROWS_A_PAGE = 500
 
 _DRAINS = (
     select_form(tables.drain)
@@ -97,12 +90,6 @@ _OUTSIDE = (
 _ALONE = "SELECT max(size_after) FROM drain WHERE place IS NULL"
 #: Beyond every place.
 _EVERYWHERE = (1 << 63) - 1
-_REFUSALS = select_form(tables.refusal) + " WHERE number > {} ORDER BY number LIMIT {}"
-_PASSAGES = (
-    select_form(tables.passage) + " WHERE (leaf_index, recipient) > ({}, {})"
-    " ORDER BY leaf_index, recipient LIMIT {}"
-)
-_CERTIFICATES = select_form(tables.certificate) + " ORDER BY key_id"
 
 
 def audit(
@@ -110,19 +97,20 @@ def audit(
     verifier: NoteVerifier,
     reader: Reader,
     others: Mapping[str, NoteVerifier] = _NO_OTHERS,
+    reckoned: Reckoned | None = None,
 ) -> Iterator[Text]:
     """
     Yield a finding for each row that does not fit; none if everything does.
 
     *verifier* is the log's public key, *others* are those of the logs that share its database, by
-    name.  Raises `StoreUnavailable` when the database fails.
+    name; *reckoned* counts the hand-offs of which something could not be reckoned again.  Raises
+    `StoreUnavailable` when the database fails.
     """
     yield from check_log(engines, verifier, reader)
     yield from _other_logs(engines, verifier, reader, others)
-    yield from _refusals(engines, reader)
-    yield from _passages(engines)
+    yield from check_beside(engines, reader)
     yield from check_erasures(engines, [verifier, *others.values()])
-    yield from check_standing(engines, reader)
+    yield from check_standing(engines, reader, reckoned)
     yield from _indexes(engines)
 
 
@@ -344,57 +332,3 @@ class _Leaves:
 def _fits(checkpoint: Checkpoint, frontier: Frontier, origin: str) -> bool:
     said = (checkpoint.origin, checkpoint.size, checkpoint.root)
     return said == (origin, frontier.size, frontier.root())
-
-
-def _refusals(engines: Engines, reader: Reader) -> Iterator[Text]:
-    driver = driver_of(engines.reader.dialect.name)
-    last = 0
-    while True:
-        with reading(engines) as connection:
-            page = driver.fetch(connection, _REFUSALS, last, _ROWS_A_PAGE)
-        for row in page:
-            kept: dict[str, Any] = dict(zip(REFUSAL, row, strict=True))
-            plain = [kept[name] for name in ("number", "message_id", "refused_by", "time")]
-            said = [bytes(kept[name]) for name in ("digest", "statement", "signature")]
-            about = (kept["message_id"], kept["refused_by"], said[0])
-            where = ("refusal", "number", kept["number"])
-            signed = (Content.REFUSED, said[1], said[2], moment_or_none(kept["time"]))
-            yield from check_statement(reader, signed, about, where)
-            if seal(plain, *said) != bytes(kept["seal"]):
-                yield finding(
-                    "refusal", "number", kept["number"], "seal: this row was changed",
-                    "seal：本行被改动",
-                )  # fmt: skip
-        if len(page) < _ROWS_A_PAGE:
-            break
-        last = page[-1][0]
-    with reading(engines) as connection:
-        for row in driver.fetch(connection, _CERTIFICATES):
-            kept = dict(zip(CERTIFICATE, row, strict=True))
-            chain = unpack_chain(bytes(kept["chain"]))
-            if not chain or sha256(chain[0]).digest() != bytes(kept["key_id"]):
-                yield finding(
-                    "certificate", "key_id", bytes(kept["key_id"]).hex(),
-                    "chain: its first certificate has another key id",
-                    "chain：首张证书与 key_id 不符",
-                )  # fmt: skip
-
-
-def _passages(engines: Engines) -> Iterator[Text]:
-    """Yield each passage that was changed; what it proves, another log's key says (`exchange.proof`)."""
-    driver = driver_of(engines.reader.dialect.name)
-    last: tuple[int, str] = (-1, "")
-    while True:
-        with reading(engines) as connection:
-            page = driver.fetch(connection, _PASSAGES, *last, _ROWS_A_PAGE)
-        for row in page:
-            kept: dict[str, Any] = dict(zip(PASSAGE, row, strict=True))
-            plain = [kept[n] for n in ("leaf_index", "recipient", "lane", "origin", "time")]
-            if seal(plain, bytes(kept["receipt"])) != bytes(kept["seal"]):
-                yield finding(
-                    "passage", "leaf_index", kept["leaf_index"], "seal: this row was changed",
-                    "seal：本行被改动",
-                )  # fmt: skip
-        if len(page) < _ROWS_A_PAGE:
-            return
-        last = (page[-1][0], page[-1][1])

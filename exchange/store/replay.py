@@ -1,7 +1,13 @@
-"""Telling a ticket's messages once more: how it and its hand-offs must stand after them."""
+"""
+Telling a ticket's messages once more: how it and its hand-offs must stand after them.
+
+What is due, and who assesses, is reckoned again by the rules that the log has (`exchange.store.reckoned`).
+Of what was accepted before a bridge said its rules, only what messages state can be told.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -10,9 +16,14 @@ from exchange import lifecycle
 from exchange.acts import Kind, OpenTicket
 from exchange.deadlines import extension
 from exchange.errors import PredecessorUnknown, Refusal
+from exchange.reckoning import Rules
 from exchange.records import Standing
 from exchange.text import Text
 from exchange.ticket import TERMINAL_STATES, Handoff, Message, State, Ticket
+
+#: What of a hand-off is reckoned: columns of its row, and its rows of table ``deadline``.
+FURTHER = "further"
+_STEP = frozenset({"due", "remind"})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -20,22 +31,29 @@ class Replay:
     """
     One ticket, message by message, by the life cycle's table alone.
 
-    Guards are not asked again: profiles and catalogues may have changed since.  So who assesses a
-    hand-off is not told, and when its next step is due only where a message says it.
+    Guards are not asked again: profiles and catalogues may have changed since.
     """
 
     ticket: Ticket | None = None
     handoffs: dict[str, Handoff] = field(default_factory=dict)
     #: When each hand-off's state last changed.
     moved: dict[str, datetime] = field(default_factory=dict)
-    #: When the next step is due, by hand-off, as far as messages say.
-    due: dict[str, datetime | None] = field(default_factory=dict)
+    #: What of each hand-off cannot be told, of all that is reckoned.
+    unsaid: dict[str, frozenset[str]] = field(default_factory=dict)
+    _standings: dict[str, Standing] = field(default_factory=dict)
+    #: How often something was said of a hand-off.
+    _said: Counter[tuple[str, Kind]] = field(default_factory=Counter)
     _known: set[bytes] = field(default_factory=set)
 
-    def tell(self, message: Message, time: datetime) -> Text | None:
-        """Go on with *message*, accepted at *time*; return why it does not follow, or None."""
-        why = self._tell(message, time)
+    def tell(self, message: Message, time: datetime, rules: Rules | None = None) -> Text | None:
+        """
+        Go on with *message*, accepted at *time*; return why it does not follow, or None.
+
+        *rules* are those that its bridge reckoned by; None where nobody said.
+        """
+        why = self._tell(message, time, rules)
         self._known.add(message.digest)
+        self._said[message.handoff_id, message.kind] += 1
         if self.ticket is not None and message.classification > self.ticket.classification:
             self.ticket = replace(self.ticket, classification=message.classification)
         return why
@@ -47,16 +65,10 @@ class Replay:
 
     def standings(self) -> Iterator[tuple[Standing, datetime]]:
         """Yield each hand-off as it stands, and when its state last changed."""
-        for handoff in self.handoffs.values():
-            standing = Standing(
-                handoff=handoff,
-                answers=lifecycle.answers(handoff),
-                decides=lifecycle.decides(handoff),
-                due=self.due.get(handoff.id),
-            )
-            yield standing, self.moved[handoff.id]
+        for handoff_id, standing in self._standings.items():
+            yield standing, self.moved[handoff_id]
 
-    def _tell(self, message: Message, time: datetime) -> Text | None:
+    def _tell(self, message: Message, time: datetime, rules: Rules | None) -> Text | None:
         if isinstance(message.act, OpenTicket):
             self.ticket = _opened(message, message.act, time)
             return None
@@ -73,7 +85,7 @@ class Replay:
             return change.text
         for handoff in (change.handoff, change.opened):
             if handoff is not None:
-                self._stands(handoff, message, time)
+                self._stands(handoff, self.ticket, message, time, rules)
         return None
 
     def _change(self, message: Message, ticket: Ticket) -> lifecycle.Change | Refusal:
@@ -85,23 +97,79 @@ class Replay:
         known = self._known.__contains__
         return lifecycle.advance(handoff, message, known=known, first=False)
 
-    def _stands(self, handoff: Handoff, message: Message, time: datetime) -> None:
-        before = self.handoffs.get(handoff.id)
+    def _stands(
+        self,
+        handoff: Handoff,
+        ticket: Ticket,
+        message: Message,
+        time: datetime,
+        rules: Rules | None,
+    ) -> None:
+        before = self._standings.get(handoff.id)
+        unsaid = self.unsaid.get(handoff.id, frozenset())
+        moved = before is None or before.handoff.head != handoff.head
         self.handoffs[handoff.id] = handoff
-        granted = extension(handoff, message)
-        if before is None or before.head != handoff.head:
+        if moved:
             self.moved[handoff.id] = time
-            self.due.pop(handoff.id, None)
-            stated = {
-                State.OFFERED: handoff.offer.take_due,
-                State.TAKEN: handoff.offer.result_due,
-            }.get(handoff.state)
-            if stated is not None or handoff.state in TERMINAL_STATES:
-                self.due[handoff.id] = stated
-        elif granted is not None:
-            self.due[handoff.id] = granted
-        if handoff.taken_over:
-            self.due.pop(handoff.id, None)  # a version before this one let it stand
+        if rules is None:
+            standing, unsaid = _as_said(handoff, message, before, unsaid, moved=moved)
+        else:
+            if moved or extension(handoff, message) is not None or handoff.taken_over:
+                unsaid -= _STEP
+            if handoff.taken_over or handoff.state is State.RETURNED:
+                unsaid -= {FURTHER}
+            standing = rules.standing(
+                handoff,
+                ticket,
+                message,
+                before,
+                now=time,
+                visited=lambda: self._visited(handoff.id),
+            )
+        if before is not None:  # it is written when the hand-off begins, and stays
+            standing = replace(standing, assessed_by=before.assessed_by)
+        self._standings[handoff.id], self.unsaid[handoff.id] = standing, unsaid
+
+    def _visited(self, handoff_id: str) -> bool:
+        """Return whether the citizen was asked as often as this hand-off came to a result."""
+        said = self._said
+        return said[handoff_id, Kind.VISIT] > said[handoff_id, Kind.REOPEN]
+
+
+def _as_said(
+    handoff: Handoff,
+    message: Message,
+    before: Standing | None,
+    unsaid: frozenset[str],
+    *,
+    moved: bool,
+) -> tuple[Standing, frozenset[str]]:
+    """Return how *handoff* stands as far as messages say, and what they do not."""
+    due = None if before is None else before.due
+    unsaid |= {FURTHER} | ({"assessed_by"} if before is None else frozenset())
+    if moved:
+        stated = {
+            State.OFFERED: handoff.offer.take_due,
+            State.TAKEN: handoff.offer.result_due,
+        }.get(handoff.state)
+        if handoff.state in TERMINAL_STATES:
+            due, unsaid = None, unsaid - _STEP
+        else:
+            due, unsaid = (
+                stated,
+                (unsaid | _STEP) - ({"due"} if stated is not None else frozenset()),
+            )
+    elif (granted := extension(handoff, message)) is not None:
+        due, unsaid = granted, (unsaid | _STEP) - {"due"}
+    if handoff.taken_over:
+        unsaid |= _STEP  # a version before this one let it stand
+    standing = Standing(
+        handoff=handoff,
+        answers=lifecycle.answers(handoff),
+        decides=lifecycle.decides(handoff),
+        due=due,
+    )
+    return standing, unsaid
 
 
 def _opened(message: Message, act: OpenTicket, time: datetime) -> Ticket:

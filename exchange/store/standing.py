@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import partial
 from typing import Protocol
@@ -12,12 +12,14 @@ from exchange import tables
 from exchange.deadlines import may_run
 from exchange.errors import ExchangeError
 from exchange.provisions import DeadlineKind
-from exchange.records import Content
+from exchange.reckoning import Rules
+from exchange.records import Content, Standing
 from exchange.store.at_rest import AtRest
 from exchange.store.drivers import driver_of, select_form
 from exchange.store.engines import Engines, reading
-from exchange.store.replay import Replay
-from exchange.store.rows import HANDOFF, TICKET, Row, handoff_row, ticket_row
+from exchange.store.reckoned import Reckoned
+from exchange.store.replay import FURTHER, Replay
+from exchange.store.rows import HANDOFF, TICKET, Row, deadline_rows, handoff_row, ticket_row
 from exchange.store.tree import Fetch, finding
 from exchange.submission import Statement
 from exchange.tables import moment_of
@@ -115,8 +117,15 @@ _LAST = "SELECT max(n) FROM (SELECT max(position) AS n FROM mailbox UNION SELECT
 _NOW = "SELECT max(position) FROM log"
 
 
-def check_standing(engines: Engines, reader: Reader) -> Iterator[Text]:
-    """Yield a finding for each ticket, hand-off and mailbox row that does not fit the trail."""
+def check_standing(
+    engines: Engines, reader: Reader, reckoned: Reckoned | None = None
+) -> Iterator[Text]:
+    """
+    Yield a finding for each ticket, hand-off, deadline and mailbox row that does not fit the trail.
+
+    *reckoned* counts the hand-offs of which something could not be reckoned again.
+    """
+    reckoned = Reckoned() if reckoned is None else reckoned
     driver = driver_of(engines.reader.dialect.name)
     last = ""
     while True:
@@ -125,7 +134,7 @@ def check_standing(engines: Engines, reader: Reader) -> Iterator[Text]:
             tickets = fetch(_TICKETS, last, _TICKETS_A_PAGE)
             if not tickets:
                 break
-            yield from _page(fetch, tickets, reader, engines.at_rest)
+            yield from _page(fetch, tickets, reader, engines.at_rest, reckoned)
             last = tickets[-1][0]
     with reading(engines) as connection:
         fetch = partial(driver.fetch, connection)
@@ -170,7 +179,9 @@ def check_standing(engines: Engines, reader: Reader) -> Iterator[Text]:
             )
 
 
-def _page(fetch: Fetch, tickets: list[Row], reader: Reader, at_rest: AtRest) -> Iterator[Text]:
+def _page(
+    fetch: Fetch, tickets: list[Row], reader: Reader, at_rest: AtRest, reckoned: Reckoned
+) -> Iterator[Text]:
     ids = [row[0] for row in tickets]
     elsewhere = {row[0] for row in fetch(_ARCHIVED, ids)}
     trails: dict[str, list[Row]] = defaultdict(list)
@@ -182,74 +193,94 @@ def _page(fetch: Fetch, tickets: list[Row], reader: Reader, at_rest: AtRest) -> 
     handoffs: dict[str, dict[str, Row]] = defaultdict(dict)
     for row in fetch(_HANDOFFS, ids):
         handoffs[row[1]][row[0]] = row
-    dues: dict[str, list[Row]] = defaultdict(list)
-    known = [handoff_id for of_one in handoffs.values() for handoff_id in of_one]
-    for row in fetch(_DEADLINES, known) if known else ():
-        dues[row[0]].append(row)
     for ticket in tickets:
         if ticket[0] not in elsewhere:
-            replay, found = Replay(), False
             of_it = trails[ticket[0]], handoffs[ticket[0]]
-            for ill in check_ticket(ticket, *of_it, reader, replay):
-                found = True
-                yield ill
-            if not found:
-                yield from _dues(replay, dues)
+            yield from check_ticket(fetch, ticket, *of_it, reader=reader, reckoned=reckoned)
 
 
 def check_ticket(
+    fetch: Fetch,
     ticket: Row,
     trail: list[Row],
     handoffs: dict[str, Row],
+    *,
     reader: Reader,
-    replay: Replay | None = None,
+    reckoned: Reckoned,
 ) -> Iterator[Text]:
     """
-    Yield what does not fit of one ticket and its *handoffs* (by id; they are taken out).
+    Yield what does not fit of one ticket, its *handoffs* (by id; they are taken out) and what is due.
 
-    Each row of *trail* is ticket id, leaf index, time, state, answers and envelope; *replay* is told them.
+    Each row of *trail* is ticket id, leaf index, time, state, answers and envelope.
     """
-    replay = Replay() if replay is None else replay
+    replay, known = Replay(), list(handoffs)
+    rules = reckoned.at(fetch, [row[1] for row in trail])
     try:
-        found = list(_told(replay, trail, reader))
+        found = list(_told(replay, trail, reader, rules))
     except (ExchangeError, ValueError):
-        replay.handoffs.clear()
         return  # the walk along the log has named the row that cannot be read
     yield from found
     if replay.ticket is None:
         yield finding("ticket", "id", ticket[0], "no message opens it", "没有开单消息")
         return
-    yield from _fits("ticket", TICKET, ticket, ticket_row(replay.ticket), ())
+    yield from _fits("ticket", TICKET, ticket, ticket_row(replay.ticket), frozenset())
     yield from _handoffs(replay, handoffs)
+    dues: dict[str, list[Row]] = defaultdict(list)
+    for row in fetch(_DEADLINES, known) if known else ():
+        dues[row[0]].append(row)
+    for standing, _ in replay.standings():
+        unsaid = replay.unsaid[standing.handoff.id]
+        stored = dues[standing.handoff.id]
+        yield from _possible(standing, stored) if FURTHER in unsaid else _dues(standing, stored)
+        reckoned.unbound += bool(unsaid)
 
 
-def _dues(replay: Replay, dues: dict[str, list[Row]]) -> Iterator[Text]:
+def _dues(standing: Standing, stored: list[Row]) -> Iterator[Text]:
+    """Yield each deadline beside a step that is not what the bridge reckoned, and each that is missing."""
+    reckoned = {tuple(row[:3]): row for row in deadline_rows(standing)}
+    for row in stored:
+        expected = reckoned.pop(tuple(row[:3]), None)
+        if expected is None:
+            yield _due(row, "it cannot be due as the hand-off stands", "与移交的现状不符")
+        elif tuple(row) != tuple(expected):
+            yield _due(row, "due, remind: not what was reckoned", "due、remind：与推算不符")
+    for row in reckoned.values():
+        yield _due(row, "it is missing", "缺失")
+
+
+def _possible(standing: Standing, stored: list[Row]) -> Iterator[Text]:
     """
     Yield each deadline beside a step that cannot be: of a hand-off that stands so, owed by a party to it.
 
-    By when it is due the bridge reckoned from its profile and calendar, which may have changed since.
+    By when it is due was reckoned by rules that the log does not have.
     """
-    for handoff in replay.handoffs.values():
-        for _, kind, owes, due, remind in dues.pop(handoff.id, ()):
-            try:
-                may = may_run(DeadlineKind(kind), handoff)
-                fits = may and owes in (handoff.sender, handoff.receiver)
-                fits = fits and moment_of(remind) <= moment_of(due)
-            except (ValueError, TypeError):  # no kind, no time at all, or one without zone
-                fits = False
-            if not fits:
-                yield finding(
-                    "deadline", "handoff_id", handoff.id,
-                    f"{kind}, owed by {owes}: it cannot be due as the hand-off stands",
-                    f"{kind}（应办 {owes}）：与移交的现状不符",
-                )  # fmt: skip
+    handoff = standing.handoff
+    for row in stored:
+        _, kind, owes, due, remind = row
+        try:
+            fits = may_run(DeadlineKind(kind), handoff)
+            fits = fits and owes in (handoff.sender, handoff.receiver)
+            fits = fits and moment_of(remind) <= moment_of(due)
+        except (ValueError, TypeError):  # no kind, no time at all, or one without zone
+            fits = False
+        if not fits:
+            yield _due(row, "it cannot be due as the hand-off stands", "与移交的现状不符")
 
 
-def _told(replay: Replay, trail: list[Row], reader: Reader) -> Iterator[Text]:
+def _due(row: Row, en: str, zh: str) -> Text:
+    return finding(
+        "deadline", "handoff_id", row[0], f"{row[1]}, owed by {row[2]}: {en}",
+        f"{row[1]}（应办 {row[2]}）：{zh}",
+    )  # fmt: skip
+
+
+def _told(
+    replay: Replay, trail: list[Row], reader: Reader, rules: Mapping[int, Rules | None]
+) -> Iterator[Text]:
     """Tell *replay* what happened; yield where a message does not follow, or left another state."""
     for _, leaf_index, time, state, answers, envelope in trail:
         message = reader.message(bytes(envelope), None)  # the walk along the log has asked
-        why = replay.tell(message, moment_of(time))
+        why = replay.tell(message, moment_of(time), rules.get(leaf_index))
         if why is not None:
             yield finding(
                 "message", "leaf_index", leaf_index, f"it does not follow: {why.en}",
@@ -269,14 +300,14 @@ def _handoffs(replay: Replay, stored: dict[str, Row]) -> Iterator[Text]:
         if row is None:
             yield finding("handoff", "id", handoff_id, "it is missing", "缺失")
             continue
-        unsaid = ("assessed_by", "remind") + (() if handoff_id in replay.due else ("due",))
+        unsaid = replay.unsaid[handoff_id]
         yield from _fits("handoff", HANDOFF, row, handoff_row(standing, moved), unsaid)
     for handoff_id in stored:
         yield finding("handoff", "id", handoff_id, "no message opens it", "没有开启它的消息")
 
 
 def _fits(
-    table: str, names: tuple[str, ...], stored: Row, told: Row, unsaid: tuple[str, ...]
+    table: str, names: tuple[str, ...], stored: Row, told: Row, unsaid: frozenset[str]
 ) -> Iterator[Text]:
     """Yield each column in which *stored* is not as *told*, but for those *unsaid*."""
     for name, kept, expected in zip(names, stored, told, strict=True):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from exchange.bridge.acknowledge import EncodeSignature
+from exchange.bridge.announcing import Declared
 from exchange.bridge.ledger import Drained, Ledger
 from exchange.bridge.mailboxes import Mailboxes
 from exchange.bridge.outcomes import EncodeRefusal
@@ -35,6 +36,7 @@ class Bridge(Mailboxes):
         encode_refusal: EncodeRefusal,
         encode_signature: EncodeSignature,
         leases: Leases | None = None,
+        rules: Declared | None = None,
     ) -> None:
         super().__init__(store, checkpoint=store.checkpoint(), leases=leases)
         self.store = store
@@ -45,6 +47,7 @@ class Bridge(Mailboxes):
             origin=origin,
             encode_refusal=encode_refusal,
             encode_signature=encode_signature,
+            rules=rules,
         )
 
     def drain(self, work: Sequence[Work], now: datetime) -> Drained:

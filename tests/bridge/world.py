@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from exchange import profile
 from exchange.acts import Kind
-from exchange.bridge import Drained, Policy
+from exchange.bridge import Declared, Drained, Policy
 from exchange.catalog import catalog
 from exchange.client.messages import OutgoingMessage, SealedMessage, Sealer
 from exchange.divisions import divisions
@@ -22,6 +22,7 @@ from exchange.facts import Site
 from exchange.keyring import RingFile
 from exchange.note import LogKey
 from exchange.organisations import Register
+from exchange.reckoning import said_of
 from exchange.store import Store, migrate
 from exchange.submission import (
     Acknowledged,
@@ -106,6 +107,8 @@ class World:
     now: datetime = START
     #: With it, what messages say is encrypted in the database.
     ring: RingFile | None = None
+    #: Whether it enters into its log by which rules it reckons, as a bridge that is served does.
+    says_rules: bool = False
     parties: dict[str, Party] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -130,6 +133,9 @@ class World:
             origin=LOG_KEY.name,
             encode_refusal=refused_statement,
             encode_signature=pack_signature,
+            rules=Declared(facts=said_of(site, calendar()), salt="00", begins=True)
+            if self.says_rules
+            else None,
         )
 
     def restart(self) -> None:
