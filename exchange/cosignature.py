@@ -113,6 +113,15 @@ def cosignatures(note: bytes, keys: Iterable[WitnessKey]) -> list[Cosignature]:
     return found
 
 
+def cosigned_by(line: str) -> tuple[str, datetime]:
+    """Return which witness a co-signature's *line* names, and when; raises `VerificationError` if none."""
+    name, value = read_signature(line)
+    seconds = int.from_bytes(value[4:12])
+    if len(value) != 4 + _SIZE or seconds > _LAST:
+        raise note_broken()
+    return name, datetime.fromtimestamp(seconds, UTC)
+
+
 def with_lines(note: bytes, lines: Sequence[str]) -> bytes:
     """Return *note* with *lines* under it, each once."""
     text, there = split_note(note)

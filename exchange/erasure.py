@@ -12,6 +12,9 @@ whose decision and why.  The statement is a C2SP signed note of these lines::
     by <who decided: a role or an account>
     ground <why: a rule, a file number>
     messages <count> <RFC 9162 leaf hash over their digests, in order, base64>
+    stands <RFC 9162 leaf hash over the rows that stay of ticket, hand-offs and deadlines, base64>
+
+The last line came with a later version: what nobody can tell from messages any more is bound by it.
 
 The command that destroys works beside a bridge that serves, and the log has one writer: so it is the bridge
 that enters, a moment later, an act of its own with the statement's SHA-256 (`erasure_act`).  Both networks
@@ -41,7 +44,7 @@ from exchange.note import (
 from exchange.text import Text
 
 _HEADER = "hotline.exchange/erasure/v1"
-_NAMES = ("log", "ticket", "time", "by", "ground", "messages")
+_NAMES = ("log", "ticket", "time", "by", "ground", "messages", "stands")
 #: Characters of who decided, and of why.
 WORDS_MOST = 200
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -54,7 +57,11 @@ _WORDS = Text(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Erasure:
-    """What was destroyed of *ticket_id*: *count* messages, whose digests have this *hash*."""
+    """
+    What was destroyed of *ticket_id*: *count* messages, whose digests have this *hash*.
+
+    *stands* is the hash of the rows that stay; empty in statements of an earlier version.
+    """
 
     origin: str
     ticket_id: str
@@ -63,13 +70,15 @@ class Erasure:
     ground: str
     count: int
     hash: bytes
+    stands: bytes = b""
 
     def __str__(self) -> str:
         said = (
             self.origin, self.ticket_id, self.time.isoformat(), self.by, self.ground,
-            f"{self.count} {encode_base64(self.hash)}",
+            f"{self.count} {encode_base64(self.hash)}", encode_base64(self.stands),
         )  # fmt: skip
-        lines = [f"{name} {value}\n" for name, value in zip(_NAMES, said, strict=True)]
+        told = zip(_NAMES, said, strict=True)
+        lines = [f"{name} {value}\n" for name, value in told if name != "stands" or self.stands]
         return f"{_HEADER}\n{''.join(lines)}"
 
 
@@ -110,7 +119,7 @@ def open_erasure(note: bytes, verifiers: Iterable[NoteVerifier]) -> Erasure:
     text, signers = open_note(note, verifiers)
     header, *lines = text.split("\n")
     fields = [line.partition(" ") for line in lines[:-1]]
-    if header != _HEADER or tuple(name for name, _, _ in fields) != _NAMES:
+    if header != _HEADER or tuple(name for name, _, _ in fields) not in (_NAMES, _NAMES[:-1]):
         raise note_broken()
     said = [value for _, _, value in fields]
     count, _, digest = said[5].partition(" ")
@@ -123,6 +132,7 @@ def open_erasure(note: bytes, verifiers: Iterable[NoteVerifier]) -> Erasure:
             ground=said[4],
             count=int(count),
             hash=decode_base64(digest),
+            stands=decode_base64(said[6]) if len(said) > len(_NAMES) - 1 else b"",
         )
     except ValueError as error:
         raise note_broken() from error

@@ -151,7 +151,12 @@ class AtRest:
                 keys[key_id] = self._ready[key_id]
         missing = sorted(wanted - keys.keys())
         if missing:
-            keys |= {row[0]: self._key(row) for row in fetch(_OF_IDS, missing)}
+            for row in fetch(_OF_IDS, missing):
+                try:
+                    keys[row[0]] = self._key(row)
+                except StoreUnusable as error:
+                    if not isinstance(error.__cause__, VerificationError):
+                        raise  # the ring does not serve; else this row alone does not: `_opened` says so
         return keys
 
     def _key(self, row: Row) -> DataKey:
@@ -200,7 +205,10 @@ def _opened(keys: dict[str, DataKey], message_id: str, stored: bytes) -> bytes |
         return keys[data_key_of(stored)].decrypt(message_id, stored)
     except KeyError:
         return VerificationError(
-            Text(en="envelope: its data key is not there", zh="envelope：其数据密钥不存在")
+            Text(
+                en="envelope: its data key is not there, or was changed",
+                zh="envelope：其数据密钥不存在或被改动",
+            )
         )
     except ValueError:
         return VerificationError(

@@ -30,10 +30,12 @@ from functools import partial
 from types import MappingProxyType
 
 from exchange import tables
+from exchange.cosignature import WitnessKey
 from exchange.errors import ExchangeError
 from exchange.log import Checkpoint, TrustedLogs
 from exchange.merkle import Frontier, Growth, leaf_hash
 from exchange.note import NoteVerifier
+from exchange.store.attached import check_attachments
 from exchange.store.drivers import driver_of, select_form
 from exchange.store.engines import SQLITE, Engines, reading
 from exchange.store.entries import check_row, with_envelopes
@@ -41,7 +43,7 @@ from exchange.store.erasing import check_erasures
 from exchange.store.logs import logs_of
 from exchange.store.places import LOG_ROOM, TURN_ROOM, log_key
 from exchange.store.reckoned import Reckoned
-from exchange.store.renewal import Era, eras
+from exchange.store.renewal import Era, eras, verifiers
 from exchange.store.rows import (
     TRAIL,
     Row,
@@ -97,20 +99,25 @@ def audit(
     verifier: NoteVerifier,
     reader: Reader,
     others: Mapping[str, NoteVerifier] = _NO_OTHERS,
+    *,
+    witnesses: Sequence[WitnessKey] = (),
     reckoned: Reckoned | None = None,
 ) -> Iterator[Text]:
     """
     Yield a finding for each row that does not fit; none if everything does.
 
     *verifier* is the log's public key, *others* are those of the logs that share its database, by
-    name; *reckoned* counts the hand-offs of which something could not be reckoned again.  Raises
-    `StoreUnavailable` when the database fails.
+    name; *witnesses* are those whose co-signatures are checked; *reckoned* counts the hand-offs of which
+    something could not be reckoned again.  Raises `StoreUnavailable` when the database fails.
     """
+    current = [verifier, *others.values()]
     yield from check_log(engines, verifier, reader)
     yield from _other_logs(engines, verifier, reader, others)
-    yield from check_beside(engines, reader)
-    yield from check_erasures(engines, [verifier, *others.values()])
+    keys = [key for one in current for key in verifiers(engines, one)]
+    yield from check_beside(engines, reader, keys, witnesses)
+    yield from check_erasures(engines, current, reckoned)
     yield from check_standing(engines, reader, reckoned)
+    yield from check_attachments(engines, reader)
     yield from _indexes(engines)
 
 
@@ -136,6 +143,10 @@ def check_log(engines: Engines, verifier: NoteVerifier, reader: Reader) -> Itera
     if mine is None:
         yield finding("log", "origin", verifier.name, "no head of this log", "没有该日志的日志头")
         return
+    if mine.verifier not in ("", str(verifier)):
+        yield finding(
+            "log", "origin", verifier.name, "verifier: another key", "verifier：不是该日志的公钥"
+        )
     shared = len(logs) > 1
     leaves = _Leaves(engines, verifier, reader, number=mine.number, shared=shared)
     yield from leaves.check(mine.size, mine.root)

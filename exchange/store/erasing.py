@@ -10,10 +10,12 @@ wraps them there is gone, too.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -30,13 +32,15 @@ from exchange.erasure import (
 )
 from exchange.errors import ExchangeError, InvalidRequest, NotFound
 from exchange.keyring import is_encrypted
+from exchange.merkle import leaf_hash
 from exchange.note import LogKey, NoteVerifier
 from exchange.store.chunks import ChunkRows
-from exchange.store.drivers import Driver, Run, driver_of
+from exchange.store.drivers import Driver, Run, driver_of, select_form
 from exchange.store.engines import POSTGRESQL, SQLITE, Engines, reading, translated
+from exchange.store.reckoned import Reckoned
 from exchange.store.renewal import verifiers as of_log
 from exchange.store.rows import TRAIL, Row, seal
-from exchange.store.tree import finding
+from exchange.store.tree import Fetch, finding
 from exchange.tables import stamp
 from exchange.text import Text
 
@@ -79,6 +83,14 @@ _ERASURES = "SELECT number, ticket_id, time, note FROM erasure ORDER BY number"
 _GONE = (
     "SELECT t.ticket_id, t.digest FROM archived a JOIN trail t ON t.leaf_index = a.leaf_index"
     " WHERE a.archive = {} ORDER BY t.leaf_index"
+)
+_WHOLE_TICKET = select_form(tables.ticket) + " WHERE id = {}"
+_HANDOFFS = select_form(tables.handoff) + " WHERE ticket_id = {} ORDER BY id"
+_DUES = select_form(tables.deadline) + " WHERE handoff_id {among} ORDER BY handoff_id, kind, owes"
+_SINCE = (
+    "SELECT count(*) FROM trail t LEFT JOIN archived a ON a.leaf_index = t.leaf_index"
+    " WHERE t.ticket_id = {} AND t.kind NOT IN ('written', 'set_aside')"
+    " AND (a.archive IS NULL OR a.archive > 0)"
 )
 _ACTS = "SELECT leaf_index, line FROM act ORDER BY leaf_index"
 _UNSIGNED = (
@@ -238,6 +250,7 @@ class _Act:
         erasure = Erasure(
             origin=key.name, ticket_id=self._ticket_id, time=now, by=by, ground=ground,
             count=len(digests), hash=hash_of(digests),
+            stands=leaf_hash(_standing(partial(self.driver.fetch, connection), self._ticket_id)[0]),
         )  # fmt: skip
         note = sign_erasure(erasure, key)
         driver = self.driver
@@ -289,8 +302,31 @@ def statements(engines: Engines) -> list[bytes]:
         return [bytes(row[3]) for row in driver.fetch(connection, _ERASURES)]
 
 
-def check_erasures(engines: Engines, current: Sequence[NoteVerifier]) -> Iterator[Text]:
-    """Yield what was emptied without a signed statement, or is not what the statement is about."""
+def _standing(fetch: Fetch, ticket_id: str) -> tuple[bytes, int]:
+    """Return what stands of a ticket beside what is said of it, as one text; and how many hand-offs."""
+    handoffs = fetch(_HANDOFFS, ticket_id)
+    ids = [row[0] for row in handoffs]
+    dues = fetch(_DUES, ids) if ids else []
+    plain = [
+        [bytes(one).hex() if isinstance(one, bytes | memoryview) else _number(one) for one in row]
+        for row in (*fetch(_WHOLE_TICKET, ticket_id), *handoffs, *dues)
+    ]
+    return json.dumps(plain, separators=(",", ":")).encode(), len(handoffs)
+
+
+def _number(value: Any) -> Any:
+    """Return *value*; a truth value as a number, which it is in some databases."""
+    return int(value) if isinstance(value, bool) else value
+
+
+def check_erasures(
+    engines: Engines, current: Sequence[NoteVerifier], reckoned: Reckoned | None = None
+) -> Iterator[Text]:
+    """
+    Yield what was emptied without a signed statement, or is not what the statement is about.
+
+    *reckoned* counts the hand-offs of which no statement says how they stand.
+    """
     keys = [key for one in current for key in of_log(engines, one)]
     driver = driver_of(engines.reader.dialect.name)
     with reading(engines) as connection:
@@ -300,6 +336,7 @@ def check_erasures(engines: Engines, current: Sequence[NoteVerifier]) -> Iterato
                 "内容已销毁，但没有相应的声明",
             )  # fmt: skip
         found_notes = driver.fetch(connection, _ERASURES)
+        newest = {row[1]: row[0] for row in found_notes}
         kept = {erasure_act(bytes(row[3]))["statement"] for row in found_notes}
         for leaf_index, line in driver.fetch(connection, _ACTS):
             act = _act_of(bytes(line))
@@ -325,6 +362,18 @@ def check_erasures(engines: Engines, current: Sequence[NoteVerifier]) -> Iterato
                     *where, "note: it is about other messages, or of another time",
                     "note：与所销毁的消息或时间不符",
                 )  # fmt: skip
+            elif newest[ticket_id] == number:
+                stands, handoffs = _standing(partial(driver.fetch, connection), ticket_id)
+                # Whoever spoke since may have changed it, and a later statement says so anew.
+                if not said.stands or driver.fetch(connection, _SINCE, ticket_id)[0][0]:
+                    if reckoned is not None:
+                        reckoned.unbound += handoffs
+                elif leaf_hash(stands) != said.stands:
+                    yield finding(
+                        "ticket", "id", ticket_id,
+                        "it, its hand-offs or deadlines: not as they stood when its content was destroyed",
+                        "该单、其移交或时限：与内容销毁时不符",
+                    )  # fmt: skip
 
 
 def _act_of(line: bytes) -> Act | None:

@@ -16,7 +16,7 @@ from exchange.deadlines import Deadline
 from exchange.provisions import DeadlineKind
 from exchange.records import Accepted, Entry, Passage, Standing
 from exchange.tables import moment_of, stamp
-from exchange.ticket import Handoff, State, Ticket
+from exchange.ticket import AttachedFile, Handoff, State, Ticket
 
 Row = Sequence[Any]
 
@@ -292,12 +292,17 @@ def _digests(rest: dict[str, Any], name: str) -> frozenset[bytes]:
 
 def attachment_rows(entries: Sequence[Entry], first: int) -> list[Row]:
     """Return the rows of the files that the messages among *entries* cite; their places begin at *first*."""
-    return [
-        (
-            place, file.root, file.sha256, file.size, file.chunk_count, file.media_type,
-            entry.message.ticket_id, entry.message.author, entry.message.recipient, stamp(entry.time),
-        )
-        for place, entry in enumerate(entries, first)
-        if isinstance(entry, Accepted)
-        for file in entry.message.files
-    ]  # fmt: skip
+    found: list[Row] = []
+    for place, entry in enumerate(entries, first):
+        if isinstance(entry, Accepted) and entry.message.files:
+            message = entry.message
+            about = message.ticket_id, message.author, message.recipient
+            found += [cited_row(place, file, about, stamp(entry.time)) for file in message.files]
+    return found
+
+
+def cited_row(place: int, file: AttachedFile, about: Sequence[str], time: str) -> Row:
+    """Return the row of *file*, cited at *place*; *about*: its message's ticket, author and recipient."""
+    return (
+        place, file.root, file.sha256, file.size, file.chunk_count, file.media_type, *about, time,
+    )  # fmt: skip

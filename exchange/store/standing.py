@@ -108,10 +108,22 @@ _EMPTY = (
     "SELECT b.position FROM mailbox b JOIN archived a ON a.leaf_index = b.source"
     " WHERE b.content <> 'refused' ORDER BY b.position LIMIT 100"
 )
+#: A lane is a hand-off's: of what is said there that one's, of what is said of a ticket any of its.
+_LOST_WAY = (
+    "SELECT b.position FROM mailbox b JOIN trail t ON t.leaf_index = b.source"
+    " LEFT JOIN handoff h ON h.id = b.lane WHERE b.content <> 'refused' AND (h.id IS NULL"
+    " OR h.ticket_id <> t.ticket_id OR (t.handoff_id <> '' AND t.handoff_id <> b.lane))"
+    " UNION SELECT b.position FROM mailbox b JOIN refusal f ON f.number = b.source"
+    " JOIN message m ON m.id = f.message_id JOIN trail t ON t.leaf_index = m.leaf_index"
+    " LEFT JOIN handoff h ON h.id = b.lane WHERE b.content = 'refused' AND (h.id IS NULL"
+    " OR h.ticket_id <> t.ticket_id OR (t.handoff_id <> '' AND t.handoff_id <> b.lane)) LIMIT 100"
+)
 _STOPPED = (
-    "SELECT q.lane FROM quarantine q LEFT JOIN refusal f ON f.number = q.refusal"
-    " LEFT JOIN message m ON m.leaf_index = q.source"
-    " WHERE f.number IS NULL OR m.leaf_index IS NULL ORDER BY q.lane LIMIT 100"
+    "SELECT q.lane FROM quarantine q LEFT JOIN refusal f ON f.number = q.refusal AND f.time = q.time"
+    " LEFT JOIN message m ON m.leaf_index = q.source AND m.id = f.message_id"
+    " LEFT JOIN mailbox b ON b.recipient = q.recipient AND b.lane = q.lane AND b.source = q.source"
+    " AND b.content = 'message'"
+    " WHERE f.number IS NULL OR m.leaf_index IS NULL OR b.position IS NULL ORDER BY q.lane LIMIT 100"
 )
 _LAST = "SELECT max(n) FROM (SELECT max(position) AS n FROM mailbox UNION SELECT max(number) FROM refusal) x"
 _NOW = "SELECT max(position) FROM log"
@@ -160,6 +172,14 @@ def check_standing(
                 "mailbox", "position", position, "recipient: not the message's author",
                 "recipient：不是该消息的作者",
             )  # fmt: skip
+        for (position,) in fetch(_LOST_WAY):
+            yield finding(
+                "mailbox",
+                "position",
+                position,
+                "lane: not where it was said",
+                "lane：不是所在的移交",
+            )
         for statement in _LOST:
             for leaf_index, recipient in fetch(statement):
                 yield finding(
@@ -170,8 +190,8 @@ def check_standing(
                 )  # fmt: skip
         for (lane,) in fetch(_STOPPED):
             yield finding(
-                "quarantine", "lane", lane, "its message or refusal is not there",
-                "对应的消息或拒收回执不存在",
+                "quarantine", "lane", lane, "its message or refusal is not there, or does not wait there",
+                "对应的消息或拒收回执不存在，或不在该通道等待",
             )  # fmt: skip
         if (fetch(_LAST)[0][0] or 0) > fetch(_NOW)[0][0]:
             yield finding(

@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
 from exchange import tables
+from exchange.cosignature import WitnessKey, cosignatures, cosigned_by, with_lines
+from exchange.errors import ExchangeError
+from exchange.log import Checkpoint, TrustedLogs
+from exchange.note import NoteVerifier, split_note
 from exchange.records import Content
 from exchange.store.drivers import driver_of, select_form
 from exchange.store.engines import Engines, reading
 from exchange.store.entries import check_statement, moment_or_none
+from exchange.store.logs import registered
+from exchange.store.places import log_key
 from exchange.store.rows import CERTIFICATE, PASSAGE, REFUSAL, seal, unpack_chain
 from exchange.store.standing import Reader
-from exchange.store.tree import finding
+from exchange.store.tree import Fetch, finding
+from exchange.tables import stamp
 from exchange.text import Text
 
 _ROWS_A_PAGE = 500
+
+_SIGHTINGS = select_form(tables.sighting) + " ORDER BY digest"
+_COSIGNED = (
+    select_form(tables.cosignature) + " WHERE (origin, witness, size, time) > ({}, {}, {}, {})"
+    " ORDER BY origin, witness, size, time LIMIT {}"
+)
+_NOTE = "SELECT note FROM drain WHERE size_after = {}"
+_NOWHERE = (
+    "SELECT a.leaf_index FROM archived a LEFT JOIN archive x ON x.number = a.archive"
+    " WHERE a.archive >= 0 AND x.number IS NULL ORDER BY a.leaf_index LIMIT 100"
+)
 
 _REFUSALS = select_form(tables.refusal) + " WHERE number > {} ORDER BY number LIMIT {}"
 _PASSAGES = (
@@ -26,10 +45,23 @@ _PASSAGES = (
 _CERTIFICATES = select_form(tables.certificate) + " ORDER BY key_id"
 
 
-def check_beside(engines: Engines, reader: Reader) -> Iterator[Text]:
-    """Yield a finding for each row beside the log that does not fit."""
+def check_beside(
+    engines: Engines,
+    reader: Reader,
+    logs: Sequence[NoteVerifier],
+    witnesses: Sequence[WitnessKey] = (),
+) -> Iterator[Text]:
+    """
+    Yield a finding for each row beside the log that does not fit.
+
+    *logs* are the keys of this database's logs, former ones too; a co-signature by none of *witnesses* is only
+    held to the checkpoint that it is about.
+    """
     yield from _refusals(engines, reader)
     yield from _passages(engines)
+    yield from _sightings(engines, logs)
+    yield from _cosignatures(engines, witnesses)
+    yield from _archived(engines)
 
 
 def _refusals(engines: Engines, reader: Reader) -> Iterator[Text]:
@@ -84,3 +116,69 @@ def _passages(engines: Engines) -> Iterator[Text]:
         if len(page) < _ROWS_A_PAGE:
             return
         last = (page[-1][0], page[-1][1])
+
+
+def _sightings(engines: Engines, logs: Sequence[NoteVerifier]) -> Iterator[Text]:
+    """Yield each checkpoint said to be seen that no log here has signed, or that stands under another name."""
+    driver, trusted = driver_of(engines.reader.dialect.name), TrustedLogs(logs)
+    with reading(engines) as connection:
+        rows = driver.fetch(connection, _SIGHTINGS)
+    for digest, origin, note, *_ in rows:
+        where = ("sighting", "digest", bytes(digest).hex())
+        try:
+            checkpoint = trusted.checkpoint(bytes(note))
+        except ExchangeError as error:
+            yield finding(*where, f"note: {error.text.en}", f"note：{error.text.zh}")
+            continue
+        if (sha256(bytes(note)).digest(), checkpoint.origin) != (bytes(digest), origin):
+            yield finding(*where, "digest, origin: not the note's", "digest、origin：与检查点不符")
+
+
+def _cosignatures(engines: Engines, witnesses: Sequence[WitnessKey]) -> Iterator[Text]:
+    """Yield each co-signature that is not about a checkpoint of this database, or does not hold."""
+    driver = driver_of(engines.reader.dialect.name)
+    last: tuple[str, str, int, str] = ("", "", -1, "")
+    while True:
+        with reading(engines) as connection:
+            fetch: Fetch = partial(driver.fetch, connection)
+            page = fetch(_COSIGNED, *last, _ROWS_A_PAGE)
+            numbers = [one.number for one in registered(fetch)]
+            for origin, witness, size, time, line in page:
+                where = ("cosignature", "origin/witness/size", f"{origin}/{witness}/{size}")
+                notes = [bytes(note) for n in numbers for (note,) in fetch(_NOTE, log_key(n, size))]
+                said = (origin, witness, time)
+                if not any(_cosigns(note, line, said, witnesses) for note in notes):
+                    yield finding(
+                        *where, "line: it does not hold for that checkpoint, witness and time",
+                        "line：与该检查点、见证者或时间不符",
+                    )  # fmt: skip
+        if len(page) < _ROWS_A_PAGE:
+            return
+        last = (page[-1][0], page[-1][1], page[-1][2], page[-1][3])
+
+
+def _cosigns(
+    note: bytes, line: str, said: tuple[str, str, str], witnesses: Sequence[WitnessKey]
+) -> bool:
+    """Return whether *line* can stand under *note*, and is of the log, witness and time that are *said*."""
+    origin, witness, time = said
+    try:
+        if Checkpoint.parse(split_note(note)[0]).origin != origin:
+            return False
+        name, seen = cosigned_by(line)
+        if (name, stamp(seen)) != (witness, time):
+            return False
+        keys = [key for key in witnesses if key.name == witness]
+        return not keys or bool(cosignatures(with_lines(note, [line]), keys))
+    except ExchangeError:
+        return False
+
+
+def _archived(engines: Engines) -> Iterator[Text]:
+    """Yield each leaf whose contents are said to be in an archive that there is not."""
+    driver = driver_of(engines.reader.dialect.name)
+    with reading(engines) as connection:
+        for (leaf_index,) in driver.fetch(connection, _NOWHERE):
+            yield finding(
+                "archived", "leaf_index", leaf_index, "there is no such archive", "没有该归档"
+            )

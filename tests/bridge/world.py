@@ -109,6 +109,7 @@ class World:
     ring: RingFile | None = None
     #: Whether it enters into its log by which rules it reckons, as a bridge that is served does.
     says_rules: bool = False
+    key: LogKey = LOG_KEY
     parties: dict[str, Party] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -127,10 +128,10 @@ class World:
             divisions=divisions(),
         )
         return Bridge(
-            store=Store.open(self.url, LOG_KEY, ring=self.ring),
+            store=Store.open(self.url, self.key, ring=self.ring),
             policy=Policy(site=site, calendar=calendar(), relays={}),
-            key=LOG_KEY.signing_key,
-            origin=LOG_KEY.name,
+            key=self.key.signing_key,
+            origin=self.key.name,
             encode_refusal=refused_statement,
             encode_signature=pack_signature,
             rules=Declared(facts=said_of(site, calendar()), salt="00", begins=True)

@@ -30,8 +30,10 @@ LONG = timedelta(days=730)
 class Site:
     """A world, and an operator who archives what it said."""
 
-    def __init__(self, url: str, folder: Path, ring: RingFile | None = None) -> None:
-        self.world = World(url, ring=ring)
+    def __init__(
+        self, url: str, folder: Path, ring: RingFile | None = None, *, says_rules: bool = False
+    ) -> None:
+        self.world = World(url, ring=ring, says_rules=says_rules)
         self.folder = folder
         self.engines: Engines = connect(url, ring=ring)
         #: What was pushed, by matter.
