@@ -158,9 +158,7 @@ class Rules:
         """Return how *handoff* stands once *message* was accepted at *now*, as the bridge reckoned it."""
         offer = handoff.offer
         terms = self.profiles.get((offer.profile, offer.profile_edition))
-        direction = Direction.between(
-            self._service(handoff.sender), self._service(handoff.receiver)
-        )
+        direction = self.direction(handoff.sender, handoff.receiver)
 
         def limit(kind: DeadlineKind) -> Due | None:
             if terms is None:
@@ -185,6 +183,10 @@ class Rules:
             now=now,
             visited=visited,
         )
+
+    def direction(self, sender: str, receiver: str) -> Direction:
+        """Return the direction of a hand-off from one organisation to another."""
+        return Direction.between(self._service(sender), self._service(receiver))
 
     def _service(self, code: str) -> Service:
         return self.services.get(code, _by_form(code))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,10 +18,14 @@ from exchange.deadlines import CHINA
 from exchange.errors import RefusalCode
 from exchange.query import Filters, Query
 from exchange.query.duties import DutiesRoom
+from exchange.store.audit import audit
+from exchange.store.engines import connect
+from exchange.store.reckoned import Reckoned
 from exchange.submission import Outcome
 from tests.bridge.world import (
     DEPARTMENT,
     HOTLINE,
+    LOG_KEY,
     POLICE,
     START,
     TO_HOTLINE,
@@ -30,6 +34,22 @@ from tests.bridge.world import (
     refused,
     stored,
 )
+from tests.store.test_audit import WorldReader
+
+
+@pytest.fixture
+def world(database_url: str) -> Iterator[World]:
+    """Yield a world that says by which rules it reckons; whatever it reckoned, the audit reckons, too."""
+    made = World(database_url, says_rules=True)
+    yield made
+    made.bridge.store.close()
+    engines, reckoned = connect(database_url), Reckoned()
+    found = list(audit(engines, LOG_KEY.verifier, WorldReader(made), reckoned=reckoned))
+    engines.close()
+    # A world's keys have no certificates.
+    assert [] == [one.en for one in found if "table certificate" not in one.en]
+    assert 0 == reckoned.unbound
+
 
 #: By kind: who owes it, and until when in China.
 Dues = dict[str, tuple[str, str]]

@@ -45,7 +45,7 @@ from exchange.wire.receipts import (
     written_receipt,
     written_statement,
 )
-from exchange.workdays import calendar
+from exchange.workdays import Calendar, calendar
 from tests.bridge.whole import Bridge
 
 HOTLINE = "113205070141497766"
@@ -110,6 +110,7 @@ class World:
     #: Whether it enters into its log by which rules it reckons, as a bridge that is served does.
     says_rules: bool = False
     key: LogKey = LOG_KEY
+    days: Calendar = field(default_factory=calendar)
     parties: dict[str, Party] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -129,12 +130,12 @@ class World:
         )
         return Bridge(
             store=Store.open(self.url, self.key, ring=self.ring),
-            policy=Policy(site=site, calendar=calendar(), relays={}),
+            policy=Policy(site=site, calendar=self.days, relays={}),
             key=self.key.signing_key,
             origin=self.key.name,
             encode_refusal=refused_statement,
             encode_signature=pack_signature,
-            rules=Declared(facts=said_of(site, calendar()), salt="00", begins=True)
+            rules=Declared(facts=said_of(site, self.days), salt="00", begins=True)
             if self.says_rules
             else None,
         )

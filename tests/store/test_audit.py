@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from hashlib import sha256
 from typing import Any
 
@@ -30,12 +30,14 @@ from exchange.note import LogKey
 from exchange.store import Act, Content
 from exchange.store.audit import audit
 from exchange.store.engines import Engines, connect
+from exchange.store.reckoned import Reckoned
 from exchange.store.rows import pack_chain, seal
 from exchange.submission import Statement
 from exchange.text import Text
 from exchange.ticket import Message
 from exchange.wire.headers import read_envelope
 from exchange.wire.receipt_files import signed_statement
+from exchange.workdays import Calendar
 from tests.bridge.world import (
     HOTLINE,
     LOG_KEY,
@@ -49,11 +51,12 @@ from tests.bridge.world import (
 )
 
 LEAF = b"a certificate, to the store"
-#: The leaf of a note, which moves nothing.
+#: The leaf of a note, which moves nothing, where nobody said the rules; the second of a pair in the tree.
 NOTE = 5
 FORGER = LogKey.from_seed(LOG_KEY.name, b"\x01" * 32)
 
-#: Every column of these is provable; of the others, only those named.
+#: Every column of these is provable; of the others, only those named.  `tests/store/test_every_column.py` has
+#: all tables.
 PROVABLE: dict[str, set[str]] = {
     "message": {"leaf_index", "id", "envelope"},
     "receipt": {"leaf_index", "message_id", "organisation", "statement", "signature"},
@@ -63,8 +66,7 @@ PROVABLE: dict[str, set[str]] = {
     "log": {"origin", "size", "root"},
     "certificate": {"key_id"},
     "ticket": {column.name for column in tables.ticket.columns} - {"id"},
-    "handoff": {column.name for column in tables.handoff.columns}
-    - {"ticket_id", "assessed_by", "due", "remind"},
+    "handoff": {column.name for column in tables.handoff.columns} - {"ticket_id"},
     "mailbox": {"source", "recipient", "content"},
     "quarantine": {"source", "refusal"},
     "aside": {column.name for column in tables.aside.columns},
@@ -166,7 +168,7 @@ def _further(world: World) -> None:
 @pytest.fixture
 def happened(database_url: str) -> Iterator[Happened]:
     """Yield a database in which a little happened."""
-    world = World(database_url)
+    world = World(database_url, says_rules=True)
     fill(world)
     world.bridge.store.close()
     opened = connect(database_url)
@@ -273,8 +275,12 @@ def test_a_missing_row_is_found_and_named(happened: Happened, table: str) -> Non
     assert any(f"table {table}" in one for one in findings(happened))
 
 
-def test_one_changed_row_is_not_blamed_on_others(happened: Happened) -> None:
+def test_one_changed_row_is_not_blamed_on_others(database_url: str) -> None:
     """A changed message gives findings for its own row and drain, not for what came later."""
+    world = World(database_url)
+    fill(world)
+    world.bridge.store.close()
+    happened = Happened(engines=connect(database_url), reader=WorldReader(world))
     with happened.engines.writer.begin() as connection:
         connection.execute(
             update(tables.trail)
@@ -283,6 +289,7 @@ def test_one_changed_row_is_not_blamed_on_others(happened: Happened) -> None:
         )
 
     blamed = findings(happened)
+    happened.engines.close()
     assert all(
         f"leaf_index = {NOTE}:" in one or f"size_after = {NOTE + 1}:" in one for one in blamed
     )
@@ -293,7 +300,7 @@ def test_a_forged_checkpoint_is_found(happened: Happened) -> None:
     """To one who trusts another key of that name, no checkpoint holds."""
     found = [text.en for text in audit(happened.engines, FORGER.verifier, happened.reader)]
 
-    assert 9 == len([one for one in found if "table drain" in one])
+    assert 10 == len([one for one in found if "table drain" in one])
 
 
 def _reseal(happened: Happened, table: str, **changes: Any) -> None:
@@ -320,20 +327,33 @@ def test_a_receipt_signed_by_nobody_is_found(happened: Happened, place: int) -> 
     _reseal(happened, "receipt", signature=bytes(signature))
 
     found = findings(happened)
-    assert ["table receipt, row leaf_index = 7: statement:"] == [one[:45] for one in found]
+    assert ["table receipt, row leaf_index = 8: statement:"] == [one[:45] for one in found]
 
 
-def test_a_due_time_that_a_message_says_is_found(happened: Happened) -> None:
-    """A stated limit cannot be moved; one that a profile gave is not in the messages."""
+@pytest.mark.parametrize("says", [False, True])
+def test_a_due_time_is_found(database_url: str, says: bool) -> None:
+    """No limit can be moved; where nobody said the rules, none that a message states, and the rest is counted."""
+    world = World(database_url, says_rules=says)
+    fill(world)
+    world.bridge.store.close()
+    happened = Happened(engines=connect(database_url), reader=WorldReader(world))
+    reckoned = Reckoned()
+    before = list(audit(happened.engines, LOG_KEY.verifier, happened.reader, reckoned=reckoned))
     with happened.engines.writer.begin() as connection:
         connection.execute(update(tables.handoff).values(due=START.replace(year=2030)))
+    found = findings(happened)
+    happened.engines.close()
 
-    assert 1 == len([one for one in findings(happened) if "due: not what" in one])
+    assert [] == before
+    assert (0 if says else 4) == reckoned.unbound
+    # All four: also where the sender took the matter back, and nothing is due.
+    assert (4 if says else 1) == len([one for one in found if "due: not what" in one])
 
 
-def test_a_deadline_that_cannot_be_is_found(database_url: str) -> None:
-    """Another kind, another's, or of no hand-off; by when, the bridge alone reckoned."""
-    world, matter = World(database_url), Matter()
+@pytest.mark.parametrize("says", [False, True])
+def test_a_changed_deadline_is_found(database_url: str, says: bool) -> None:
+    """Another kind, another's, or of no hand-off; by when and missing ones, where the log has the rules."""
+    world, matter = World(database_url, says_rules=says), Matter()
     _, offered = world.push(HOTLINE, world.opening(matter), world.offer(matter, POLICE))
     digest = parse_leaf(stored(offered).proof.leaf).digest
     take = world.message(Kind.TAKE, matter, recipient=HOTLINE, previous=digest)
@@ -341,22 +361,57 @@ def test_a_deadline_that_cannot_be_is_found(database_url: str) -> None:
     world.bridge.store.close()
     happened = Happened(engines=connect(database_url), reader=WorldReader(world))
     tamperer = Tamperer(happened.engines.url)
-    before, silent = findings(happened), []
-    for column in ("handoff_id", "kind", "owes"):
+
+    def about() -> list[str]:
+        return [one for one in findings(happened) if "table deadline" in one]
+
+    before, silent = about(), []
+    columns = {column.name for column in tables.deadline.columns}
+    for column in sorted(columns if says else columns - {"due", "remind"}):
         for old, new in tamperer.changes("deadline", column):
-            found = [one for one in findings(happened) if "table deadline" in one]
-            if not found:
+            if not about():
                 silent.append((column, old, new))
     with happened.engines.writer.begin() as connection:
         late = {"remind": START.replace(year=2030)}
         connection.execute(update(tables.deadline).values(**late))
-    reminded = findings(happened)
+    reminded = about()
+    with happened.engines.writer.begin() as connection:
+        connection.execute(delete(tables.deadline))
+    missing = about()
     tamperer.close()
     happened.engines.close()
 
-    assert [] == [one for one in before if "table deadline" in one]
-    assert [] == silent
-    assert 2 == len([one for one in reminded if "table deadline" in one])
+    assert ([], []) == (before, silent)
+    assert 2 == len(reminded)
+    assert (2 if says else 0) == len(missing)
+
+
+def test_rules_that_changed_are_those_of_their_time(database_url: str) -> None:
+    """A holiday that was announced between: each deadline is reckoned again by the rules it was reckoned by."""
+    world, matters = World(database_url, says_rules=True), [Matter(), Matter(), Matter()]
+    for number, matter in enumerate(matters):
+        _, offered = world.push(HOTLINE, world.opening(matter), world.offer(matter, POLICE))
+        take = world.message(
+            Kind.TAKE, matter, recipient=HOTLINE,
+            previous=parse_leaf(stored(offered).proof.leaf).digest,
+        )  # fmt: skip
+        stored(world.push(POLICE, take)[0])
+        if number == 0:
+            rest = frozenset(date(2026, 3, day) for day in range(3, 21))
+            holiday = Calendar(rest=rest, worked=frozenset(), years=frozenset())
+            world.days = world.days.with_table(holiday)
+        world.restart()  # the second time, nothing is new
+    world.bridge.store.close()
+    happened = Happened(engines=connect(database_url), reader=WorldReader(world))
+    with happened.engines.reader.connect() as connection:
+        acts = connection.execute(select(func.count()).select_from(tables.act)).scalar_one()
+        due = set(connection.execute(select(tables.handoff.c.due)).scalars())
+    found = [one for one in findings(happened) if "table certificate" not in one]
+    happened.engines.close()
+
+    assert 2 == acts
+    assert 1 < len({one.date() for one in due})
+    assert [] == found
 
 
 @pytest.mark.parametrize("table", ["mailbox", "handoff"])
