@@ -122,6 +122,25 @@ def list_lines(crl: x509.CertificateRevocationList, now: datetime) -> list[Sente
     return said
 
 
+def list_data(crl: x509.CertificateRevocationList) -> dict[str, object]:
+    """Return what a revocation list says as data; times are ISO 8601 in UTC."""
+    try:
+        number = crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+    except x509.ExtensionNotFound:
+        number = None
+    return {
+        "kind": "revocation-list",
+        "issuer": _label(crl.issuer),
+        "number": number,
+        "from": crl.last_update_utc.isoformat(),
+        "until": crl.next_update_utc.isoformat() if crl.next_update_utc is not None else None,
+        "revoked": [
+            {"serial": f"{one.serial_number:x}", "since": one.revocation_date_utc.isoformat()}
+            for one in crl
+        ],
+    }
+
+
 def kind_of(certificate: x509.Certificate) -> str:
     """Return which of the kinds here *certificate* is, by its usages; a profile's by its name."""
     extensions = certificate.extensions

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -25,12 +24,15 @@ from certs.cli.grammar import (
     refusals,
     report,
     say,
+    show_json,
     text,
     token_of,
     token_options,
+    written,
 )
-from certs.cli.issuing import answer, fetch, init, inventory, issue
+from certs.cli.issuing import answer, fetch, init, issue
 from certs.cli.judging import doctor, probe, watch
+from certs.cli.listing import inventory
 from certs.cli.renewing import renew
 from certs.cli.rolling import roll
 from certs.cli.trusting import trust
@@ -40,7 +42,7 @@ from certs.development import BRIDGE, GOVERNMENT, POLICE, Desk, build
 from certs.files import read, read_certificates
 from certs.logkey import create_log_key
 from certs.profiles import PROFILES, ProfileName
-from certs.show import describe, list_lines
+from certs.show import describe, list_data, list_lines
 from certs.speech import Group, language, spoken, usage_text
 
 
@@ -100,6 +102,7 @@ def main(lang: str | None) -> None:
     "--pin-file", type=PATH, metavar="FILE",
     en="Its first line is the token's PIN; else you are asked.", zh="其首行为令牌的 PIN；否则当场询问。",
 )  # fmt: skip
+@json_option
 def csr(
     *,
     stem: Path,
@@ -108,6 +111,7 @@ def csr(
     token: str | None,
     token_module: Path | None,
     pin_file: Path | None,
+    as_json: bool,
 ) -> None:
     """Make a key and a request."""
     inside = token_of(token, token_module)
@@ -115,6 +119,9 @@ def csr(
         key, request = create_request(
             stem, label or stem.name, PROFILES[profile], inside, opened_by(pin_file)
         )
+        if as_json:
+            show_json({"profile": profile, "key": str(key), "request": str(request)})
+            return
         say(
             en=f"Wrote {key} (keep it here) and {request} (send it to your network's authority).",
             zh=f"已写入 {key}（留在本机）和 {request}（发给本网络的认证机构）。",
@@ -133,13 +140,17 @@ def show(file: Path, as_json: bool) -> None:
     """Show certificates or lists."""
     with refusals():
         if pem.CRL in pem.labels(read(file)):
-            for crl_ in pem.crls(str(file), read(file)):
+            lists = list(pem.crls(str(file), read(file)))
+            if as_json:
+                show_json([list_data(one) for one in lists])
+                return
+            for crl_ in lists:
                 for line in list_lines(crl_, now()):
                     click.echo(line.say(language()))
             return
         found = [describe(certificate, now()) for certificate in read_certificates(file)]
         if as_json:
-            click.echo(json.dumps([asdict(one) for one in found], ensure_ascii=False, indent=2))
+            show_json([asdict(one) for one in found])
             return
         for position, one in enumerate(found):
             if position:
@@ -160,10 +171,17 @@ def show(file: Path, as_json: bool) -> None:
     "--name", required=True, en="Name of the log, such as bridge.example/log/1.",
     zh="日志名称，如 bridge.example/log/1。",
 )  # fmt: skip
-def log_key(stem: Path, name: str) -> None:
+@json_option
+def log_key(stem: Path, name: str, as_json: bool) -> None:
     """Make a log's keys."""
     with refusals():
         key, verifier = create_log_key(stem, name)
+        if as_json:
+            line = read(verifier).decode().strip()
+            show_json(
+                {"name": name, "key": str(key), "verifier": str(verifier), "verifier_key": line}
+            )
+            return
         say(
             en=f"Wrote {key} (keep it on the bridge) and {verifier} (hand it to both networks).",
             zh=f"已写入 {key}（留在网桥）和 {verifier}（交给两个网络）。",
@@ -181,15 +199,26 @@ def log_key(stem: Path, name: str) -> None:
     "--desk", "desks", multiple=True, nargs=3, type=str, metavar="NETWORK REGION ORGANISATION",
     en="An organisation that takes part; may be repeated.", zh="参与的机构，可多次给出。",
 )  # fmt: skip
-def development(folder: Path, desks: tuple[tuple[str, str, str], ...]) -> None:
+@json_option
+def development(folder: Path, desks: tuple[tuple[str, str, str], ...], as_json: bool) -> None:
     """Make a set for development."""
     with refusals():
         wanted = [Desk(network=n, region=r, organisation=o) for n, r, o in desks]
         made = build(folder, desks=wanted, now=now())
-        report(made.bridge.certificate)
+        files = [made.bridge.certificate]
         for desk in made.desks.values():
-            report(desk.gateway.certificate)
-            report(desk.signer.certificate)
+            files += [desk.gateway.certificate, desk.signer.certificate]
+        if as_json:
+            show_json(
+                {
+                    "folder": str(folder),
+                    "authorities": [GOVERNMENT, POLICE, BRIDGE],
+                    "certificates": [written(file) for file in files],
+                }
+            )
+            return
+        for file in files:
+            report(file)
         say(
             en=f"Authorities: {GOVERNMENT}, {POLICE}, {BRIDGE}. For development only.",
             zh=f"认证机构：{GOVERNMENT}、{POLICE}、{BRIDGE}。仅供开发使用。",

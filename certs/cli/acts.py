@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -17,6 +16,7 @@ from certs.cli.grammar import (
     option,
     refusals,
     say,
+    show_json,
     system_user,
     text,
 )
@@ -49,7 +49,7 @@ def list_(*, authority: Path, as_json: bool) -> None:
     with refusals():
         journal = _journal(authority)
     if as_json:
-        click.echo(json.dumps([act.facts for act in journal.acts], ensure_ascii=False, indent=2))
+        show_json([act.facts for act in journal.acts])
         return
     for act in journal.acts:
         click.echo(
@@ -83,12 +83,26 @@ def _about(act: Act) -> str:
 @_FOLDER
 @option("--head", metavar="SHA256", en="A head that was written down; it must still be there.",
         zh="抄录过的记录头；它必须仍在记录之中。")  # fmt: skip
+@json_option
 @click.pass_context
-def verify(context: click.Context, *, authority: Path, head: str | None) -> None:
+def verify(context: click.Context, *, authority: Path, head: str | None, as_json: bool) -> None:
     """Verify the journal."""
     with refusals():
         journal = _journal(authority)
     last = journal.acts[-1]
+    found = head is None or head.lower() in {one.statement.digest for one in journal.acts}
+    if as_json:
+        show_json(
+            {
+                "acts": len(journal.acts),
+                "last": last.at.isoformat(),
+                "root": fingerprint(journal.roots[0]),
+                "head": journal.head,
+                "torn": journal.torn,
+                "head_found": found if head is not None else None,
+            }
+        )
+        context.exit(0 if found else FAILED)
     say(
         en=f"{len(journal.acts)} acts, all signed and in order; the last at {shown_time(last.at)}.\n"
         f"Root   {fingerprint(journal.roots[0])}\nHead   {journal.head}",
@@ -101,7 +115,7 @@ def verify(context: click.Context, *, authority: Path, head: str | None) -> None
             "act removes them.",
             zh=f"其后有 {journal.torn} 字节属于被中断、并未完成的操作；下一次操作将予清除。",
         )
-    if head is not None and head.lower() not in {one.statement.digest for one in journal.acts}:
+    if not found:
         say(
             en="That head is not in this record: acts were cut off or replaced. Issue nothing; compare "
             "with the backup.",
@@ -125,7 +139,15 @@ def verify(context: click.Context, *, authority: Path, head: str | None) -> None
     en="What had happened, for the record.",
     zh="事由，记入记录。",
 )
-def clock(*, authority: Path, passphrase_file: Path | None, operator: str | None, why: str) -> None:
+@json_option
+def clock(
+    *,
+    authority: Path,
+    passphrase_file: Path | None,
+    operator: str | None,
+    why: str,
+    as_json: bool,
+) -> None:
     """Record that the clock is right."""
     with (
         refusals(),
@@ -135,6 +157,9 @@ def clock(*, authority: Path, passphrase_file: Path | None, operator: str | None
         ) as found,
     ):  # fmt: skip
         found.record("clock", {"why": why})
+        if as_json:
+            show_json({"at": found.now.isoformat(), "why": why})
+            return
         say(
             en=f"Recorded: it is {shown_time(found.now)}.",
             zh=f"已记录：当前时间 {shown_time(found.now)}。",

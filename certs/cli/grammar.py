@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import getpass
+import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +19,7 @@ from certs.files import read_certificates
 from certs.office import Office, office
 from certs.passphrase import Passphrase, passphrase
 from certs.screen import shown_time
-from certs.show import fingerprint
+from certs.show import describe, fingerprint
 from certs.speech import Misused, Option, language
 from certs.token import Token
 
@@ -165,6 +167,21 @@ def now() -> datetime:
 def say(*, en: str, zh: str) -> None:
     """Say a sentence in the language of this run."""
     click.echo(Sentence(en=en, zh=zh).say(language()))
+
+
+def show_json(data: object) -> None:
+    """Print *data* as JSON."""
+    click.echo(json.dumps(data, ensure_ascii=False, indent=2))
+
+
+def both(sentence: Sentence | None) -> dict[str, str] | None:
+    """Return a sentence as data: in both languages."""
+    return None if sentence is None else {"en": sentence.en, "zh": sentence.zh}
+
+
+def written(path: Path) -> dict[str, Any]:
+    """Return what was written as data: the file, and what its first certificate says."""
+    return {"file": str(path), **asdict(describe(read_certificates(path)[0], now()))}
 
 
 def report(path: Path) -> None:

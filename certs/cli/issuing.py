@@ -1,9 +1,8 @@
-"""``init``, ``issue``, ``fetch``, ``answer`` and ``inventory``: the authority's daily work."""
+"""``init``, ``issue``, ``fetch`` and ``answer``: the authority's daily work."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -15,6 +14,7 @@ from certs.cli.grammar import (
     PATH,
     at_work,
     authority_options,
+    both,
     chosen_by,
     encrypt_option,
     json_option,
@@ -25,21 +25,21 @@ from certs.cli.grammar import (
     report,
     root_key_option,
     say,
+    show_json,
     system_user,
     text,
     token_of,
     token_options,
+    written,
 )
 from certs.enrolment import deliver, enrol
 from certs.errors import Refused
 from certs.files import read, require_absent
 from certs.founding import create_authority
-from certs.journal import Journal, read_journal
 from certs.names import Name, Witness
 from certs.profiles import PROFILES, ProfileName
-from certs.register import Issued, Register, State
-from certs.screen import columns, shown_time, width
-from certs.show import describe, fingerprint
+from certs.screen import shown_time
+from certs.show import describe
 from certs.speech import Command, language
 
 
@@ -59,6 +59,7 @@ from certs.speech import Command, language
 @root_key_option
 @token_options
 @option("--operator", metavar="NAME", en="Who acts, for the journal.", zh="操作人，记入记录。")
+@json_option
 def init(
     *,
     network: str,
@@ -69,6 +70,7 @@ def init(
     token: str | None,
     token_module: Path | None,
     operator: str | None,
+    as_json: bool,
 ) -> None:
     """Make an authority."""
     inside = token_of(token, token_module)
@@ -81,6 +83,11 @@ def init(
             token=inside,
             root_passphrase=chosen_by(root_passphrase_file) if root_locked else None,
         )  # fmt: skip
+        if as_json:
+            root, below = written(files.root), written(files.issuing)
+            said = {"network": network, "folder": str(out), "root_key": str(files.root_key)}
+            show_json({**said, "root": root, "issuing": below})
+            return
         for path in (files.root, files.issuing):
             report(path)
         say(
@@ -139,6 +146,7 @@ def init(
     zh="要写出的证书文件（PEM 链）。",
 )  # fmt: skip
 @option("--dry-run", is_flag=True, en="Only say what would be issued.", zh="只说明将签发什么。")
+@json_option
 def issue(
     *,
     request: Path,
@@ -154,6 +162,7 @@ def issue(
     days: int | None,
     out: Path,
     dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Issue a certificate."""
     chosen = PROFILES[profile]
@@ -172,17 +181,30 @@ def issue(
                 role=chosen.role, number=number,
             )  # fmt: skip
         require_absent(out)
-        if dry_run:
-            _would_issue(office.authority.network, profile, holder, days or chosen.days)
-            return
-        enrol(office, chosen, read(request), holder, out, days=days)
-        report(out)
+        if not dry_run:
+            enrol(office, chosen, read(request), holder, out, days=days)
+        if as_json:
+            show_json(
+                {
+                    "issued": not dry_run,
+                    "network": network,
+                    "profile": profile,
+                    "names": _names(holder),
+                    "certificate": None if dry_run else written(out),
+                }
+            )
+        elif dry_run:
+            _would_issue(network, profile, holder, days or chosen.days)
+        else:
+            report(out)
+
+
+def _names(holder: Holder) -> list[str]:
+    return [*holder.names, *holder.addresses] if isinstance(holder, Hosts) else [holder.uri]
 
 
 def _would_issue(network: str, profile: ProfileName, holder: Holder, days: int) -> None:
-    name = (
-        ", ".join((*holder.names, *holder.addresses)) if isinstance(holder, Hosts) else holder.uri
-    )
+    name = ", ".join(_names(holder))
     say(
         en=f"Would issue by {network}: {profile} for {name}, {days} days. Nothing was done.",
         zh=f"将由 {network} 签发：{profile}，{name}，{days} 天。未作任何改动。",
@@ -208,14 +230,24 @@ def _contradiction(profile: ProfileName) -> None:
 @click.argument("serial")
 @authority_options
 @option("--out", type=PATH, required=True, en="Certificate file to write.", zh="要写出的证书文件。")
+@json_option
 def fetch(
-    *, serial: str, authority: Path, passphrase_file: Path | None, operator: str | None, out: Path
+    *,
+    serial: str,
+    authority: Path,
+    passphrase_file: Path | None,
+    operator: str | None,
+    out: Path,
+    as_json: bool,
 ) -> None:
     """Hand a certificate over once more."""
     with at_work(authority, operator, passphrase_file) as office:
         require_absent(out)
         deliver(office, office.register.find(serial).certificate, out)
-        report(out)
+        if as_json:
+            show_json({"certificate": written(out)})
+        else:
+            report(out)
 
 
 @click.command(
@@ -238,6 +270,7 @@ def fetch(
 @option(
     "--outbox", type=PATH, required=True, en="Where answers go.", zh="答复发件夹。", metavar="DIR"
 )
+@json_option
 @click.pass_context
 def answer(
     context: click.Context,
@@ -247,15 +280,23 @@ def answer(
     operator: str | None,
     inbox: Path,
     outbox: Path,
+    as_json: bool,
 ) -> None:
     """Answer renewals."""
     with at_work(authority, operator, passphrase_file) as office:
         answers = answer_all(office, inbox, outbox)
-    for one in answers:
+    if as_json:
+        show_json({"answers": [_data(one) for one in answers]})
+    for one in answers if not as_json else ():
         _tell(one)
-    if not answers:
+    if not answers and not as_json:
         say(en=f"No request in {inbox}.", zh=f"{inbox} 中没有申请。")
     context.exit(FAILED if any(one.refused for one in answers) else 0)
+
+
+def _data(one: Answer) -> dict[str, object]:
+    given = None if one.certificate is None else asdict(describe(one.certificate, now()))
+    return {"request": str(one.request), "certificate": given, "refused": both(one.refused)}
 
 
 def _tell(one: Answer) -> None:
@@ -266,105 +307,3 @@ def _tell(one: Answer) -> None:
     until = shown_time(one.certificate.not_valid_after_utc)
     name = ", ".join(describe(one.certificate, now()).names)
     say(en=f"Renewed {name} until {until}", zh=f"已更新 {name}，至 {until}")
-
-
-@click.command(
-    cls=Command,
-    **text(
-        "List what the authority issued, how it stands, and how many days are left.",
-        "列出所签发的证书、其状态与剩余天数。",
-    ),
-)
-@option("--authority", type=PATH, required=True, metavar="DIR", en="Folder that `certs init` wrote.",
-        zh="certs init 写出的文件夹。")  # fmt: skip
-@option(
-    "--all",
-    "everything",
-    is_flag=True,
-    en="Expired and renewed ones too.",
-    zh="含已到期与已更新的证书。",
-)
-@option(
-    "--authorities",
-    is_flag=True,
-    en="Its roots and issuing certificates instead.",
-    zh="改列根证书与签发证书。",
-)
-@json_option
-def inventory(*, authority: Path, everything: bool, authorities: bool, as_json: bool) -> None:
-    """List certificates."""
-    with refusals():
-        journal = read_journal(authority)
-    register, at = Register.of(journal), now()
-    if authorities:
-        _authorities(journal, register)
-        return
-    hidden = () if everything else (State.EXPIRED, State.RENEWED)
-    found = [
-        (one, state)
-        for one in register.issued.values()
-        if (state := register.state(one, at)) not in hidden
-    ]
-    if as_json:
-        said = [
-            {
-                "serial": one.serial, "profile": one.profile, "state": state,
-                "names": describe(one.certificate, at).names,
-                "not_after": one.certificate.not_valid_after_utc.isoformat(),
-                "days_left": (one.certificate.not_valid_after_utc - at).days,
-                "issued_at": one.at.isoformat(), "issued_by": one.by,
-            }
-            for one, state in found
-        ]  # fmt: skip
-        click.echo(json.dumps(said, ensure_ascii=False, indent=2))
-        return
-    if not found:
-        say(en="Nothing is in force.", zh="没有有效的证书。")
-        return
-    click.echo(_table([_HEAD[language()], *(_row(one, state) for one, state in found)]))
-
-
-_HEAD = {
-    "en": ("serial", "profile", "state", "days left", "for"),
-    "zh": ("序列号", "类型", "状态", "剩余天数", "代表"),
-}
-_STATES = {
-    "valid": "有效",
-    "due": "应更新",
-    "renewed": "已更新",
-    "expired": "已到期",
-    "revoked": "已吊销",
-}
-
-
-def _row(one: Issued, state: State) -> tuple[str, ...]:
-    shown = describe(one.certificate, now())
-    named = _STATES[state] if language() == "zh" else str(state)
-    days = str(max(shown.days_left, 0))
-    return (one.serial[:12], one.profile, named, days, ", ".join(shown.names))
-
-
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    rooms = [max(map(width, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(columns(cell, room) for cell, room in zip(row, rooms, strict=True)).rstrip()
-        for row in rows
-    )
-
-
-def _authorities(journal: Journal, register: Register) -> None:
-    in_use = register.roots(journal.roots)
-    for root in journal.roots:
-        mark = ("root", "根") if root in in_use else ("retired root", "已停用的根")
-        until = shown_time(root.not_valid_after_utc)
-        say(en=f"{mark[0]}, until {until}\n  SHA-256 {fingerprint(root)}",
-            zh=f"{mark[1]}，至 {until}\n  SHA-256 {fingerprint(root)}")  # fmt: skip
-    for one in journal.issuing:
-        mark = (
-            ("issuing, in office", "签发证书（在用）")
-            if one == journal.issuing[-1]
-            else ("issuing, before", "签发证书（前任）")
-        )
-        until = shown_time(one.not_valid_after_utc)
-        say(en=f"{mark[0]}, until {until}\n  SHA-256 {fingerprint(one)}",
-            zh=f"{mark[1]}，至 {until}\n  SHA-256 {fingerprint(one)}")  # fmt: skip

@@ -7,7 +7,18 @@ from pathlib import Path
 import click
 
 from certs.belief import believed
-from certs.cli.grammar import PATH, now, option, refusals, text
+from certs.cli.grammar import (
+    PATH,
+    both,
+    json_option,
+    now,
+    option,
+    refusals,
+    show_json,
+    text,
+    written,
+)
+from certs.files import read_certificates
 from certs.renewal import Holding, Hooks
 from certs.renewal import renew as renew_now
 from certs.speech import Command, language
@@ -59,6 +70,7 @@ from certs.speech import Command, language
     "--early", is_flag=True, en="Do not wait for two thirds of life.", zh="不等有效期过三分之二。"
 )
 @option("--dry-run", is_flag=True, en="Only say what would happen.", zh="只说明将发生什么。")
+@json_option
 def renew(
     *,
     stem: Path,
@@ -71,11 +83,30 @@ def renew(
     post: str | None,
     early: bool,
     dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Renew."""
     with refusals():
         at = now()
         holding = Holding(stem=stem, outbox=outbox, inbox=inbox, trust=believed(folder, roots, at))
         hooks = Hooks(pre=pre, deploy=deploy, post=post)
-        for line in renew_now(holding, at, hooks=hooks, early=early, dry_run=dry_run):
+        before = _serial(holding)
+        lines = renew_now(holding, at, hooks=hooks, early=early, dry_run=dry_run)
+        if as_json:
+            show_json(
+                {
+                    "renewed": before != _serial(holding),
+                    "waiting": holding.beside(".next.key").exists(),
+                    "certificate": written(holding.beside(".pem")),
+                    "said": [both(line) for line in lines],
+                }
+            )
+            return
+        for line in lines:
             click.echo(line.say(language()))
+
+
+def _serial(holding: Holding) -> int | None:
+    """Return which certificate is in use; None between two, where a change was interrupted."""
+    chain = holding.beside(".pem")
+    return read_certificates(chain)[0].serial_number if chain.exists() else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -12,17 +13,21 @@ from certs.cli.grammar import (
     authority_options,
     chosen_by,
     encrypt_option,
+    json_option,
+    now,
     opened_by,
     option,
     report,
     root_key_option,
     say,
+    show_json,
     text,
     token_of,
     token_options,
+    written,
 )
 from certs.founding import retire_root, roll_issuing, roll_root
-from certs.show import fingerprint
+from certs.show import describe, fingerprint
 from certs.speech import Group
 
 
@@ -45,6 +50,7 @@ def roll() -> None:
 @authority_options
 @encrypt_option
 @root_key_option
+@json_option
 def root(
     *,
     authority: Path,
@@ -52,11 +58,15 @@ def root(
     operator: str | None,
     encrypt: bool,
     root_passphrase_file: Path | None,
+    as_json: bool,
 ) -> None:
     """Make the next root."""
     locked = encrypt or root_passphrase_file is not None
     with at_work(authority, operator, passphrase_file) as office:
         key, certificate = roll_root(office, chosen_by(root_passphrase_file) if locked else None)
+        if as_json:
+            show_json({"root_key": str(key), "root": written(certificate)})
+            return
         report(certificate)
         say(
             en=f"{key} is the new root's key: move it to an offline medium now, and make a second copy. "
@@ -82,6 +92,7 @@ def root(
 )  # fmt: skip
 @encrypt_option
 @token_options
+@json_option
 def issuing(
     *,
     authority: Path,
@@ -93,6 +104,7 @@ def issuing(
     encrypt: bool,
     token: str | None,
     token_module: Path | None,
+    as_json: bool,
 ) -> None:
     """Make the next issuing key."""
     inside = token_of(token, token_module)
@@ -103,6 +115,9 @@ def issuing(
             chosen_by(new_passphrase_file) if locked else None,
             inside,
         )  # fmt: skip
+        if as_json:
+            show_json({"issuing": written(certificate)})
+            return
         report(certificate)
         say(
             en="The key before it stays: only it can sign the list of what it issued. Hand out a bundle: "
@@ -120,12 +135,21 @@ def issuing(
 )
 @click.argument("sha256")
 @authority_options
+@json_option
 def retire(
-    *, sha256: str, authority: Path, passphrase_file: Path | None, operator: str | None
+    *,
+    sha256: str,
+    authority: Path,
+    passphrase_file: Path | None,
+    operator: str | None,
+    as_json: bool,
 ) -> None:
     """Retire a root."""
     with at_work(authority, operator, passphrase_file) as office:
         gone = retire_root(office, sha256)
+        if as_json:
+            show_json({"retired": asdict(describe(gone, now()))})
+            return
         say(
             en=f"Retired {fingerprint(gone)}. Hand out a bundle without it: certs trust export",
             zh=f"已停用 {fingerprint(gone)}。请分发不含它的信任包：certs trust export",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
@@ -14,12 +13,14 @@ from certs.cli.grammar import (
     PATH,
     at_work,
     authority_options,
+    both,
     days_option,
     json_option,
     now,
     option,
     refusals,
     say,
+    show_json,
     text,
     trust_option,
 )
@@ -61,6 +62,7 @@ def trust() -> None:
 )  # fmt: skip
 @days_option
 @option("--out", type=PATH, required=True, en="Bundle file to write.", zh="要写出的信任包文件。")
+@json_option
 def export(
     *,
     authority: Path,
@@ -69,6 +71,7 @@ def export(
     verifiers: tuple[Path, ...],
     days: int,
     out: Path,
+    as_json: bool,
 ) -> None:
     """Export a bundle."""
     with at_work(authority, operator, passphrase_file) as office:
@@ -83,6 +86,9 @@ def export(
         ]
         bundle = export_bundle(office, lines, days)
         write_new(out, bundle.statement.line() + b"\n")
+        if as_json:
+            show_json(_ours(bundle, out))
+            return
         say(en=f"Wrote {out}: bundle {bundle.number} of {bundle.network}.",
             zh=f"已写入 {out}：{bundle.network} 的第 {bundle.number} 号信任包。")  # fmt: skip
         _read_out(bundle)
@@ -97,7 +103,8 @@ def export(
 )
 @click.argument("bundle", type=PATH)
 @_MY_AUTHORITY
-def fingerprint_(*, bundle: Path, authority: Path) -> None:
+@json_option
+def fingerprint_(*, bundle: Path, authority: Path, as_json: bool) -> None:
     """Show our own bundle's fingerprint; nobody else's, so that it cannot be typed off the screen."""
     with refusals():
         journal = read_journal(authority)
@@ -109,7 +116,20 @@ def fingerprint_(*, bundle: Path, authority: Path) -> None:
                 "read out by those who exported it.",
                 zh=f"{bundle} 不是本机构导出的，或此后被改动。其指纹应由导出方宣读。",
             )
-        _read_out(found)
+        if as_json:
+            show_json(_ours(found, bundle))
+        else:
+            _read_out(found)
+
+
+def _ours(bundle: Bundle, file: Path) -> dict[str, object]:
+    """Return a bundle of our own as data; of another's nobody is shown the fingerprint."""
+    return {
+        "file": str(file),
+        "network": bundle.network,
+        "bundle": bundle.number,
+        "fingerprint": bundle.fingerprint,
+    }
 
 
 def _read_out(bundle: Bundle) -> None:
@@ -130,6 +150,7 @@ def _read_out(bundle: Bundle) -> None:
 @click.argument("bundle", type=PATH)
 @authority_options
 @trust_option
+@json_option
 def take(
     *,
     bundle: Path,
@@ -137,10 +158,14 @@ def take(
     passphrase_file: Path | None,
     operator: str | None,
     folder: Path,
+    as_json: bool,
 ) -> None:
     """Import a bundle."""
     with at_work(authority, operator, passphrase_file) as office:
         found, changes = held.import_bundle(office, folder, bundle)
+        if as_json:
+            show_json({**_theirs(found, changes), "in_force": False})
+            return
         _show(changes)
         say(
             en=f"Bundle {found.number} of {found.network} does not count yet. Two persons each call the "
@@ -158,10 +183,24 @@ def take(
 )  # fmt: skip
 @click.argument("bundle", type=PATH)
 @trust_option
-def diff(*, bundle: Path, folder: Path) -> None:
+@json_option
+def diff(*, bundle: Path, folder: Path, as_json: bool) -> None:
     """Compare a bundle."""
     with refusals():
-        _show(held.compare(folder, read_bundle(bundle, now()), now()))
+        found = read_bundle(bundle, now())
+        changes = held.compare(folder, found, now())
+        if as_json:
+            show_json(_theirs(found, changes))
+        else:
+            _show(changes)
+
+
+def _theirs(bundle: Bundle, changes: list[Sentence]) -> dict[str, object]:
+    return {
+        "network": bundle.network,
+        "bundle": bundle.number,
+        "changes": [both(one) for one in changes],
+    }
 
 
 @trust.command(
@@ -179,6 +218,7 @@ def diff(*, bundle: Path, folder: Path) -> None:
     "--fingerprint", metavar="DIGITS", en="The eight groups as they were read out; else you are asked.",
     zh="对方宣读的八组数字；否则当场询问。",
 )  # fmt: skip
+@json_option
 def confirm(
     *,
     network: str,
@@ -188,11 +228,22 @@ def confirm(
     folder: Path,
     person: str,
     fingerprint: str | None,
+    as_json: bool,
 ) -> None:
     """Confirm a bundle."""
     with at_work(authority, operator, passphrase_file) as office:
         pending = held.confirm(office, folder, network, person, fingerprint or _typed())
         number = pending.bundle.number
+        if as_json:
+            show_json(
+                {
+                    "network": network,
+                    "bundle": number,
+                    "confirmed_by": list(pending.persons),
+                    "in_force": len(pending.persons) >= held.CONFIRMATIONS,
+                }
+            )
+            return
         if len(pending.persons) < held.CONFIRMATIONS:
             say(
                 en=f"{pending.persons[-1]} has confirmed bundle {number} of {network}. It counts when a second "
@@ -230,9 +281,7 @@ def show(*, folder: Path, as_json: bool) -> None:
     with refusals():
         found = [held.trusted(folder, network, now()) for network in held.networks(folder)]
         if as_json:
-            click.echo(
-                json.dumps([_data(one, folder) for one in found], ensure_ascii=False, indent=2)
-            )
+            show_json([_data(one, folder) for one in found])
             return
         if not found:
             say(en=f"Nobody is trusted in {folder}.", zh=f"{folder} 中未信任任何网络。")

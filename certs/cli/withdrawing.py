@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,12 +13,14 @@ from certs.cli.grammar import (
     at_work,
     authority_options,
     days_option,
+    json_option,
     now,
     opened_by,
     option,
     refusals,
     root_key_option,
     say,
+    show_json,
     text,
     trust_option,
 )
@@ -67,6 +70,7 @@ _AFTER = option(
 @_ROOT_KEY
 @root_key_option
 @_OUT
+@json_option
 def revoke(
     *,
     certificate: str,
@@ -79,17 +83,24 @@ def revoke(
     root_key: Path | None,
     root_passphrase_file: Path | None,
     out: Path | None,
+    as_json: bool,
 ) -> None:
     """Revoke, and make the lists."""
     with at_work(authority, operator, passphrase_file) as office:
         gone = withdraw(office, certificate, reason, from_local(since) if since else None)
-        names = ", ".join(describe(gone, now()).names)
-        serial = f"{gone.serial_number:x}"
-        say(en=f"Revoked {names} (serial {serial}).", zh=f"已吊销 {names}（序列号 {serial}）。")
-        _make(
+        shown, serial = describe(gone, now()), f"{gone.serial_number:x}"
+        names = ", ".join(shown.names)
+        if not as_json:
+            say(en=f"Revoked {names} (serial {serial}).", zh=f"已吊销 {names}（序列号 {serial}）。")
+        made = _make(
             office, days=days, after=0, root_key=root_key,
             root_passphrase_file=root_passphrase_file, out=out,
         )  # fmt: skip
+        if as_json:
+            gone_ = {"serial": serial, "names": shown.names, "reason": reason}
+            show_json({"revoked": gone_, "list": made})
+        else:
+            _tell(made)
 
 
 @click.group(
@@ -115,6 +126,7 @@ def crl() -> None:
 @_ROOT_KEY
 @root_key_option
 @_OUT
+@json_option
 def make(
     *,
     authority: Path,
@@ -125,13 +137,18 @@ def make(
     root_key: Path | None,
     root_passphrase_file: Path | None,
     out: Path | None,
+    as_json: bool,
 ) -> None:
     """Make lists."""
     with at_work(authority, operator, passphrase_file) as office:
-        _make(
+        made = _make(
             office, days=days, after=after, root_key=root_key,
             root_passphrase_file=root_passphrase_file, out=out,
         )  # fmt: skip
+        if as_json:
+            show_json({"list": made})
+        else:
+            _tell(made)
 
 
 def _make(
@@ -142,7 +159,8 @@ def _make(
     root_key: Path | None,
     root_passphrase_file: Path | None,
     out: Path | None,
-) -> None:
+) -> dict[str, Any]:
+    """Make the lists; return what was written as data."""
     path = make_lists(
         office, days=days, after=after, root_key=root_key,
         root_passphrase=opened_by(root_passphrase_file),
@@ -150,11 +168,22 @@ def _make(
     if out is not None:
         path = replace(out, read(path))
     register = office.register
-    until = shown_time(register.crl_until or office.now)
+    until = register.crl_until or office.now
+    return {
+        "file": str(path),
+        "number": register.crl_number,
+        "revoked": len(register.revoked),
+        "until": until.isoformat(),
+    }
+
+
+def _tell(made: dict[str, Any]) -> None:
+    path, number, revoked = made["file"], made["number"], made["revoked"]
+    until = shown_time(datetime.fromisoformat(made["until"]))
     say(
-        en=f"Wrote {path}: list {register.crl_number}, {len(register.revoked)} revoked, until {until}. "
+        en=f"Wrote {path}: list {number}, {revoked} revoked, until {until}. "
         "Carry it to every peer: certs crl import",
-        zh=f"已写入 {path}：第 {register.crl_number} 号列表，吊销 {len(register.revoked)} 份，至 {until}。"
+        zh=f"已写入 {path}：第 {number} 号列表，吊销 {revoked} 份，至 {until}。"
         "请送交各对方：certs crl import",
     )
 
@@ -169,10 +198,19 @@ def _make(
 @click.argument("file", type=PATH)
 @option("--network", required=True, en="Whose lists they are.", zh="列表所属网络。")
 @trust_option
-def take(*, file: Path, network: str, folder: Path) -> None:
+@json_option
+def take(*, file: Path, network: str, folder: Path, as_json: bool) -> None:
     """Import lists."""
     with refusals():
-        for one in import_lists(folder, network, file, now()):
+        found = import_lists(folder, network, file, now())
+        if as_json:
+            rows = [
+                {"number": one.number, "revoked": len(one.crl), "until": one.until.isoformat()}
+                for one in found
+            ]
+            show_json({"network": network, "lists": rows})
+            return
+        for one in found:
             until = shown_time(one.until)
             say(
                 en=f"In force for {network}: list {one.number}, {len(one.crl)} revoked, until {until}.",

@@ -20,6 +20,7 @@ from exchange.cli.grammar import command, json_option, language, option, say
 from exchange.cli.screen import clean, show_json, show_table
 from exchange.erasure import DESTROY
 from exchange.errors import ConfigurationError
+from exchange.reckoning import RECKONING
 from exchange.text import Text
 
 if TYPE_CHECKING:
@@ -45,8 +46,9 @@ _LOOK = 0.2
 @option("--wait", type=click.IntRange(0, 600), default=10, show_default=True, metavar="SECONDS",
         en="How long to wait for the running bridge.", zh="等待网桥记入的秒数。")  # fmt: skip
 @config_option
+@json_option
 @click.pass_context
-def submit(context: click.Context, *, file: Path, wait: int, config: Path) -> None:
+def submit(context: click.Context, *, file: Path, wait: int, config: Path, as_json: bool) -> None:
     """Hand a journal to the bridge."""
     from exchange.bridge.announcing import require_goes_on
     from exchange.chain import read_act
@@ -68,14 +70,25 @@ def submit(context: click.Context, *, file: Path, wait: int, config: Path) -> No
     require_goes_on(network, new, _chain(settings.database, network))
     if file.resolve() != place.resolve():
         _put(place, b"".join(line + b"\n" for line in new))
-    pause, looks = threading.Event(), round(wait / _LOOK)
+    entered = _wait(settings.database, network, len(new), wait)
+    if as_json:
+        said = {"network": network, "acts": len(new), "file": str(place), "entered": entered}
+        show_json(said)
+    elif entered:
+        say(_ENTERED.fill(network=network, count=len(new)))
+    else:
+        say(_IN_PLACE.fill(network=network, file=place), err=True)
+    context.exit(0 if entered else 1)
+
+
+def _wait(database: str, network: str, count: int, seconds: int) -> bool:
+    """Return whether the bridge has entered *count* acts, once it has or time is up."""
+    pause, looks = threading.Event(), round(seconds / _LOOK)
     for _ in range(looks + 1):
-        if len(_chain(settings.database, network)) >= len(new):
-            say(_ENTERED.fill(network=network, count=len(new)))
-            return
+        if len(_chain(database, network)) >= count:
+            return True
         pause.wait(_LOOK if looks else 0)
-    say(_IN_PLACE.fill(network=network, file=place), err=True)
-    context.exit(1)
+    return False
 
 
 def _put(place: Path, content: bytes) -> None:
@@ -251,6 +264,8 @@ def _about(facts: Any) -> str:
         lists = ", ".join(f"{one['network']} {one['number']}" for one in facts.get("lists", ()))
         denied: Iterable[Any] = facts.get("denied", ())
         return f"CRL {lists or '-'}; deny {len(list(denied))}"
+    if facts.get("act") == RECKONING:
+        return ", ".join(f"{one['name']} {one['edition']}" for one in facts.get("profiles", ()))
     if facts.get("act") == DESTROY:
         return str(facts.get("statement", ""))[:16]
     keys = ("serial", "reason", "crl_number", "network_of", "bundle_number", "why")

@@ -64,7 +64,8 @@ _MADE = Text(
     en="Where the bridge listens, the one under test or the kit's own; above a relay another, on the next port.",
     zh="网桥监听地址（被测网桥，或工具自带网桥）；中继上级一侧的网桥使用下一端口。",
 )  # fmt: skip
-def prepare(*, folder: Path, target: str) -> None:
+@json_option
+def prepare(*, folder: Path, target: str, as_json: bool) -> None:
     """Make the ground of a run."""
     from datetime import UTC, datetime
 
@@ -73,10 +74,14 @@ def prepare(*, folder: Path, target: str) -> None:
     from exchange.errors import ConfigurationError
 
     try:
-        make(folder, target, datetime.now(UTC))
+        made = make(folder, target, datetime.now(UTC))
     except Refused as refused:
         raise ConfigurationError(Text(en=refused.sentence.en, zh=refused.sentence.zh)) from refused
-    say(_MADE.fill(folder=folder))
+    if as_json:
+        files = {"bridge": str(made.bridge), "capabilities": str(made.capabilities)}
+        show_json({"folder": str(folder), "target": target, **files})
+    else:
+        say(_MADE.fill(folder=folder))
 
 
 @conformance.command(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from exchange.cli.anew import begin_anew
+from exchange.cli.checkpoint import checkpoint, database_option
 from exchange.cli.gateway import config_option
 from exchange.cli.grammar import Misused, group, json_option, language, option, say
 from exchange.cli.join import join
@@ -22,6 +23,7 @@ from exchange.text import Text
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from exchange.cosignature import WitnessKey
     from exchange.note import NoteVerifier
     from exchange.store.logs import Registered
 
@@ -60,6 +62,11 @@ _ARCHIVED = Text(
     "they say was not looked at. Name the folder with --archive DIR.",
     zh="其中 {count} 条的内容已归档：其收录已在此证明，内容未核验。请用 --archive 文件夹 指明归档所在。",
 )
+_UNBOUND = Text(
+    en="Of {count} hand-offs the log does not say by which rules their deadlines, or who assesses them, were "
+    "reckoned: their bridge was of an earlier version. Of these only what messages state was checked.",
+    zh="有 {count} 次移交，日志未载明其时限或考核方依据何种规则推算（当时网桥版本较早），仅核验了消息写明的部分。",
+)
 _ARCHIVES_HOLD = Text(
     en="The archives hold, too: {count} entries.", zh="归档内容亦成立：{count} 条。"
 )
@@ -67,19 +74,15 @@ _NO_KEY = Text(
     en="Which log? Name its verifier key with --log FILE.vkey, or the bridge's configuration.",
     zh="请用 --log 文件.vkey 给出日志验证公钥，或指明网桥配置。",
 )
-_database_option = option(
-    "--database", metavar="URL", en="This database; else the configured one.",
-    zh="数据库 URL；默认取配置。",
-)  # fmt: skip
 
 
 @log.command(
     "verify",
     text=Text(
-        en="Check everything: every checkpoint, leaf, message, receipt, refusal, certificate and "
-        "state, and that its network's root vouched for each signer when it was recorded. Each row "
+        en="Check everything: every checkpoint, leaf, message, receipt, refusal, certificate, "
+        "state, deadline, co-signature and attachment, and that its network's root vouched for each signer when it was recorded. Each row "
         "at fault is named. Exit: 0 everything holds, 1 something does not.",
-        zh="核验全部：检查点、日志条目、消息、回执、拒绝、证书与状态，以及各签名者在收录时是否由其网络根证书"
+        zh="核验全部：检查点、日志条目、消息、回执、拒绝、证书、状态、时限、联署与附件，以及各签名者在收录时是否由其网络根证书"
         "担保；逐行指出问题。退出码：0 全部成立，1 有不成立之处。",
     ),
 )
@@ -100,7 +103,7 @@ _database_option = option(
     metavar="DIR", en="Where the archive files are: what was archived is checked, too.",
     zh="归档文件所在文件夹：一并核验已归档内容。",
 )  # fmt: skip
-@_database_option
+@database_option
 @config_option
 @json_option
 @click.pass_context
@@ -121,6 +124,7 @@ def verify(
     from exchange.store.audit import audit
     from exchange.store.engines import connect
     from exchange.store.logs import logs_of
+    from exchange.store.reckoned import Reckoned
     from exchange.store.renewal import verifiers
 
     verifier = _verifier(verifier_files, database, config)
@@ -146,10 +150,13 @@ def verify(
             logs = [key for one in (verifier, *others.values()) for key in verifiers(engines, one)]
             logs += _further(config if configured else None)
             reader = Signatures(room, verifier, vouching, logs)
-            walks = [audit(engines, verifier, reader, others)]
+            witnesses, reckoned = _witnesses(config if configured else None), Reckoned()
+            walks = [
+                audit(engines, verifier, reader, others, witnesses=witnesses, reckoned=reckoned)
+            ]
             walks.append(_chains(url, logs, vouching))
             if archives is not None:
-                walks.append(check_archives(engines, archives, reader))
+                walks.append(check_archives(engines, archives, reader, reckoned))
             for found in chain.from_iterable(walks):
                 findings.append(found)
                 if not as_json:
@@ -158,7 +165,9 @@ def verify(
     finally:
         room.close()
         engines.close()
-    checked = Checked(verifier=verifier, logs=heads, former=logs, unvouched=unvouched)
+    checked = Checked(
+        verifier=verifier, logs=heads, former=logs, unvouched=unvouched, unbound=reckoned.unbound
+    )
     archive = Archives(entries=elsewhere, checked=archives is not None)
     if as_json:
         show_json(_as_data(checked, archive, findings, chained=vouching is not None))
@@ -175,6 +184,8 @@ class Checked:
     logs: list[Registered]
     former: list[NoteVerifier]
     unvouched: list[str]
+    #: Hand-offs of which the log does not have the rules that something was reckoned by.
+    unbound: int
 
     @property
     def size(self) -> int:
@@ -200,6 +211,7 @@ def _as_data(
         "size": found.size,
         "archived": archives.entries,
         "archives_checked": archives.checked,
+        "unbound_handoffs": found.unbound,
         "logs": [one.name for one in found.former],
         "shared_by": [
             {
@@ -226,35 +238,21 @@ def _tell(found: Checked, archives: Archives, findings: list[Text], *, chained: 
     if archives.entries and not (archives.checked and findings):
         told = _ARCHIVES_HOLD if archives.checked else _ARCHIVED
         say(told.fill(count=archives.entries))
+    if found.unbound:
+        say(_UNBOUND.fill(count=found.unbound))
     if not chained:
         say(_NOT_CHAINED)
     elif not findings:
         say(_CHAINED)
 
 
-@log.command(
+log.command(
     "checkpoint",
     text=Text(
         en="Print the newest signed checkpoint (a C2SP note), to be kept elsewhere.",
         zh="打印最新的签名检查点（C2SP 格式），供异地留存。",
     ),
-)
-@_database_option
-@config_option
-def checkpoint(*, database: str | None, config: Path) -> None:
-    """Print the newest checkpoint."""
-    from exchange.cli.tickets import database_of
-    from exchange.config import load_settings
-    from exchange.query.evidence import EvidenceRoom
-
-    room = EvidenceRoom.open(database_of(database, config))
-    try:
-        # Of several logs in the database, the configured one.
-        origin = load_settings(config, os.environ).origin if config.exists() else ""
-        note = room.checkpoint(origin)
-    finally:
-        room.close()
-    click.echo(note.decode(), nl=False)
+)(checkpoint)
 
 
 log.command(
@@ -356,6 +354,17 @@ def _further(config: Path | None) -> list[NoteVerifier]:
     from exchange.config import load_settings
 
     return [read_verifier(path) for path in load_settings(config, os.environ).further_logs]
+
+
+def _witnesses(config: Path | None) -> list[WitnessKey]:
+    """Return the keys of the witnesses that the bridge knows: of others nobody can say who signed."""
+    if config is None or not config.exists():
+        return []
+    from exchange.config import load_settings
+    from exchange.server.witnessing import load_witnesses
+
+    known = load_witnesses(load_settings(config, os.environ).witnesses)
+    return [key for keys in known.values() for key in keys]
 
 
 def _vouching(roots: tuple[str, ...], config: Path | None) -> Vouching | None:

@@ -334,6 +334,7 @@ _WRONG = Text(en="Would be put aside: {why}", zh="将被隔离：{why}")
     "--service", type=click.Choice(["12345", "110"]), default="12345", show_default=True,
     en="What the platform is.", zh="平台类型。",
 )  # fmt: skip
+@json_option
 def draft(
     *,
     database: str | None,
@@ -341,6 +342,7 @@ def draft(
     sample: Path | None,
     openapi: Path | None,
     service: str,
+    as_json: bool,
 ) -> None:
     """Propose a mapping."""
     from adapters.mapping.drafting import Draft
@@ -356,7 +358,11 @@ def draft(
         found = from_sample(sample)
     elif openapi is not None:
         found = from_openapi(openapi, names)
-    click.echo(Draft(found, police=service == "110").text(), nl=False)
+    text = Draft(found, police=service == "110").text()
+    if as_json:
+        show_json({"service": service, "mapping": text})
+    else:
+        click.echo(text, nl=False)
 
 
 _ONE_SOURCE = Text(

@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from exchange.cli.gateway import config_option
-from exchange.cli.grammar import say
+from exchange.cli.grammar import json_option, say
+from exchange.cli.screen import show_json
 from exchange.text import Text
 
 _NO_PASSPHRASE = Text(
@@ -24,7 +25,8 @@ _OTHER_PASSPHRASE = Text(
 
 @click.argument("new", type=click.Path(path_type=Path, dir_okay=False))
 @config_option
-def change(*, new: Path, config: Path) -> None:
+@json_option
+def change(*, new: Path, config: Path, as_json: bool) -> None:
     """Change the passphrase."""
     from exchange.config import load_settings
     from exchange.errors import ConfigurationError
@@ -36,4 +38,7 @@ def change(*, new: Path, config: Path) -> None:
     file, passphrase = Path(at_rest.key_ring), Path(at_rest.passphrase_file)
     with changing(file):
         change_passphrase(load_ring(file, passphrase), passphrase, new)
+    if as_json:
+        show_json({"key_ring": str(file), "passphrase_file": str(passphrase)})
+        return
     say(_OTHER_PASSPHRASE.fill(file=file, passphrase=passphrase))

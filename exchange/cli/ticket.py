@@ -193,8 +193,19 @@ def trail(
 )  # fmt: skip
 @_filter_options
 @_source_options
+@option(
+    "--json", "as_json", is_flag=True,
+    en="As data: with --output what was written, else the rows as JSON lines.",
+    zh="以 JSON 输出：给出 --output 时为写出结果，否则各行为 JSON 行。",
+)  # fmt: skip
 def export(
-    *, form: str, output: Path | None, database: str | None, config: Path, **conditions: Any
+    *,
+    form: str,
+    output: Path | None,
+    database: str | None,
+    config: Path,
+    as_json: bool,
+    **conditions: Any,
 ) -> None:
     """Export tickets, holding no more than a page of them."""
     from exchange.cli.export import csv_lines, flat_rows, json_lines
@@ -216,6 +227,8 @@ def export(
     wanted = _wanted(**conditions)
     with telling(progress), open_source(database, config) as source:
         rows = counted(row for one in source.list(wanted) for row in flat_rows(one))
+        if as_json and output is None:
+            form = "jsonl"
         lines = csv_lines(rows) if form == "csv" else json_lines(rows)
         if output is None:
             out = sys.stdout.buffer
@@ -226,6 +239,9 @@ def export(
             with output.open("wb") as file:
                 for line in lines:
                     file.write(line.encode())
+            if as_json:
+                show_json({"file": str(output), "format": form, "rows": count})
+                return
             say(Text(en="{count} rows in {file}.", zh="已将 {count} 行写入 {file}。").fill(
                 count=count, file=output))  # fmt: skip
 

@@ -56,7 +56,8 @@ witness = group(
     ),
 )
 @config_option
-def begin(*, config: Path) -> None:
+@json_option
+def begin(*, config: Path, as_json: bool) -> None:
     """Begin the memory."""
     from exchange.cosignature import WitnessKey
     from exchange.note import LogKey
@@ -66,6 +67,9 @@ def begin(*, config: Path) -> None:
     settings = read_witness(config)
     key = WitnessKey.of(LogKey.load(settings.key))
     new = Memory.begin(settings.memory, list(settings.logs))
+    if as_json:
+        show_json({"begun": list(new), "verifier_key": str(key)})
+        return
     for origin in new:
         say(
             Text(en="The memory of {origin} was begun.", zh="已建立 {origin} 的记忆。").fill(
@@ -202,7 +206,8 @@ def status(context: click.Context, *, config: Path, as_json: bool) -> None:
     zh="忘记本机时钟偏快时所签的时间。",
 )  # fmt: skip
 @config_option
-def clear(*, origin: str, clock: bool, config: Path) -> None:
+@json_option
+def clear(*, origin: str, clock: bool, config: Path, as_json: bool) -> None:
     """End an alarm."""
     from dataclasses import replace
 
@@ -216,6 +221,12 @@ def clear(*, origin: str, clock: bool, config: Path) -> None:
         kept = at_work.memory.clear(origin, now)
         if clock:
             at_work.memory.remember(replace(at_work.memory.seen(origin), time=None, given=None))
+    if as_json:
+        evidence_ = None if kept is None else str(kept)
+        show_json(
+            {"origin": origin, "cleared": kept is not None, "evidence": evidence_, "clock": clock}
+        )
+        return
     if kept is not None:
         say(Text(en="The alarm is cleared; its evidence stays in {file}.", zh="告警已解除，证据保留在 {file}。").fill(
             file=kept))  # fmt: skip

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import click
 
 from exchange.cli.gateway import config_option
-from exchange.cli.grammar import Misused, option, say
+from exchange.cli.grammar import Misused, json_option, option, say
+from exchange.cli.screen import show_json
 from exchange.text import Text
 
 if TYPE_CHECKING:
@@ -84,8 +85,11 @@ _TO_BE_SHOWN = Text(
     en="Where the co-signed head goes.", zh="联署后检查点的写入位置。",
 )  # fmt: skip
 @config_option
+@json_option
 @click.pass_context
-def cosign(context: click.Context, *, file: Path, output: Path, config: Path) -> None:
+def cosign(
+    context: click.Context, *, file: Path, output: Path, config: Path, as_json: bool
+) -> None:
     """Co-sign a file."""
     from exchange.witness.carrying import MAX_FILE, Head
     from exchange.witness.memory import write_durably
@@ -105,6 +109,9 @@ def cosign(context: click.Context, *, file: Path, output: Path, config: Path) ->
             context.exit(BROKEN)
         write_durably(output, cosigned.note)
         at_work.given(cosigned)
+    if as_json:
+        show_json({"origin": log.name, "size": cosigned.seen.size, "file": str(output)})
+        return
     say(_COSIGNED.fill(origin=log.name, size=cosigned.seen.size, file=output))
 
 
@@ -117,7 +124,8 @@ def cosign(context: click.Context, *, file: Path, output: Path, config: Path) ->
     en="Add the proof from this many entries; may be repeated.", zh="另加自该条数起的证明，可多次给出。",
 )  # fmt: skip
 @config_option
-def export(*, output: Path, sizes: tuple[int, ...], config: Path) -> None:
+@json_option
+def export(*, output: Path, sizes: tuple[int, ...], config: Path, as_json: bool) -> None:
     """Export the head."""
     from exchange.config import load_settings
     from exchange.log import Checkpoint
@@ -139,13 +147,18 @@ def export(*, output: Path, sizes: tuple[int, ...], config: Path) -> None:
     finally:
         kept.close()
     write_durably(output, Head(origin=settings.origin, note=note, proofs=proofs).encode())
+    if as_json:
+        row = {"origin": settings.origin, "size": size, "proofs_from": sorted(proofs)}
+        show_json({**row, "file": str(output)})
+        return
     shown = ", ".join(map(str, sorted(proofs))) or "–"
     say(_EXPORTED.fill(origin=settings.origin, size=size, sizes=shown, file=output))
 
 
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @config_option
-def import_(*, file: Path, config: Path) -> None:
+@json_option
+def import_(*, file: Path, config: Path, as_json: bool) -> None:
     """Keep a co-signature."""
     from exchange.config import load_settings
     from exchange.note import MAX_NOTE
@@ -159,6 +172,9 @@ def import_(*, file: Path, config: Path) -> None:
         found = kept.keep(_at_most(file, MAX_NOTE), keys, datetime.now(UTC))
     finally:
         kept.close()
+    if as_json:
+        show_json({"kept": [{"witness": w.witness, "time": w.time.isoformat()} for w in found]})
+        return
     for one in found:
         say(_KEPT.fill(witness=one.witness, time=one.time.isoformat()))
 
@@ -168,7 +184,8 @@ def import_(*, file: Path, config: Path) -> None:
     "--log", "logs", multiple=True, required=True, type=click.Path(path_type=Path),
     metavar="FILE.vkey", en="The log's verifier key.", zh="日志验证公钥。",
 )  # fmt: skip
-def evidence(*, file: Path, logs: tuple[Path, ...]) -> None:
+@json_option
+def evidence(*, file: Path, logs: tuple[Path, ...], as_json: bool) -> None:
     """Check evidence."""
     from exchange.cli.trust import read_verifier
     from exchange.witness.evidence import MAX_FILE, Evidence
@@ -176,6 +193,12 @@ def evidence(*, file: Path, logs: tuple[Path, ...]) -> None:
 
     found = Evidence.decode(_at_most(file, MAX_FILE))
     seen, shown, judged = found.check([read_verifier(path) for path in logs])
+    if as_json:
+        proved = judged is Judgement.REWRITTEN
+        show_json(
+            {"origin": seen.origin, "seen": seen.size, "shown": shown.size, "contradict": proved}
+        )
+        return
     say(_SIGNED_BOTH.fill(origin=seen.origin, seen=seen.size, shown=shown.size))
     say(_PROVED if judged is Judgement.REWRITTEN else _TO_BE_SHOWN)
 
