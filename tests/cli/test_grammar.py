@@ -76,6 +76,15 @@ def test_the_language_is_chosen_by_option_then_variable_then_locale(
     assert exchange(*words, **environment).out.startswith("用法：" if zh else "Usage:")
 
 
+#: Commands whose answer is no data, and why.
+PLAIN = {
+    ("serve",): "runs until it is stopped; its journal is JSON, a line an event",
+    ("adapter", "run"): "likewise",
+    ("desk", "run"): "likewise",
+    ("witness", "run"): "likewise; `witness status --json` says what it has seen",
+}
+
+
 def every_command(
     found: click.Command = root, path: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -96,6 +105,20 @@ def test_every_help_page_is_in_both_languages() -> None:
         for said in (found, *(one for one in found.params if isinstance(one, click.Option))):
             assert isinstance(said, Command | Group | Option), (path, said)
             assert any("一" <= letter for letter in said.text.say("zh")), (path, said)
+
+
+def test_every_command_speaks_to_programs() -> None:
+    """Each command has ``--json``, in one sense, or stands in `PLAIN` with its reason."""
+    leaves = {path: one for path, one in every_command() if not isinstance(one, click.Group)}
+    options = {
+        path: [p for p in one.params if "--json" in p.opts and p.name == "as_json"]
+        for path, one in leaves.items()
+    }
+
+    assert PLAIN.keys() == {path for path, found in options.items() if not found}
+    assert all(
+        isinstance(p, click.Option) and p.is_flag for found in options.values() for p in found
+    )
 
 
 def test_a_misspelt_command_is_met_with_the_nearest(exchange: Shell) -> None:

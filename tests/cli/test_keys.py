@@ -115,7 +115,9 @@ def test_a_ring_behind_a_passphrase(exchange: Shell, pki: Pki, tmp_path: Path) -
     assert b'"keys"' not in (tmp_path / "bridge.ring").read_bytes()
     (other := tmp_path / "other").write_text("又一句足够长的口令，换给密钥环。\n")
     other.chmod(0o600)
-    changed = exchange("keys", "passphrase", other, "--config", config)
+    changed = exchange("keys", "passphrase", other, "--config", config, "--json")
+    files = {"key_ring": tmp_path / "bridge.ring", "passphrase_file": secret}
+    assert {name: str(file) for name, file in files.items()} == changed.data
     assert (0, other.read_text()) == (changed.code, secret.read_text())
     assert exchange(*new, "--json").data["current"] == 3
 

@@ -321,7 +321,7 @@ def test_the_commands_hand_in_list_and_verify(
     journal = tmp_path / "journal"
     journal.write_bytes(act(home, "handed in"))
     submitted = exchange("certs", "acts", "submit", journal, "--config", config)
-    again = exchange("certs", "acts", "submit", journal, "--config", config)
+    again = exchange("certs", "acts", "submit", journal, "--config", config, "--json")
     listed = exchange("certs", "acts", "logged", "--config", config, "--json")
     shown = exchange("certs", "acts", "logged", "--source", GOVERNMENT, "--config", config)
     verified = exchange("log", "verify", "--config", config)
@@ -337,6 +337,8 @@ def test_the_commands_hand_in_list_and_verify(
         verified.out + listed.err
     )
     assert [] == listed.data["wrong"]
+    assert (GOVERNMENT, True) == (again.data["network"], again.data["entered"])
+    assert journal.read_bytes().count(b"\n") < again.data["acts"]  # before it was cut short
     assert "clock" in shown.out
     assert (2, True) == (short.code, "ends with act" in short.err)
     assert 1 == spoilt.code

@@ -13,7 +13,7 @@ import pytest
 
 from exchange.client.calls import Patience
 from exchange.config import load_settings
-from exchange.cosignature import cosign, cosignatures, with_lines
+from exchange.cosignature import WitnessKey, cosign, cosignatures, with_lines
 from exchange.errors import ExchangeError, InvalidRequest, NotAuthorized, NotFound
 from exchange.identity import METHODS, CallerKind
 from exchange.note import LogKey, split_note
@@ -230,12 +230,20 @@ def test_over_the_gap_as_files(place: Place, exchange: Shell, tmp_path: Path) ->
     grow(exchange, place, tmp_path)
     begun = exchange("--lang", "zh", "witness", "begin", "--config", config)
     assert "验证公钥" in begun.out
+    again = exchange("witness", "begin", "--config", config, "--json").data
+    assert ([], str(WitnessKey.of(key))) == (again["begun"], again["verifier_key"])
     assert exchange("witness", "export", "--output", head, "--config", place.operator).code == 0
+    out = exchange("witness", "export", "--output", head, "--config", place.operator, "--json").data
     for _ in range(2):
-        assert exchange("witness", "cosign", head, "--output", back, "--config", config).code == 0
+        cosign = ("witness", "cosign", head, "--output", back, "--config", config)
+        assert exchange(*cosign).code == 0
+        said = exchange(*cosign, "--json").data
+        assert {**out, "file": str(back)} == {**said, "proofs_from": out["proofs_from"]}
         kept_one = exchange("witness", "import", back, "--config", place.operator)
         assert kept_one.code == 0, kept_one
         assert f"The co-signature of {key.name}" in kept_one.out
+    imported = exchange("witness", "import", back, "--config", place.operator, "--json").data
+    assert [key.name] == [one["witness"] for one in imported["kept"]]
     log = LogKey.load(place.pki.development.log_key)
     fork = Log(key=log).grown(2000)
     head.write_bytes(Head(origin=log.name, note=fork.note(), proofs={
@@ -246,8 +254,13 @@ def test_over_the_gap_as_files(place: Place, exchange: Shell, tmp_path: Path) ->
 
     assert (refused.code, alarmed.code) == (2, 2)
     assert exchange("witness", "evidence", evidence, f"--log={place.log}").code == 0
+    proved = exchange("witness", "evidence", evidence, f"--log={place.log}", "--json").data
+    assert (log.name, 2000) == (proved["origin"], proved["shown"])
     stranger = exchange("witness", "evidence", evidence, f"--log={place.witnesses[1].verifier}")
     assert stranger.code == 1
+    clear = ("witness", "clear", log.name, "--config", config, "--json")
+    cleared = [exchange(*clear).data["cleared"] for _ in range(2)]
+    assert [True, False] == cleared
     assert exchange("witness", "clear", log.name, "--config", config).code == 0
     assert exchange("witness", "clear", "other", "--config", config).code == 2
     assert (
