@@ -101,7 +101,7 @@ def require_goes_on(source: str, lines: Sequence[bytes], recorded: Sequence[byte
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declared:
-    """What a bridge itself did; *begins*: also if it never said anything before.  *salt* is random."""
+    """What a bridge itself did; *begins*: also if it never said anything of the kind.  *salt* is random."""
 
     facts: Mapping[str, Any]
     salt: str
@@ -113,20 +113,21 @@ def declare(
 ) -> Announced:
     """Record what the bridge itself did, signed by its log's *key*, unless its newest such act says the same."""
     number, newest = writer.last_act(log)
-    if not (number or said.begins) or _said_last(writer, said, log, number):
+    last = _last_of(writer, said.facts["act"], log, number)
+    if not said.begins if last is None else says_the_same(said.facts, last):
         return Announced(number=number, new=0)
     line = bridge_act(said.facts, log, (number, newest), now, salt=said.salt, key=key)
     _record(writer, log, [read_act(line)], now)
     return Announced(number=number + 1, new=1)
 
 
-def _said_last(writer: Writer, said: Declared, log: str, number: int) -> bool:
-    """Return whether the newest act of that name, among the last `AT_ONCE`, says the same."""
+def _last_of(writer: Writer, name: str, log: str, number: int) -> bytes | None:
+    """Return the newest act of that name, among the last `AT_ONCE`; None if there is none."""
     for back in range(number, max(number - AT_ONCE, 0), -1):
         line = writer.act(log, back)
-        if read_act(line).act == said.facts["act"]:
-            return says_the_same(said.facts, line)
-    return False
+        if read_act(line).act == name:
+            return line
+    return None
 
 
 def _record(writer: Writer, source: str, acts: Sequence[Line], now: datetime) -> None:

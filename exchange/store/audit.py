@@ -8,12 +8,13 @@ What is checked, in this order:
 2. Every trail row fits its seal, and the message or receipt that belongs to it: ids, kind, author
    and digest are derived again from the bytes.  Everything signed carries its signer's signature,
    and the reader may ask of each signer whether its network vouched for it at that time.
-3. Refusals and passages fit their seals, certificates their key ids.  What was destroyed is what a
-   log's key signed for (`exchange.erasure`).
-4. Tickets and hand-offs stand as their messages, told once more, leave them.  Mailboxes deliver
-   only what is there, and every message waits for its recipient or was written.  Deadlines are of a
-   hand-off that stands so and owed by a party to it; by when, is the bridge's own reckoning.
-5. SQLite's indexes have every row.
+3. Refusals and passages fit their seals, certificates their key ids, co-signatures and sightings their
+   checkpoints.  What was destroyed is what a log's key signed for (`exchange.erasure`), and stands so.
+4. Tickets, hand-offs and deadlines stand as their messages, told once more, leave them, by the rules
+   that the log says (`exchange.store.reckoned`).  Mailboxes deliver only what is there, and every
+   message waits for its recipient or was written.
+5. Messages cite the files that are said to be cited, and each chunk proves itself.
+6. SQLite's indexes have every row.
 
 Of what was archived the rows are here and the contents are not: trail and log are checked as ever,
 contents and standing where the archives are given (`exchange.store.archived`).  A log that goes on
