@@ -90,6 +90,8 @@ def between_neighbours(
     stored = len(good) + kinds.count("stored")
     assert grew.pop("refusal", 0) == kinds.count("refused")
     assert grew.pop("drain") >= 1
+    rules = grew.pop("act", 0)  # before its first drain a bridge says by which rules it reckons
+    grew["trail"] -= rules
     if not kinds.count("stored"):
         assert grew == {name: stored * rows for name, rows in OPENING.items()}
     assert not findings(bridge.settings.database, pki)

@@ -83,7 +83,7 @@ def test_a_matter_crosses(pki: Pki, bridge: Running) -> None:
         ids = stored(hotline, bridge)
         assert len(police.pull()) == len(ids)
         assert bridge.server is not None
-        assert b"\n2\n" in bridge.server._mailboxes.checkpoint
+        assert b"\n3\n" in bridge.server._mailboxes.checkpoint
 
 
 def test_a_keeper_that_was_killed_is_replaced(pki: Pki, bridge: Running) -> None:

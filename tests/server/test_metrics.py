@@ -89,7 +89,7 @@ def test_what_a_bridge_did_and_how_it_stands(pki: Pki, tmp_path: Path) -> None:
     assert value(found, "exchange_leases") == 1
     assert value(found, "exchange_waiting_pulls") == 0
     assert value(found, "exchange_queued_messages") == 0
-    assert value(found, "exchange_log_size") == 2
+    assert value(found, "exchange_log_size") == 3
     assert value(found, "exchange_figures_readable") == 1
     assert value(found, "exchange_space_free_bytes") > 0
     assert value(found, "exchange_certificate_days", certificate="bridge") > 14
