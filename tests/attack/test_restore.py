@@ -157,7 +157,7 @@ def test_a_repeat_gets_the_old_logs_receipt(city: City) -> None:
         newer = caller.push(caller.sealer.seal(matter()))
 
     assert first == again
-    assert [4, 5] == [one.stored.leaf_index for one in newer]
+    assert [5, 6] == [one.stored.leaf_index for one in newer]
     assert all(one.stored.checkpoint.startswith("bridge.example/log/2\n") for one in newer)
     assert [] == city.findings()
 
