@@ -208,25 +208,19 @@ class Ledger:
                 begun = begun_in(writer.mailed, collected.entries, first_leaf, collected.places)
         outcomes = collected.outcomes(proofs, repeated, [answer for _, answer in refused])
         woken, urgent = collected.woken()
-        counted = [
-            piece
-            for piece, outcome in zip(work, outcomes, strict=True)
-            if isinstance(piece, Acknowledged) and isinstance(outcome, Recorded)
-        ]
+        settled: list[tuple[str, int]] = []
+        stopped: set[tuple[str, str]] = set()
+        for piece, outcome in zip(work, outcomes, strict=True):
+            if isinstance(piece, Acknowledged) and isinstance(outcome, Recorded):
+                known = carrying if id(piece) in carried else acknowledging
+                settled += known.positions(piece)
+                stopped.update(known.stopped(piece))
         return Drained(
             outcomes=outcomes,
             woken=woken,
             urgent=urgent,
-            settled=tuple(
-                place
-                for piece in counted
-                for place in (carrying if id(piece) in carried else acknowledging).positions(piece)
-            ),
-            stopped=frozenset(
-                lane
-                for piece in counted
-                for lane in (carrying if id(piece) in carried else acknowledging).stopped(piece)
-            ),
+            settled=tuple(settled),
+            stopped=frozenset(stopped),
             checkpoint=self.store.checkpoint(),
             begun=begun,
         )

@@ -163,6 +163,7 @@ class Collected:
         """Return the organisations for whom something new waits, and those for whom something urgent may."""
         woken: set[str] = set()
         urgent: set[str] = set()
+        least = Urgency.URGENT
         deliveries = [r.deliver for r in self.records if r.deliver is not None]
         for entry in self.entries:
             if isinstance(entry, Accepted):
@@ -174,7 +175,7 @@ class Collected:
                 deliveries.append(entry.deliver)
         for delivery in deliveries:
             woken.add(delivery.recipient)
-            if delivery.urgency >= Urgency.URGENT:
+            if delivery.urgency >= least:
                 urgent.add(delivery.recipient)
         return frozenset(woken | urgent), frozenset(urgent)
 
