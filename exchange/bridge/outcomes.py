@@ -94,6 +94,11 @@ class Collected:
         return places
 
     @property
+    def accepted(self) -> int:
+        """How many messages were accepted."""
+        return sum(isinstance(entry, Accepted) for entry in self.entries)
+
+    @property
     def repeats(self) -> set[str]:
         """The ids of messages that were accepted in an earlier drain."""
         return set(self._repeats.values())
