@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from exchange.acts import Kind
-from exchange.bridge.ledger import LOOK_LATER
 from exchange.errors import PredecessorUnknown, RefusalCode
 from exchange.log import LeafKind, TrustedLogs
 from exchange.submission import Pushed, Retry
@@ -188,65 +187,6 @@ class TestAuthor:
     def test_caller_is_neither_author_nor_relay(self, world: World, matter: Matter) -> None:
         """Another organisation's gateway may not push it unless it is a registered relay."""
         assert self.push_one(world, matter, caller=POLICE) is RefusalCode.AUTHOR_MISMATCH
-
-
-class TestMany:
-    """Drains of more messages than `LOOK_LATER`, nearly all of them new."""
-
-    def pushes(self, world: World, size: int = LOOK_LATER) -> list[Pushed]:
-        """Return so many new tickets with their offers, signed as one batch."""
-        matters = [Matter() for _ in range(size)]
-        said = [one for m in matters for one in (world.opening(m), world.offer(m, POLICE))]
-        party = world.parties[HOTLINE]
-        return party.pushes(party.seal(*said))
-
-    def test_what_is_not_new_among_many_is_answered_as_alone(self, world: World) -> None:
-        """A repeat gets its receipt, what is unfit its refusal, and what is said beside it counts."""
-        party = world.parties[HOTLINE]
-        known, taken = self.pushes(world, 1), Matter()
-        before = [stored(outcome).proof for outcome in world.drain(*known)]
-        (delivered, _) = world.pull(POLICE)
-        unfit = party.pushes(party.seal(world.opening(taken, region="990000")))
-        new = self.pushes(world)
-
-        outcomes = world.drain(*new, *known, *unfit, world.written(POLICE, delivered))
-
-        assert len(new) == len({stored(outcome).proof.index for outcome in outcomes[:-4]})
-        assert before == [stored(outcome).proof for outcome in outcomes[-4:-2]]
-        assert refused(outcomes[-2]).code is RefusalCode.REGION_UNKNOWN
-        assert recorded(outcomes[-1]).leaf_index == 2 + len(new)
-
-    def test_a_receiver_is_heard_beside_many_that_are_new(self, world: World) -> None:
-        """Both are one drain, and what was written leaves the mailbox."""
-        world.drain(*self.pushes(world, 1))
-        delivered = world.pull(POLICE)
-        new = self.pushes(world)
-
-        outcomes = world.drain(*(world.written(POLICE, one) for one in delivered), *new)
-
-        assert [2, 3] == [recorded(outcome).leaf_index for outcome in outcomes[:2]]
-        assert [4, 5] == [stored(outcome).proof.index for outcome in outcomes[2:4]]
-        assert len(new) == len(world.pull(POLICE))
-
-    def test_many_once_more(self, world: World) -> None:
-        """A whole drain that comes again, and again, gets the receipts that it got."""
-        new = self.pushes(world)
-        first = [stored(outcome).proof for outcome in world.drain(*new)]
-
-        for _ in range(2):
-            assert first == [stored(outcome).proof for outcome in world.drain(*new)]
-
-    def test_a_hand_offs_id_that_another_ticket_has(self, world: World) -> None:
-        """It is refused among many new ones, too."""
-        party, matter = world.parties[HOTLINE], Matter()
-        hand_over(world, matter)
-        other = Matter(handoff_id=matter.handoff_id)
-        said = party.pushes(party.seal(world.opening(other), world.offer(other, POLICE)))
-
-        *outcomes, last = world.drain(*self.pushes(world), *said)
-
-        assert 2 * LOOK_LATER + 1 == len([stored(outcome) for outcome in outcomes])
-        assert refused(last).code is RefusalCode.ALREADY_EXISTS
 
 
 class TestAcknowledge:
