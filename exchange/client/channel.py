@@ -86,9 +86,7 @@ def secure_channel(
     else:
         credentials = _signed_elsewhere(key, roots, chain)
     options = [*OPTIONS, waiting.OPTION] if waits else list(OPTIONS)
-    channels = [
-        grpc.secure_channel(one, credentials, options=options) for one in addresses(target)
-    ]
+    channels = [grpc.secure_channel(one, credentials, options=options) for one in addresses(target)]
     if waits:
         channels = [waiting.WaitingChannel(one) for one in channels]
     return channels[0] if len(channels) == 1 else Targets(channels)
