@@ -45,6 +45,9 @@ PARTS = 20
 #: to its last quarter.
 MEMORY, MIDDLE, SLOWEST = 1.15, 1.25, 2.0
 
+#: Pulls in a row that bring nothing before the taking desk calls it a day.
+_QUIET = 20
+
 
 @dataclass(slots=True)
 class Soaked:
@@ -107,7 +110,7 @@ def _live(
         parties.running(police, place, bridge.port) as taking,
     ):
         begun = time.monotonic()
-        taking.send(5.0)
+        taking.send(_QUIET)
         opening.send(soaked.tickets, size)
         done = 0
         while done < soaked.tickets:
