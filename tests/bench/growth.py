@@ -21,7 +21,9 @@ from tests.postgres import free_port
 #: Sizes at which is measured, as far as is asked.
 SIZES = (10_000, 100_000, 1_000_000, 10_000_000)
 #: Bytes on disk of a stored ticket, and of one that passes through at every size.
-_TICKET, _PASSING = 5_000, 30_000
+_TICKET, _PASSING = 3_000, 30_000
+#: Stored tickets after which a long filling says how far it is.
+_SAID = 500_000
 #: Times that a reading call is repeated, and tickets of a page.
 _AGAIN, _PAGE = 15, 50
 #: Parts in which what is pushed is timed; the median counts.
@@ -73,8 +75,10 @@ def curve(name: str, bench: Bench, sizes: Sequence[int], say: Callable[[str], No
             if room < (size - stored.tickets) * _TICKET + per * _PASSING:
                 ended = f"{size:,} tickets do not fit on the disk"
                 return Curve(database=name, points=points, ended=ended)
+            said = stored.tickets
             for done in stored.grow(size):
-                if done % (256 * 1024) == 0:
+                if done >= said + _SAID:
+                    said = done
                     say(f"{name}: {done:,} tickets stored")
             say(f"{name}: cost with {size:,} stored tickets")
             costs = _costs(bench, url, stored, number * per, per)

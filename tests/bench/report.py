@@ -289,12 +289,13 @@ ticket can be refused, repeated, found or acknowledged alone, and the work above
 
 def as_text(results: Results, *, tickets: int, rounds: int, size: int, window: int) -> str:
     """Return the report."""
-    parts = [_ABOUT.format(size=size, tickets=tickets, rounds=rounds)]
+    parts = [_ABOUT.format(size=size, tickets=tickets, rounds=rounds)] if results.figures else []
     parts += [_one(figures) for figures in results.figures]
     if results.peers or results.absent:
         parts.append(_PEERS_ABOUT.format(window=window) + _beside(results))
     parts += [_grown(curve) for curve in results.curves if curve.points or curve.ended]
-    parts.append(_table(verdicts(results)))
+    if found := verdicts(results):
+        parts.append(_table(found))
     return "\n".join(parts)
 
 
