@@ -46,13 +46,14 @@ class Slice:
 
 def hotline(connection: Connection, place: Place, port: int) -> None:
     """
-    Open ``(tickets, slice)`` tickets and close each when its result has come.
+    Open ``(tickets, slice, seconds)`` tickets and close each when its result has come.
 
-    After every *slice* closed ones a `Slice` is answered.
+    None is opened after *seconds*.  After every *slice* closed ones a `Slice` is answered, at the end None.
     """
     with place.client(SENDER.organisation, port, attempts=_ATTEMPTS) as client:
-        for tickets, size in commands(connection):
-            _Hotline(client).live(connection, tickets, size)
+        for tickets, size, seconds in commands(connection):
+            _Hotline(client).live(connection, tickets, size, seconds)
+            connection.send(None)
 
 
 class _Hotline:
@@ -62,17 +63,18 @@ class _Hotline:
         self._calls: list[float] = []
         self._lives: list[float] = []
 
-    def live(self, connection: Connection, tickets: int, size: int) -> None:
-        """Take *tickets* through their life."""
+    def live(self, connection: Connection, tickets: int, size: int, seconds: float) -> None:
+        """Take *tickets* through their life, or as many as could be opened in so many *seconds*."""
         # Made as they are needed: a million need no memory.
         coming = pairs(tickets, RECEIVER.organisation, datetime.now(UTC))
         left = tickets
         begun = time.monotonic()
+        over = begun + seconds
         while left or self._opened:
             while left and len(self._opened) + _TOGETHER <= OPEN:
                 count = min(_TOGETHER, left)
                 self._open([next(coming) for _ in range(count)])
-                left -= count
+                left = left - count if time.monotonic() < over else 0
             self._close(self._client.pull(128, _WAIT))
             done = not left and not self._opened
             while len(self._lives) >= size or (done and self._lives):
