@@ -363,11 +363,11 @@ def _grown(curve: Curve) -> str:
     lines = [
         f"== cost by stored tickets, {curve.database}",
         "",
-        f"{'':24}" + "".join(f"{point.stored:>12,}" for point in curve.points),
+        f"{'':32}" + "".join(f"{point.stored:>12,}" for point in curve.points),
     ]
     for name, unit in MEASURED.items():
         costs = "".join(f"{point.costs[name]:12,.1f}" for point in curve.points)
-        lines.append(f"{name:<24}{costs}  {unit} a {'ticket' if unit == 'µs' else 'call'}")
+        lines.append(f"{name:<32}{costs}  {unit} a {'ticket' if unit == 'µs' else 'call'}")
     if curve.ended:
         lines.append(f"not measured: {curve.ended}")
     return "\n".join(lines) + "\n"
