@@ -100,7 +100,9 @@ async def open_server(
             watched=(TrustFiles.of(settings), StateFile(settings.state, journal))
             if watching
             else None,
-            neighbours=Neighbours(Waking.open(settings.database), journal) if shared else None,
+            neighbours=Neighbours(Waking.open(settings.database, settings.origin), journal)
+            if shared
+            else None,
             relays=settings.relays,
             witnessing=(Cosignatures.open(settings.database), witnesses),
             acts=ActsRoom.open(settings.database),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +26,7 @@ from exchange.keyring import RingFile
 from exchange.store.at_rest import AtRest
 from exchange.store.faults import (
     MARIADB_THERE,
+    MARIADB_WAITED,
     Fault,
     failure,
     fault_of,
@@ -41,6 +42,8 @@ SQLITE = "sqlite"
 POSTGRESQL = "postgresql"
 MARIADB = "mariadb"
 
+#: How often a transaction is tried that another one was in the way of.
+TRIES = 4
 #: How long a connection waits for a lock that another process holds.
 LOCK_SECONDS = 5
 #: How many readers at once; more wait.
@@ -97,12 +100,13 @@ class RowsWanted(StoreUnavailable):
     """
     Another transaction wanted the same rows; this one was undone, and may be tried again whole.
 
-    *waited*: it did not get a lock in time, so its holder may stand still.
+    *waited*: it did not get a lock in time, so its holder may stand still.  *locked*: and where no other
+    bridge is, whoever holds it goes on doing so.
     """
 
-    def __init__(self, text: Text, *, waited: bool = False) -> None:
+    def __init__(self, text: Text, *, waited: bool = False, locked: bool = False) -> None:
         super().__init__(text)
-        self.waited = waited
+        self.waited, self.locked = waited, locked
 
 
 # A server that vanished without a word (its machine lost power, a firewall forgot the connection) is
@@ -206,6 +210,14 @@ def ask(engines: Engines, query: Callable[[Connection], T]) -> T:
             return query(connection)
 
 
+def insisting(work: Callable[[], T]) -> T:
+    """Return what *work* gives, a whole transaction: again where another one wanted the same rows."""
+    for _ in range(TRIES - 1):
+        with suppress(RowsWanted):
+            return work()
+    return work()
+
+
 @contextmanager
 def translated(engines: Engines) -> Iterator[None]:
     """
@@ -221,7 +233,9 @@ def translated(engines: Engines) -> Iterator[None]:
         said = " ".join(str(cause).split())
         if (wanted := wanted_too(cause)) is not None:
             text = failure(engines.place, wanted, said).text
-            raise RowsWanted(text, waited=wanted is Fault.BUSY) from error
+            locked = wanted is Fault.BUSY
+            waited = locked or mariadb_code(cause) == MARIADB_WAITED
+            raise RowsWanted(text, waited=waited, locked=locked) from error
         if (
             isinstance(error, (IntegrityError, RowDataError))
             or isinstance(

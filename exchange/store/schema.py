@@ -12,7 +12,15 @@ from sqlalchemy import Connection, inspect, text
 from exchange import migrations, tables
 from exchange.errors import StoreMismatch, StoreUnavailable
 from exchange.store.drivers import driver_of
-from exchange.store.engines import MARIADB, POSTGRESQL, Engines, connect, reading, translated
+from exchange.store.engines import (
+    MARIADB,
+    POSTGRESQL,
+    Engines,
+    connect,
+    insisting,
+    reading,
+    translated,
+)
 from exchange.store.faults import Fault, unusable
 from exchange.text import Text
 
@@ -133,6 +141,10 @@ def check_writable(engines: Engines) -> None:
     The database must be of the newest version.
     """
     check_files(engines)
+    insisting(lambda: _try_to_write(engines))
+
+
+def _try_to_write(engines: Engines) -> None:
     with translated(engines), engines.writer.connect() as connection:
         transaction = connection.begin()
         # No row: it waits for no other writer's row lock, yet every engine refuses it where nothing
@@ -151,8 +163,12 @@ def check_keys(engines: Engines) -> None:
 def shut_out_older(engines: Engines, version: str) -> None:
     """Let no program serve the database any more that does not know the tables' *version*."""
     driver = driver_of(engines.writer.dialect.name)
-    with translated(engines), engines.writer.begin() as connection:
-        driver.execute(connection, _SHUT_OUT, version, version)
+
+    def shut_out() -> None:
+        with translated(engines), engines.writer.begin() as connection:
+            driver.execute(connection, _SHUT_OUT, version, version)
+
+    insisting(shut_out)
 
 
 def check_files(engines: Engines) -> None:

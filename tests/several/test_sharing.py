@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 
 from exchange.acts import Kind, Urgency
 from exchange.bridge import Since
@@ -22,9 +22,8 @@ from exchange.store.places import LOG_ROOM
 from exchange.submission import Outcome, Retry
 from tests.bridge.world import HOTLINE, POLICE, Matter, World, recorded, refused, stored
 from tests.several.joined import KEYS, InTurn, Joined
+from tests.several.nodes import at, beside
 from tests.store.test_audit import WorldReader, fill
-
-pytestmark = pytest.mark.postgresql
 
 _DISPOSAL = {"disposal": {"content": "正在处置。"}}
 VERIFIERS = {key.name: key.verifier for key in KEYS}
@@ -176,13 +175,15 @@ class TestDecisions:
         """Whoever holds a ticket's row keeps it from the others; their other messages are stored."""
         matter, other = Matter(), Matter()
         offered(joined.at(0), matter)
-        engine = create_engine(joined.url)
-        with engine.connect() as still, still.begin():
+        engine = beside(joined.url, 1)  # at the node of the bridge that is asked
+        with engine.connect() as still:
+            still.execute(text("BEGIN"))
             still.execute(
                 text("SELECT 1 FROM ticket WHERE id = :id FOR UPDATE"), {"id": matter.ticket_id}
             )
             note = note_on(joined, matter)
             waits, passes = joined.at(1).push(HOTLINE, note, joined.opening(other))
+            still.execute(text("ROLLBACK"))
         engine.dispose()
 
         assert isinstance(waits, Retry)
@@ -253,8 +254,8 @@ class TestLeases:
         offered(world.at(0), Matter())
         world.at(0).pull(POLICE)
         assert [] == world.at(1).pull(POLICE)
-        engine = create_engine(own_url)
-        with engine.begin() as connection:  # half a minute later, without waiting for it
+        engine = beside(own_url)
+        with engine.connect() as connection:  # half a minute later, without waiting for it
             past = "UPDATE lease SET taken = taken - 30000000, expires = expires - 30000000"
             connection.execute(text(past))
         engine.dispose()
@@ -267,8 +268,8 @@ class TestLeases:
         """Its lane would stand still for as long as the step was."""
         offered(joined.at(0), Matter())
         joined.at(0).pull(POLICE)
-        engine = create_engine(joined.url)
-        with engine.begin() as connection:
+        engine = beside(joined.url)
+        with engine.connect() as connection:
             day = "UPDATE lease SET taken = taken + 86400000000, expires = expires + 86400000000"
             connection.execute(text(day))
         engine.dispose()
@@ -313,7 +314,7 @@ class TestLeases:
             matter = Matter()
             expected |= {stored(one).message_id for one in offered(joined, matter)}
         taken: list[str] = []
-        boxes = [LeasingOutbox.share(joined.url, 30) for _ in range(3)]
+        boxes = [LeasingOutbox.share(at(joined.url, number), 30) for number in range(3)]
 
         def take(box: LeasingOutbox) -> None:
             while look := box.lease(POLICE, 4).leased:
@@ -359,8 +360,8 @@ class TestTampering:
         for number in (0, 1, 0, 1):
             joined.at(number).push(HOTLINE, joined.opening(Matter()))
         assert not findings(joined)
-        engine = create_engine(joined.url)
-        with engine.begin() as connection:
+        engine = beside(joined.url)
+        with engine.connect() as connection:
             last = "SELECT max(place) FROM drain WHERE size_after > " + str(LOG_ROOM)
             assert 1 == connection.execute(text(change.format(last=last))).rowcount
         engine.dispose()
