@@ -29,7 +29,7 @@ def installed() -> bool:
 
 def new_home(prefix: str) -> Path:
     """Return a new folder for a server's files: in memory where there is room, for it syncs at every step."""
-    memory = Path("/dev/shm")  # noqa: S108 (as memory, not as a place that is known)
+    memory = Path("/dev/shm")
     roomy = memory.is_dir() and shutil.disk_usage(memory).free > _ROOM
     return Path(tempfile.mkdtemp(prefix=prefix, dir=memory if roomy else None))
 

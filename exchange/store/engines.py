@@ -8,7 +8,9 @@ where nothing is wrong.
 
 from __future__ import annotations
 
+import random
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -44,6 +46,8 @@ MARIADB = "mariadb"
 
 #: How often a transaction is tried that another one was in the way of.
 TRIES = 4
+#: Seconds between the first of them and the second, at most, and between any two.
+_MOMENT, _LONGEST = 0.002, 0.05
 #: How long a connection waits for a lock that another process holds.
 LOCK_SECONDS = 5
 #: How many readers at once; more wait.
@@ -210,11 +214,16 @@ def ask(engines: Engines, query: Callable[[Connection], T]) -> T:
             return query(connection)
 
 
-def insisting(work: Callable[[], T]) -> T:
-    """Return what *work* gives, a whole transaction: again where another one wanted the same rows."""
-    for _ in range(TRIES - 1):
+def insisting(work: Callable[[], T], tries: int = TRIES) -> T:
+    """
+    Return what *work* gives, a whole transaction: again where another one wanted the same rows.
+
+    After a moment that nobody else chooses alike: at several nodes they would be in each other's way again.
+    """
+    for done in range(tries - 1):
         with suppress(RowsWanted):
             return work()
+        time.sleep(random.uniform(0, min(_MOMENT * 2**done, _LONGEST)))  # noqa: S311 (no secret)
     return work()
 
 

@@ -255,8 +255,8 @@ class TestLeases:
         world.at(0).pull(POLICE)
         assert [] == world.at(1).pull(POLICE)
         engine = beside(own_url)
-        with engine.connect() as connection:  # half a minute later, without waiting for it
-            past = "UPDATE lease SET taken = taken - 30000000, expires = expires - 30000000"
+        with engine.connect() as connection:  # a minute later, without waiting for it
+            past = "UPDATE lease SET taken = taken - 60000000, expires = expires - 60000000"
             connection.execute(text(past))
         engine.dispose()
         again = world.at(1).pull(POLICE)
