@@ -140,12 +140,16 @@ class Town:
         self.written.update(ids)
         said = [caller.written(d, name) for d, name in zip(delivered, ids, strict=True)]
         outcomes = caller.acknowledge(*said) if said else []
+        self._acknowledged(outcomes)
         with self.changed:
             for name, outcome in zip(ids, outcomes, strict=True):
                 leaf = outcome.recorded.leaf_index
                 assert self.leaves.setdefault(name, leaf) == leaf  # the first one counts
             self.answered += len(ids)
             self.changed.notify_all()
+
+    def _acknowledged(self, outcomes: list[pb.AcknowledgeOutcome]) -> None:
+        assert all(outcome.HasField("recorded") for outcome in outcomes), outcomes
 
     def _carefully(self, work: object) -> None:
         try:
