@@ -16,6 +16,7 @@ from certs.logkey import create_log_key
 from exchange._proto.v1 import exchange_service_pb2 as pb
 from exchange.client.messages import SealedMessage
 from exchange.store import create
+from exchange.store.mariadb_leasing import APART_SECONDS
 from tests.attack.process import BridgeProcess
 from tests.attack.test_killed import Town
 from tests.pki import CITY_110, CITY_12345, Pki
@@ -24,6 +25,8 @@ from tests.several.nodes import at
 
 #: Short, so that a lost bridge's lanes are not waited for.
 LEASE_SECONDS = 2
+#: After which they are free; a cluster's nodes may have clocks that differ.
+FREE_SECONDS = LEASE_SECONDS + APART_SECONDS + 1
 
 
 class Again(grpc.RpcError):
