@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from sqlalchemy import text
@@ -15,11 +16,14 @@ from exchange.client.messages import OutgoingMessage
 from exchange.errors import StoreUnavailable
 from exchange.log import LeafKind, TrustedLogs
 from exchange.query import Query
+from exchange.store import outside
 from exchange.store.audit import audit
-from exchange.store.engines import connect
+from exchange.store.drivers import driver_of
+from exchange.store.engines import connect, reading
 from exchange.store.leasing import LeasingOutbox
 from exchange.store.places import LOG_ROOM
 from exchange.submission import Outcome, Retry
+from tests.attack.evidence import column
 from tests.bridge.world import HOTLINE, POLICE, Matter, World, recorded, refused, stored
 from tests.several.joined import KEYS, InTurn, Joined
 from tests.several.nodes import at, beside
@@ -367,3 +371,28 @@ class TestTampering:
         engine.dispose()
 
         assert any(f"table {named}," in found for found in findings(joined))
+
+    def test_every_row_that_no_log_has_is_named(
+        self, joined: Joined, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Before the first drain, between two of them and after the last, however the walk is paged."""
+        for number in (0, 1, 0, 1, 1):
+            joined.at(number).push(HOTLINE, joined.opening(Matter()))
+        places = sorted(int(str(one)) for one in column(joined.url, "trail", "leaf_index"))
+        strays = [places[0] - 1, places[1] + 1, places[1] + 2, places[-1] + 1]
+        copy = (
+            "INSERT INTO trail SELECT {to}, time, ticket_id, handoff_id, kind, message_id, author, recipient,"
+            " state, answers, digest, seal FROM trail WHERE leaf_index = {place}"
+        )
+        engine = beside(joined.url)
+        with engine.connect() as connection:
+            for stray in strays:
+                connection.execute(text(copy.format(to=stray, place=places[0])))
+        engine.dispose()
+        engines = connect(joined.url)
+        for size in (1, 2, 5, 1000):
+            monkeypatch.setattr(outside, "_DRAINS_A_PAGE", size)
+            with reading(engines) as connection:
+                fetch = partial(driver_of(connection.dialect.name).fetch, connection)
+                assert strays == list(outside.outside(fetch))
+        engines.close()
