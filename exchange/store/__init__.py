@@ -62,6 +62,7 @@ from exchange.store.engines import (
     RowsRefused,
     RowsWanted,
     connect,
+    insisting,
     reading,
     translated,
 )
@@ -182,12 +183,15 @@ class Store(Outbox):
             store._number = shared_as(store._engines, key.name)
             if alone:
                 store._claim = claim(store._engines, claimed_by, shared_by=store._number)
-            with store.writing():
-                pass  # reads and checks the head, or begins the log
+            insisting(store._begin)
         except BaseException:
             store.close()
             raise
         return store
+
+    def _begin(self) -> None:
+        with self.writing():
+            pass  # reads and checks the head, or begins the log
 
     @property
     def shared(self) -> bool:

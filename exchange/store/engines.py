@@ -12,7 +12,7 @@ import random
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -219,10 +219,14 @@ def insisting(work: Callable[[], T], tries: int = TRIES) -> T:
     Return what *work* gives, a whole transaction: again where another one wanted the same rows.
 
     After a moment that nobody else chooses alike: at several nodes they would be in each other's way again.
+    Where a lock was waited for as long as may be, that was enough.
     """
     for done in range(tries - 1):
-        with suppress(RowsWanted):
+        try:
             return work()
+        except RowsWanted as wanted:
+            if wanted.locked:
+                raise
         time.sleep(random.uniform(0, min(_MOMENT * 2**done, _LONGEST)))  # noqa: S311 (no secret)
     return work()
 

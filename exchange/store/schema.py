@@ -90,21 +90,27 @@ def _migrate(
             # Before anything may be changed: it can be another program's database.
             require(engines, _found(engines))
         check_files(engines)
-        with translated(engines), engines.writer.begin() as connection:
-            if connection.dialect.name == POSTGRESQL:
-                connection.execute(text(_LOCK))
-            elif connection.dialect.name == MARIADB:
-                connection.execute(text(_NAMED_LOCK))
-            before = _version(connection)
-            if require is not None:
-                require(engines, before)
-            if before is not None and before > newest() and _adds_to_ours(connection):
-                return before, before  # a newer program's, which ours may serve as it is
-            _require_known(before)
-            _upgrade(connection)
-        return before, newest()
+        return insisting(lambda: _migrated(engines, require))
     finally:
         engines.close()
+
+
+def _migrated(
+    engines: Engines, require: Callable[[Engines, str | None], None] | None
+) -> tuple[str | None, str]:
+    with translated(engines), engines.writer.begin() as connection:
+        if connection.dialect.name == POSTGRESQL:
+            connection.execute(text(_LOCK))
+        elif connection.dialect.name == MARIADB:
+            connection.execute(text(_NAMED_LOCK))
+        before = _version(connection)
+        if require is not None:
+            require(engines, before)
+        if before is not None and before > newest() and _adds_to_ours(connection):
+            return before, before  # a newer program's, which ours may serve as it is
+        _require_known(before)
+        _upgrade(connection)
+    return before, newest()
 
 
 def check_version(engines: Engines) -> None:
