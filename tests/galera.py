@@ -24,7 +24,7 @@ from typing import Any, Self
 
 import pymysql
 
-from tests.mariadb import installed, new_home
+from tests.mariadb import install, installed, new_home
 from tests.postgres import free_port
 
 PROVIDER = Path("/usr/lib/galera/libgalera_smm.so")
@@ -164,11 +164,7 @@ class Cluster:
         first = self._home / "node0"
         first.mkdir()
         self._own(first)
-        subprocess.run(
-            ["mariadb-install-db", "--no-defaults", f"--datadir={first / 'data'}", f"--user={self._user}",
-             "--auth-root-authentication-method=normal", "--skip-test-db"],
-            check=True, capture_output=True,
-        )  # fmt: skip
+        install("--no-defaults", f"--datadir={first / 'data'}", f"--user={self._user}")
         for number in range(1, SIZE):
             home = self._home / f"node{number}"
             shutil.copytree(first, home)

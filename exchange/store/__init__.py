@@ -79,6 +79,7 @@ from exchange.store.schema import (
     shut_out_older,
     upgrade,
 )
+from exchange.store.sharing import reach_turns
 from exchange.store.tree import StoredTree, finding, proofs_at
 from exchange.store.writer import Head, Writer
 from exchange.text import Text
@@ -327,6 +328,8 @@ class Store(Outbox):
         head = Head(
             frontier=StoredTree(fetch, mine.number).frontier(mine.size), position=mine.position
         )
+        if self._number is not None:
+            reach_turns(self._driver, connection)
         bounds = log_key(mine.number, 0), log_key(mine.number + 1, 0)
         newest = self._driver.fetch(connection, _NEWEST, *bounds)
         self._note = bytes(newest[0][0]) if newest else b""

@@ -46,8 +46,10 @@ MARIADB = "mariadb"
 
 #: How often a transaction is tried that another one was in the way of.
 TRIES = 4
-#: Seconds between the first of them and the second, at most, and between any two.
-_MOMENT, _LONGEST = 0.002, 0.05
+#: How often a short one is tried, that may be in the way of every drain at every node.
+_OFTEN = 16
+#: Seconds between the first of those and the second, at most, and between any two.
+_MOMENT, _LONGEST = 0.002, 0.1
 #: How long a connection waits for a lock that another process holds.
 LOCK_SECONDS = 5
 #: How many readers at once; more wait.
@@ -214,21 +216,22 @@ def ask(engines: Engines, query: Callable[[Connection], T]) -> T:
             return query(connection)
 
 
-def insisting(work: Callable[[], T], tries: int = TRIES) -> T:
+def insisting(work: Callable[[], T]) -> T:
     """
-    Return what *work* gives, a whole transaction: again where another one wanted the same rows.
+    Return what *work* gives, a short transaction: again where another one wanted the same rows.
 
     After a moment that nobody else chooses alike: at several nodes they would be in each other's way again.
-    Where a lock was waited for as long as may be, that was enough.
+    Where a lock was waited for as long as may be, that was enough, or nearly.
     """
-    for done in range(tries - 1):
+    done = 0
+    while True:
         try:
             return work()
         except RowsWanted as wanted:
-            if wanted.locked:
+            done += _OFTEN // TRIES if wanted.waited else 1
+            if wanted.locked or done >= _OFTEN:
                 raise
         time.sleep(random.uniform(0, min(_MOMENT * 2**done, _LONGEST)))  # noqa: S311 (no secret)
-    return work()
 
 
 @contextmanager

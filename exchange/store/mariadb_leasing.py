@@ -28,9 +28,6 @@ from exchange.store.outbox import WAITING, waiting_of
 #: By how many seconds the clocks of a cluster's nodes may differ.
 APART_SECONDS = 2
 
-#: How often is looked where somebody at another node looks into the same mailbox at the same time.
-_TRIES = 16
-
 _NOW = "CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)"
 _ENTER = (
     "INSERT INTO lease (recipient, lane, token, taken, expires, upto, attempt)"
@@ -73,7 +70,7 @@ class MariadbLeasing(LeasingOutbox):
         least: int = 0,
     ) -> Look:
         """Hand out what waits for *recipient*, as `LeasingOutbox.lease`."""
-        return insisting(lambda: self._look(recipient, limit, fitting, least), _TRIES)
+        return insisting(lambda: self._look(recipient, limit, fitting, least))
 
     def _look(
         self,

@@ -55,10 +55,16 @@ def take_turn(driver: Driver, connection: Connection, tickets: Collection[str]) 
     if tickets:
         ((last,),) = driver.fetch(connection, _LAST, sorted(tickets))
         if last is not None and last >= first_place(number):
-            # The server forgot what it had counted (a table put back without it).
-            ((last,),) = driver.fetch(connection, _LAST_OF_ALL)
-            number = _turn(driver, connection, _THIS_TURN, last // TURN_ROOM + 1)
+            reach_turns(driver, connection)
+            number = _turn(driver, connection, _TURN)
     return first_place(number)
+
+
+def reach_turns(driver: Driver, connection: Connection) -> None:
+    """Let turns begin above all that is there, also where the server forgot what it had counted."""
+    ((last,),) = driver.fetch(connection, _LAST_OF_ALL)
+    if last >= first_place(_turn(driver, connection, _TURN)):
+        _turn(driver, connection, _THIS_TURN, last // TURN_ROOM + 1)
 
 
 def _turn(driver: Driver, connection: Connection, statement: str, *wanted: int) -> int:

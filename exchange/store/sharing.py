@@ -68,6 +68,12 @@ def take_turn(driver: Driver, connection: Connection, tickets: Collection[str] =
     return first_place(driver.fetch(connection, _TURN)[0][0])
 
 
+def reach_turns(driver: Driver, connection: Connection) -> None:
+    """Let turns begin above all that is there; PostgreSQL's sequence is put back with its tables."""
+    if connection.dialect.name == MARIADB:
+        mariadb_sharing.reach_turns(driver, connection)
+
+
 def require_room(count: int) -> None:
     """Raise `LimitExceeded` where one drain gives more than a turn has room for."""
     if count >= TURN_ROOM:

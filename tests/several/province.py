@@ -79,6 +79,9 @@ class Province:
 class ProvinceTown(Town):
     """Desks that never rest, and dial whichever bridge runs."""
 
+    #: A cluster of which a node is lost answers nobody for a while.
+    patience = 240.0
+
     def __init__(self, province: Province) -> None:
         super().__init__(province.pki, province.bridges[0])
         self.running = list(province.bridges)

@@ -103,14 +103,22 @@ def test_turns_go_on_above_all_that_was_said_where_the_server_forgot_them(joined
     """A table that was put back without its count: what is said of a ticket comes after what was said."""
     matter = Matter()
     offered(joined.at(0), matter)
-    said = [stored(joined.at(1).push(HOTLINE, note_on(joined, matter))[0]).message_id]
+    notes = [note_on(joined, matter) for _ in range(20)]
+    said = [stored(joined.at(1).push(HOTLINE, note)[0]).message_id for note in notes]
     engine = beside(joined.url)
     with engine.connect() as connection:
         connection.execute(text(f"ALTER TABLE turn AUTO_INCREMENT = {FIRST_TURN}"))
-    engine.dispose()
     for number in (0, 1):
         note = note_on(joined, matter)
         said.append(stored(joined.at(number).push(HOTLINE, note)[0]).message_id)
+
+    with engine.connect() as connection:
+        connection.execute(text(f"ALTER TABLE turn AUTO_INCREMENT = {FIRST_TURN}"))
+    engine.dispose()
+    joined.bridges[1].close()
+    joined.bridges[1] = joined.sharing(KEYS[1], joined.bridges[0].ledger)
+    for _ in range(3):  # of a new ticket nothing was said that a turn could be held against
+        stored(joined.at(1).push(HOTLINE, joined.opening(Matter()))[0])
 
     assert said == [one.message_id for one in joined.at(0).pull(POLICE)][2:]
     assert first_place(FIRST_TURN) <= min(

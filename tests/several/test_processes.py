@@ -18,6 +18,7 @@ from tests.several.conftest import ON_GALERA
 from tests.several.province import FREE_SECONDS, Province, ProvinceTown
 
 PUSHERS = 3
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture
