@@ -22,10 +22,9 @@ from typing import Any
 
 from sqlalchemy import Connection, event
 
-from exchange.keyring import RingFile
 from exchange.records import Waiting
 from exchange.store.drivers import Run
-from exchange.store.engines import MARIADB, Engines, closed_on_failure, connect, translated
+from exchange.store.engines import Engines, closed_on_failure, translated
 from exchange.store.outbox import WAITING, Outbox, waiting_of
 
 SECOND = 1_000_000
@@ -94,16 +93,6 @@ class LeasingOutbox(Outbox):
         super().__init__(engines)
         self._length = int(seconds * SECOND)
         self._begin()
-
-    @classmethod
-    def share(cls, url: str, seconds: float, ring: RingFile | None = None) -> LeasingOutbox:
-        """Return the mailboxes of the database at *url*; a lease lasts so many seconds."""
-        engines = connect(url, keyed=True, ring=ring)
-        if engines.url.get_backend_name() == MARIADB:
-            from exchange.store.mariadb_leasing import MariadbLeasing  # noqa: PLC0415 (with an extra)
-
-            return MariadbLeasing(engines, seconds)
-        return cls(engines, seconds)
 
     def _begin(self) -> None:
         event.listen(self._engines.writer, "connect", _prepare)

@@ -16,7 +16,7 @@ from typing import Any
 from psycopg import sql
 from sqlalchemy import Connection
 
-from exchange.store.engines import MARIADB, Engines, ask, connect, translated
+from exchange.store.engines import Engines, ask, translated
 
 # One PostgreSQL database may hold several bridges' tables in several schemas.
 _CHANNEL = "SELECT 'exchange_' || 'log'::regclass::oid::bigint"
@@ -37,16 +37,6 @@ class Waking:
         self._origin = origin
         #: The process number, at the server, of our own calling connection: those are not for us.
         self._own = 0
-
-    @classmethod
-    def open(cls, url: str, origin: str) -> Waking:
-        """Return the lines of *origin*'s bridge to the database at *url*; nothing is connected yet."""
-        engines = connect(url)
-        if engines.url.get_backend_name() == MARIADB:
-            from exchange.store.mariadb_waking import MariadbWaking  # noqa: PLC0415 (with an extra)
-
-            return MariadbWaking(connect(url, keyed=True), origin)
-        return cls(engines, origin)
 
     def close(self) -> None:
         """Close the calling connection; a listening one ends with its `heard`."""

@@ -12,8 +12,8 @@ from exchange.bridge import Drained, Ledger, Reconciled, SharedMailboxes, Since
 from exchange.bridge.reconcile import Head
 from exchange.note import LogKey
 from exchange.store import Store, Waiting
-from exchange.store.leasing import LeasingOutbox
 from exchange.store.logs import join
+from exchange.store.several import leasing
 from exchange.submission import Delivered, Work
 from exchange.wire.calls import pack_signature
 from exchange.wire.receipts import refused_statement
@@ -29,7 +29,7 @@ class SharingBridge(SharedMailboxes):
     """One of the bridges: a ledger that writes its log, and the mailboxes that all hand out."""
 
     def __init__(self, url: str, key: LogKey, ledger: Ledger, lease: float = LEASE) -> None:
-        super().__init__(LeasingOutbox.share(url, lease), checkpoint=ledger.store.checkpoint())
+        super().__init__(leasing(url, lease), checkpoint=ledger.store.checkpoint())
         self.key = key
         self.ledger = ledger
         self.store = ledger.store

@@ -22,6 +22,7 @@ from exchange.store.drivers import driver_of
 from exchange.store.engines import connect, reading
 from exchange.store.leasing import LeasingOutbox
 from exchange.store.places import LOG_ROOM
+from exchange.store.several import leasing
 from exchange.submission import Outcome, Retry
 from tests.attack.evidence import column
 from tests.bridge.world import HOTLINE, POLICE, Matter, World, recorded, refused, stored
@@ -318,7 +319,7 @@ class TestLeases:
             matter = Matter()
             expected |= {stored(one).message_id for one in offered(joined, matter)}
         taken: list[str] = []
-        boxes = [LeasingOutbox.share(at(joined.url, number), 30) for number in range(3)]
+        boxes = [leasing(at(joined.url, number), 30) for number in range(3)]
 
         def take(box: LeasingOutbox) -> None:
             while look := box.lease(POLICE, 4).leased:
