@@ -18,6 +18,7 @@ def stamp(moment: datetime) -> str:
     return moment.isoformat(timespec="microseconds")[:26] + "Z"
 
 
+@lru_cache(maxsize=256)
 def moment_of(stored: str) -> datetime:
     """Return the time whose stored form is *stored*; the inverse of `stamp`."""
     return datetime.fromisoformat(stored)

@@ -40,6 +40,10 @@ STEPS: dict[State, DeadlineKind] = {
 #: The states whose step an extension moves: what the receiver, who asks for it, owes.
 EXTENDABLE = frozenset({State.OFFERED, State.TAKEN})
 
+# As in `exchange.guards`: asked of every hand-off that changes.
+_TAKE, _RESULT, _RETURNED = DeadlineKind.TAKE, DeadlineKind.RESULT, State.RETURNED
+_BEGINNING = frozenset({Kind.TAKE, Kind.SUPERVISE, Kind.CLOSE, Kind.RESULT})
+
 #: What answers a supervision, said by who was urged.
 _ANSWERS = MOVING_KINDS | {Kind.PROGRESS}
 
@@ -174,9 +178,9 @@ def step(handoff: Handoff, profile: Profile | None, now: datetime, limit: Limit)
     if kind is None or handoff.taken_over:
         return None
     said: datetime | None = None
-    if kind is DeadlineKind.TAKE:
+    if kind is _TAKE:
         said = handoff.offer.take_due
-    elif kind is DeadlineKind.RESULT:
+    elif kind is _RESULT:
         said = handoff.offer.result_due
     return limit(kind) if said is None else stated(profile, now, said)
 
@@ -214,7 +218,7 @@ def further(
 
     *before* is what was; *visited* tells whether the citizen was asked since the last result.
     """
-    if handoff.taken_over or handoff.state is State.RETURNED:
+    if handoff.taken_over or handoff.state is _RETURNED:
         return ()
     going = [one for one in before if not _ends(one, handoff, message)]
     for kind in _begun(handoff, message, profile):
@@ -225,7 +229,7 @@ def further(
         if found is not None:
             owes = _owes(kind, handoff, message, direction)
             going.append(Deadline(kind=kind, owes=owes, due=found.at, remind=found.remind_at))
-    return _earliest(going)
+    return _earliest(going) if going else ()
 
 
 def _ends(one: Deadline, handoff: Handoff, message: Message) -> bool:
@@ -241,6 +245,8 @@ def _ends(one: Deadline, handoff: Handoff, message: Message) -> bool:
 
 def _begun(handoff: Handoff, message: Message, profile: Profile | None) -> tuple[DeadlineKind, ...]:
     """Return the kinds that *message* begins on *handoff*; an own duty is taken by nobody's act."""
+    if message.kind not in _BEGINNING:
+        return ()
     if message.kind is Kind.TAKE:
         return DeadlineKind.FIRST_FEEDBACK, DeadlineKind.RETURN
     if message.kind is Kind.SUPERVISE and handoff.state not in TERMINAL_STATES:

@@ -313,9 +313,10 @@ class Verifier:
         key: VerifyingKey,
         *,
         allowed: Collection[str],
+        digest: bytes = b"",
     ) -> None:
         """
-        Check that *key* signed *payload* as *payload_type*, by one of the suites *allowed*.
+        Check that *key* signed *payload*, whose *digest* we may have taken, by one of the suites *allowed*.
 
         Raises `VerificationError` when anything does not hold.
         """
@@ -335,9 +336,8 @@ class Verifier:
                 f"A signed batch holds 1 to {MAX_BATCH} messages.",
                 f"一个签名批次应含 1 至 {MAX_BATCH} 条消息。",
             )
-        root = root_from_path(
-            message_digest(payload), signature.batch_index, size, signature.path, self._nodes
-        )
+        leaf = digest or message_digest(payload)
+        root = root_from_path(leaf, signature.batch_index, size, signature.path, self._nodes)
         # A public key fits one suite, so its bytes stand for both.
         question = (key.spki, payload_type, size, root, signature.value)
         holds = self._holds.get(question)

@@ -42,6 +42,8 @@ class Site:
 
     def profile_of(self, region: str) -> str:
         """Return the profile that offers of *region*'s tickets pin here; empty where any may be."""
+        if not self.profile:
+            return ""
         own = (p for p in self.profiles.values() if p.name == self.profile)
         return self.profile if any(p.applies_to(region) for p in own) else ""
 

@@ -29,6 +29,9 @@ from exchange.knowing import withheld_from
 from exchange.organisations import Direction, Service
 from exchange.text import Text
 
+# On Python 3.11 a member of an enum is looked for at each use: what every message is held against has a name.
+_POLICE, _SECRET = Group.POLICE, Classification.SECRET
+
 # -- the words a message uses
 
 #: The field groups that tell of one act alone, and the kinds whose act that is.  Beside another act
@@ -56,7 +59,7 @@ def groups_at_home(facts: Facts) -> Refusal | None:
     message, ticket = facts.message, facts.context.ticket
     bound = message.groups.keys()
     unfit = _BARRED[message.kind] & bound
-    if Group.POLICE in bound and ticket is not None and ticket.kind is TicketKind.WORK_ORDER:
+    if _POLICE in bound and ticket is not None and ticket.kind is TicketKind.WORK_ORDER:
         # 110 says it of its own work on the matter; the ticket's origin has none to say.
         own = message.kind in {Kind.OPEN_TICKET, Kind.SUPPLEMENT}
         if own and message.author == ticket.origin:
@@ -185,7 +188,7 @@ def editions_known(facts: Facts) -> Refusal | None:
 
 def not_secret(facts: Facts) -> Refusal | None:
     """R02: secret matters and matters in a legal channel do not cross."""
-    if facts.message.classification < Classification.SECRET:
+    if facts.message.classification < _SECRET:
         return None
     return refuse(RefusalCode.SECRET, "header.classification")
 

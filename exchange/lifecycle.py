@@ -42,7 +42,7 @@ class Change:
     opened: Handoff | None = None
 
 
-_new_handoff = maker(Handoff)
+_new_handoff, _new_change = maker(Handoff), maker(Change)
 
 
 def nothing_known(digest: bytes) -> bool:  # noqa: ARG001 - the shape of advance's `known`
@@ -96,7 +96,7 @@ def open_handoff(
         first_receiver=message.author if in_line else ticket.first_receiver,
     )
     opened = _own_duty(handoff, message) if offer.parallel_duty else None
-    return Change(handoff=handoff, opened=opened)
+    return _new_change(handoff=handoff, opened=opened)
 
 
 def advance(

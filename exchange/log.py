@@ -19,6 +19,7 @@ from enum import IntEnum
 from functools import lru_cache
 
 from exchange.errors import VerificationError
+from exchange.making import maker
 from exchange.merkle import (
     HASH_SIZE,
     MAX_PATH,
@@ -145,7 +146,13 @@ def leaf_bytes(kind: LeafKind, digest: bytes, time: datetime) -> bytes:
     """
     if len(digest) != HASH_SIZE or time < _EPOCH:
         raise ValueError("a leaf takes a 32-byte digest and a time after 1970")
-    return bytes((_LEAF_VERSION, kind)) + digest + ((time - _EPOCH) // _MICROSECOND).to_bytes(8)
+    return bytes((_LEAF_VERSION, kind)) + digest + _microseconds(time)
+
+
+@lru_cache(maxsize=64)
+def _microseconds(time: datetime) -> bytes:
+    """Return the last 8 bytes of a leaf; those of one drain share them."""
+    return ((time - _EPOCH) // _MICROSECOND).to_bytes(8)
 
 
 def parse_leaf(data: bytes) -> Leaf:
@@ -158,6 +165,13 @@ def parse_leaf(data: bytes) -> Leaf:
     except (ValueError, OverflowError) as error:
         raise _leaf_broken() from error
     return Leaf(kind=kind, digest=data[2:34], time=time)
+
+
+def digest_and_time(leaf: bytes) -> tuple[bytes, int]:
+    """Return what `parse_leaf` finds, as a receipt says it: the digest, and microseconds since 1970."""
+    if len(leaf) != LEAF_SIZE or leaf[0] != _LEAF_VERSION:
+        raise _leaf_broken()
+    return leaf[2:34], int.from_bytes(leaf[34:])
 
 
 # -- proofs
@@ -227,6 +241,9 @@ class StoredProof:
         )
 
 
+_new_proof = maker(StoredProof)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drain:
     """What one append to the log gives: rows to store and the proofs to answer with."""
@@ -261,7 +278,7 @@ def advance(before: Frontier, leaves: Sequence[bytes], key: LogKey) -> Drain:
         nodes=growth.nodes,
         note=note,
         proofs=tuple(
-            StoredProof(leaf=leaf, index=index, path=path, note=note)
+            _new_proof(leaf=leaf, index=index, path=path, note=note)
             for index, (leaf, path) in enumerate(proved, before.size)
         ),
     )

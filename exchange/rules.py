@@ -29,6 +29,8 @@ from exchange.ticket import Message
 
 Guard = Callable[[Facts], Refusal | None]
 
+_OPEN_TICKET, _OFFER = Kind.OPEN_TICKET, Kind.OFFER  # as in `exchange.guards`
+
 
 def nothing_exists(identifier: str) -> bool:  # noqa: ARG001 - the shape of decide's `exists`
     """Answer that no hand-off exists: what an offer begins is then always new."""
@@ -169,7 +171,7 @@ def decide(
     if refusal is not None and refusal.code < RefusalCode.NOT_A_PARTY:
         return refusal
     outcome: Change | Refusal
-    if message.kind is Kind.OFFER:
+    if message.kind is _OFFER:
         if context.ticket is None:
             raise PredecessorUnknown(AWAITED, ticket=message.ticket_id)
         outcome = open_handoff(
@@ -192,7 +194,7 @@ def _id_taken(
     message: Message, outcome: Change | Refusal, exists: Callable[[str], bool]
 ) -> Refusal | None:
     """Return the refusal of an offer, or of what opens an own duty, whose id has another thing."""
-    if message.kind is Kind.OFFER and exists(message.handoff_id):
+    if message.kind is _OFFER and exists(message.handoff_id):
         return refuse(RefusalCode.ALREADY_EXISTS, "header.handoff_id")
     opened = outcome.opened if isinstance(outcome, Change) else None
     if opened is not None and exists(opened.id):
@@ -213,7 +215,7 @@ def decide_ticket(message: Message, context: Context, *, exists: bool = False) -
         raise TypeError(f"not about a ticket: {message.kind}")
     refusal = judge(message, context)
     standing: Refusal | None = None
-    if message.kind is Kind.OPEN_TICKET:
+    if message.kind is _OPEN_TICKET:
         if exists:
             standing = refuse(RefusalCode.ALREADY_EXISTS, "header.ticket_id")
     elif context.ticket is None:

@@ -116,8 +116,10 @@ class Acknowledging:
     def _load_declined(self, work: Sequence[Acknowledged]) -> None:
         declining: dict[str, dict[int, _Addressed]] = defaultdict(dict)
         for piece in work:
+            if piece.statement is None or piece.statement.code is None:
+                continue
             one = self._of(piece)
-            if one is not None and piece.statement is not None and piece.statement.code is not None:
+            if one is not None:
                 declining[piece.caller][one.known.leaf_index] = one
         for caller, leaves in declining.items():
             for leaf in self._working.writer.declined(caller, leaves):

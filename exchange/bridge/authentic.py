@@ -32,7 +32,14 @@ def authenticate(
     if author is None:
         return refuse(RefusalCode.SIGNER_NOT_TRUSTED, "envelope.signature.key_id")
     try:
-        verifier.verify(MESSAGE_TYPE, message.header, signature, author.key, allowed=AUTHOR_SUITES)
+        verifier.verify(
+            MESSAGE_TYPE,
+            message.header,
+            signature,
+            author.key,
+            allowed=AUTHOR_SUITES,
+            digest=message.digest,
+        )
     except VerificationError as error:
         return refuse(RefusalCode.SIGNATURE_INVALID, "envelope.signature", "signature", error.text)
     if message.author != author.organisation:

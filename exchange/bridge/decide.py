@@ -50,6 +50,8 @@ from exchange.ticket import Handoff, Message, Ticket
 
 _new_ticket, _new_delivery, _new_accepted = maker(Ticket), maker(Delivery), maker(Accepted)
 
+_OPEN_TICKET, _CLOSE_TICKET, _OFFER = Kind.OPEN_TICKET, Kind.CLOSE_TICKET, Kind.OFFER  # `guards`
+
 #: The kinds that are judged by all hand-offs of their ticket.
 _WHOLE_KINDS = frozenset({Kind.OFFER, Kind.CLOSE_TICKET})
 
@@ -144,7 +146,8 @@ class Working:
         message = pushed.received.message
         if message is None:
             return pushed.received.refusal or Refusal(code=RefusalCode.MALFORMED)
-        if message.recipient and self.policy.origins.intersection(pushed.received.hops):
+        hops = pushed.received.hops
+        if hops and message.recipient and self.policy.origins.intersection(hops):
             # It left here for its recipient and has come back: nobody would ever deliver it.
             return refuse(RefusalCode.RELAY_LOOP, "envelope.hops")
         held = self.held_elsewhere(message.ticket_id)
@@ -193,14 +196,14 @@ class Working:
     # -- (5), (6), (7): where it stands
 
     def _judge(self, message: Message, *, first: bool) -> Accepted | Refusal:
-        if message.kind is Kind.OPEN_TICKET:
+        if message.kind is _OPEN_TICKET:
             return self._open_ticket(message, first=first)
         ticket = self.tickets.get(message.ticket_id)
         if ticket is None:
             raise awaited_ticket(message.ticket_id)
-        if message.kind is Kind.CLOSE_TICKET:
+        if message.kind is _CLOSE_TICKET:
             return self._close_ticket(message, ticket, first=first)
-        if message.kind is Kind.OFFER:
+        if message.kind is _OFFER:
             return self._offer(message, ticket, first=first)
         return self._advance(message, ticket, first=first)
 

@@ -36,8 +36,11 @@ from exchange.store import RowsRefused, RowsWanted, Store, Writer
 from exchange.submission import Acknowledged, Outcome, Pushed, Recorded, Retry, Work
 from exchange.text import Text
 
-#: Up to so many messages, nothing is looked up for tickets that seem new; see `Ledger.drain`.
+#: Up to so many messages, tickets that seem new are always taken to be new; see `Ledger.drain`.
 LOOK_LATER = 16
+#: After a larger drain that held something else, so many larger ones ask first: who repeats much or is
+#: refused much lets few drains be done twice.
+ASK_FIRST = 64
 
 _UNSTORABLE = Text(
     en="The bridge's database does not take this message ({why}); tell the bridge's operator.",
@@ -95,6 +98,8 @@ class Ledger:
         self._key, self._origin = key, origin
         self._encode_signature = encode_signature
         self._notary = Notary(key, origin, encode_refusal, encode_signature)
+        #: Larger drains that ask first, from here on.
+        self._asking = 0
 
     def drain(self, work: Sequence[Work], now: datetime) -> Drained:
         """
@@ -105,10 +110,11 @@ class Ledger:
 
         Raises `StoreUnavailable` if the database fails: then nothing of it was written.
         """
-        if len(work) <= LOOK_LATER and opens_only(work):
-            # A ticket that comes alone is nearly always new, and then nothing need be asked.
+        if self._seems_new(work):
+            # What opens a ticket is nearly always new, and then nothing need be asked.
             with contextlib.suppress(NotNew, RowsRefused, RowsWanted):
                 return self._drain(work, now, expect_new=True)
+            self._asking = ASK_FIRST
         try:
             return self._again(work, now)
         except RowsRefused as error:
@@ -131,6 +137,16 @@ class Ledger:
                 checkpoint=second.checkpoint or first.checkpoint,
                 begun=_both(first, second, half),
             )
+
+    def _seems_new(self, work: Sequence[Work]) -> bool:
+        """Return whether what is pushed of *work* is nothing but tickets that are taken to be new."""
+        if len(work) > LOOK_LATER:
+            if self.store.shared:
+                return False  # two that want the same rows would wait for all of each other's
+            if self._asking:
+                self._asking -= 1
+                return False
+        return opens_only([piece for piece in work if isinstance(piece, Pushed)])
 
     def _again(self, work: Sequence[Work], now: datetime) -> Drained:
         """Drain *work*, again as a whole where another transaction wanted the same rows."""
@@ -159,8 +175,8 @@ class Ledger:
         """
         Decide and record *work*, having asked what is stored of it.
 
-        With *expect_new* nothing is asked: what is there already, or refused, ends the transaction
-        (`RowsRefused`, `NotNew`), since a repeat gets the receipt that it got before.  *patient*
+        With *expect_new* nothing is asked of what is pushed: what is there already, or refused, ends the
+        transaction (`RowsRefused`, `NotNew`), since a repeat gets the receipt that it got before.  *patient*
         waits for the tickets that another bridge holds.
         """
         collected = Collected(len(work))
@@ -189,7 +205,7 @@ class Ledger:
                     collected.take(place, piece, carrying.decide(piece, index))
                 else:
                     collected.take(place, piece, acknowledging.decide(piece, index))
-            if expect_new and len(collected.entries) < len(work):
+            if expect_new and collected.accepted < len(pushed):
                 raise NotNew
             refused = self._notary.refuse(collected.refused, now)
             # Before the commit: once it is done, nothing may fail any more.
@@ -208,25 +224,19 @@ class Ledger:
                 begun = begun_in(writer.mailed, collected.entries, first_leaf, collected.places)
         outcomes = collected.outcomes(proofs, repeated, [answer for _, answer in refused])
         woken, urgent = collected.woken()
-        counted = [
-            piece
-            for piece, outcome in zip(work, outcomes, strict=True)
-            if isinstance(piece, Acknowledged) and isinstance(outcome, Recorded)
-        ]
+        settled: list[tuple[str, int]] = []
+        stopped: set[tuple[str, str]] = set()
+        for piece, outcome in zip(work, outcomes, strict=True):
+            if isinstance(piece, Acknowledged) and isinstance(outcome, Recorded):
+                known = carrying if id(piece) in carried else acknowledging
+                settled += known.positions(piece)
+                stopped.update(known.stopped(piece))
         return Drained(
             outcomes=outcomes,
             woken=woken,
             urgent=urgent,
-            settled=tuple(
-                place
-                for piece in counted
-                for place in (carrying if id(piece) in carried else acknowledging).positions(piece)
-            ),
-            stopped=frozenset(
-                lane
-                for piece in counted
-                for lane in (carrying if id(piece) in carried else acknowledging).stopped(piece)
-            ),
+            settled=tuple(settled),
+            stopped=frozenset(stopped),
             checkpoint=self.store.checkpoint(),
             begun=begun,
         )

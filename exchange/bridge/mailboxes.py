@@ -16,8 +16,12 @@ from exchange.bridge.ledger import Drained
 from exchange.bridge.masks import Masks
 from exchange.bridge.reconcile import Reconciled
 from exchange.delivery import Leases
+from exchange.making import maker
 from exchange.store import Content, Outbox, Waiting
 from exchange.submission import Delivered, Work
+
+_MESSAGE, _WRITTEN, _REFUSED = Content.MESSAGE, Content.WRITTEN, Content.REFUSED
+_new_delivered = maker(Delivered)
 
 
 class Mailboxes:
@@ -202,15 +206,16 @@ class Mailboxes:
 
 def delivered(waiting: Waiting, recipient: str, attempt: int, lease_expires: datetime) -> Delivered:
     """Return what *waiting* is to its *recipient*, handed out for the *attempt*-th time."""
-    receipt = waiting.payload, waiting.signature
-    return Delivered(
+    content, payload = waiting.content, waiting.payload
+    receipt = payload, waiting.signature
+    return _new_delivered(
         position=waiting.position,
         lane=waiting.lane,
         attempt=attempt,
         lease_expires=lease_expires,
         message_id=waiting.message_id,
-        envelope=waiting.payload if waiting.content is Content.MESSAGE else b"",
-        written=receipt if waiting.content is Content.WRITTEN else None,
-        refused=receipt if waiting.content is Content.REFUSED else None,
+        envelope=payload if content is _MESSAGE else b"",
+        written=receipt if content is _WRITTEN else None,
+        refused=receipt if content is _REFUSED else None,
         recipient=recipient,
     )

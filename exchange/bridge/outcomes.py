@@ -11,12 +11,16 @@ from exchange.bridge.decide import InDrain, Repeat
 from exchange.envelope import REFUSED_TYPE, SigningKey, sign
 from exchange.errors import ExchangeError, Refusal
 from exchange.log import StoredProof, parse_leaf
+from exchange.making import maker
 from exchange.store import Accepted, Entry, Noted, Passage, SetAside, Settled, Written
 from exchange.store import Refused as RefusedRecord
 from exchange.submission import Outcome, Pushed, Recorded, Refused, Retry, Stored, Work
 
 #: Encodes a refusal into the bytes that are signed: (message id, digest, refuser, refusal, time).
 EncodeRefusal = Callable[[str, bytes, str, Refusal, datetime], bytes]
+
+
+_new_stored, _new_recorded = maker(Stored), maker(Recorded)
 
 
 class Notary:
@@ -90,6 +94,11 @@ class Collected:
         return places
 
     @property
+    def accepted(self) -> int:
+        """How many messages were accepted."""
+        return sum(isinstance(entry, Accepted) for entry in self.entries)
+
+    @property
     def repeats(self) -> set[str]:
         """The ids of messages that were accepted in an earlier drain."""
         return set(self._repeats.values())
@@ -142,9 +151,9 @@ class Collected:
         for place, index in self._entry_of.items():
             entry, proof = self.entries[index], proofs[index]
             self._outcomes[place] = (
-                Stored(message_id=entry.message.id, proof=proof)
+                _new_stored(message_id=entry.message.id, proof=proof)
                 if isinstance(entry, Accepted)
-                else Recorded(leaf_index=proof.index)
+                else _new_recorded(leaf_index=proof.index)
             )
         for place, message_id in self._repeats.items():
             found = repeated[message_id]
@@ -159,6 +168,7 @@ class Collected:
         """Return the organisations for whom something new waits, and those for whom something urgent may."""
         woken: set[str] = set()
         urgent: set[str] = set()
+        least = Urgency.URGENT
         deliveries = [r.deliver for r in self.records if r.deliver is not None]
         for entry in self.entries:
             if isinstance(entry, Accepted):
@@ -170,7 +180,7 @@ class Collected:
                 deliveries.append(entry.deliver)
         for delivery in deliveries:
             woken.add(delivery.recipient)
-            if delivery.urgency >= Urgency.URGENT:
+            if delivery.urgency >= least:
                 urgent.add(delivery.recipient)
         return frozenset(woken | urgent), frozenset(urgent)
 

@@ -92,11 +92,15 @@ class Calls:
         def once() -> Response:
             try:
                 if longer:
-                    return self._wait_for(method, request, timeout)
-                return method(request, timeout=timeout, metadata=metadata)
+                    answer = self._wait_for(method, request, timeout)
+                else:
+                    answer = method(request, timeout=timeout, metadata=metadata)
             except grpc.RpcError as failed:
                 error, delay = as_error(failed, self.target, self.file)
                 raise _Failed(error, delay) from failed
+            if answer is None:  # what grpc makes of a call that ends well and says nothing
+                raise _Failed(BridgeUnavailable(_NOTHING.fill(target=self.target)), timedelta(0))
+            return answer
 
         try:
             return once()
@@ -125,7 +129,7 @@ class Calls:
         method: grpc.UnaryUnaryMultiCallable[Request, Response],
         request: Request,
         timeout: float,
-    ) -> Response:
+    ) -> Response | None:
         call = method.future(request, timeout=timeout)
         self._waiting.add(call)
         try:
@@ -185,6 +189,11 @@ def retry_of(retry: pb.Retry) -> tuple[ExchangeError, timedelta]:
 _INTERRUPTED = Text(
     en="The call was ended because this program stops.",
     zh="程序停止，调用已结束。",
+)
+_NOTHING = Text(
+    en="What answers at {target} ended the call without one answer, as no bridge does; the call may be repeated "
+    "safely. Check that nothing between here and the bridge changes calls.",
+    zh="{target} 结束调用时未给出唯一的应答，网桥不会如此；可放心重复调用。请检查本地与网桥之间有无改动调用的设备。",
 )
 _COUNT = Text(
     en="The bridge gave {found} outcomes for {asked} things asked; nothing of it is believed.",

@@ -110,6 +110,7 @@ class Carrier:
             roots=read_file(files.bridge_roots),
             key=gateway_secret(files.gateway_key, files.gateway_pin),
             chain=read_file(files.gateway_chain),
+            waits=True,
         )
         return cls(channel, target=files.target, file=files.file, patience=patience)
 

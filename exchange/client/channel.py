@@ -23,6 +23,7 @@ from google.rpc.error_details_pb2 import (  # type: ignore[import-untyped]
 from grpc_status import rpc_status
 
 from exchange import errors, withdrawn
+from exchange.client import waiting
 from exchange.client.files import GatewayFiles, require_own
 from exchange.client.targets import Targets
 from exchange.client.token import Signs, gateway_secret
@@ -64,15 +65,18 @@ def dial(files: GatewayFiles, *, signs: bool = True) -> grpc.Channel:
         gateway_secret(files.gateway_key, files.gateway_pin),
         read_file(files.gateway_chain),
     )
-    return secure_channel(files.target, roots=roots, key=key, chain=chain)
+    return secure_channel(files.target, roots=roots, key=key, chain=chain, waits=True)
 
 
-def secure_channel(target: str, *, roots: bytes, key: bytes | Signs, chain: bytes) -> grpc.Channel:
+def secure_channel(
+    target: str, *, roots: bytes, key: bytes | Signs, chain: bytes, waits: bool = False
+) -> grpc.Channel:
     """
     Return a channel to the bridge at *target*: ``host:port``, or several of them with commas between.
 
     Several are bridges that share a database; whichever can be reached is asked.  *roots* is the PEM that
-    vouches for the bridge, *key* (or what signs for it) and *chain* the gateway's PEM.  Raises `ConfigurationError` for empty roots: gRPC would then trust every public web authority.
+    vouches for the bridge, *key* (or what signs for it) and *chain* the gateway's PEM.  Futures of
+    a channel that *waits* are moved by whoever waits for them (`exchange.client.waiting`).  Raises `ConfigurationError` for empty roots: gRPC would then trust every public web authority.
     """
     _require_some(roots)
     if isinstance(key, bytes):
@@ -81,9 +85,10 @@ def secure_channel(target: str, *, roots: bytes, key: bytes | Signs, chain: byte
         )
     else:
         credentials = _signed_elsewhere(key, roots, chain)
-    channels = [
-        grpc.secure_channel(one, credentials, options=list(OPTIONS)) for one in addresses(target)
-    ]
+    options = [*OPTIONS, waiting.OPTION] if waits else list(OPTIONS)
+    channels = [grpc.secure_channel(one, credentials, options=options) for one in addresses(target)]
+    if waits:
+        channels = [waiting.WaitingChannel(one) for one in channels]
     return channels[0] if len(channels) == 1 else Targets(channels)
 
 

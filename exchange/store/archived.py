@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,10 @@ from exchange.store.engines import Engines, reading
 from exchange.store.rows import NO_MESSAGE, TRAIL, WRITTEN, Row, seal
 from exchange.store.standing import Reader, check_ticket
 from exchange.store.tree import Fetch, finding
+from exchange.submission import Statement
 from exchange.tables import moment_of
 from exchange.text import Text
+from exchange.ticket import Message
 
 _ARCHIVES = "SELECT number, file, digest FROM archive ORDER BY number"
 _COUNT = "SELECT count(*) FROM archived WHERE archive = {}"
@@ -117,14 +120,15 @@ def _check_file(engines: Engines, number: int, file: Path, reader: Reader) -> It
         except TamperingFound as error:
             yield finding("archive", "number", number, error.text.en, error.text.zh)
             continue
+        once = _Once(reader)
         with reading(engines) as connection:
             fetch: Fetch = partial(driver.fetch, connection)
             rows = {row[0]: row for row in fetch(_TRAIL, line["ticket_id"])}
             ours = [entry for entry in line["entries"] if _is_ours(entry, rows, number)]
             covered += len(ours)
             for entry in ours:
-                yield from _check_entry(entry, rows[entry["leaf_index"]], reader)
-            yield from _check_standing(fetch, line, rows, reader)
+                yield from _check_entry(entry, rows[entry["leaf_index"]], once)
+            yield from _check_standing(fetch, line, rows, once)
     with reading(engines) as connection:
         missing = driver.fetch(connection, _COUNT, number)[0][0] - covered
     if missing:
@@ -132,6 +136,27 @@ def _check_file(engines: Engines, number: int, file: Path, reader: Reader) -> It
             "archive", "number", number, f"{missing} entries that left are not in {file}",
             f"有 {missing} 条已移出的条目不在 {file} 中",
         )  # fmt: skip
+
+
+class _Once:
+    """Reads each message of a ticket once: its entry is checked, then the ticket's standing asks again."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._read: dict[bytes, Message] = {}
+
+    def message(self, envelope: bytes, at: datetime | None) -> Message:
+        """Return the message in *envelope*; what was read *at* its time need not be again without."""
+        known = self._read.get(envelope) if at is None else None
+        if known is None:
+            known = self._read[envelope] = self._reader.message(envelope, at)
+        return known
+
+    def statement(
+        self, kind: Content, statement: bytes, signature: bytes, at: datetime | None
+    ) -> Statement:
+        """Return what *statement* says."""
+        return self._reader.statement(kind, statement, signature, at)
 
 
 def _is_ours(entry: dict[str, Any], rows: dict[int, Row], number: int) -> bool:

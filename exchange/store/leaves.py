@@ -5,12 +5,14 @@ from __future__ import annotations
 from sqlalchemy import Table
 
 from exchange import tables
+from exchange.acts import Kind
 from exchange.log import LeafKind, leaf_bytes
 from exchange.records import Accepted, Act, Entry, SetAside, Written
 from exchange.store import rows
 from exchange.store.rows import Row
 from exchange.tables import stamp
 
+_WORDS = {kind: kind.value for kind in Kind}
 _KINDS = {
     Accepted: LeafKind.MESSAGE,
     Written: LeafKind.WRITTEN,
@@ -41,7 +43,7 @@ def trail_row(index: int, entry: Entry) -> Row:
         message = entry.message
         digest, contents = message.digest, (message.envelope,)
         row = (
-            index, time, message.ticket_id, message.handoff_id, message.kind.value,
+            index, time, message.ticket_id, message.handoff_id, _WORDS[message.kind],
             message.id, message.author, message.recipient, int(entry.state), entry.answers,
         )  # fmt: skip
     elif isinstance(entry, Act):

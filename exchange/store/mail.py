@@ -17,6 +17,10 @@ from exchange.records import (
 from exchange.store.rows import Row, seal
 from exchange.tables import stamp
 
+_MESSAGE, _WRITTEN, _REFUSED = (
+    one.value for one in (Content.MESSAGE, Content.WRITTEN, Content.REFUSED)
+)
+
 
 class Mail:
     """The numbers and mailbox rows of one drain."""
@@ -29,7 +33,8 @@ class Mail:
         self.rows: list[Row] = []
         self._next_leaf = size
         self._leaves: dict[str, int] = {}
-        self._pending: list[tuple[Delivery, Content, int | None]] = []
+        #: What is to be delivered, the kind of content, and what it is where that is no message.
+        self._pending: list[tuple[Delivery, str, int | None]] = []
 
     def collect(
         self,
@@ -41,18 +46,18 @@ class Mail:
         for index, entry in enumerate(entries, self._next_leaf):
             if isinstance(entry, Accepted):
                 self._leaves[entry.message.id] = index
-                self._pending += [(d, Content.MESSAGE, None) for d in entry.deliveries]
+                self._pending += [(d, _MESSAGE, None) for d in entry.deliveries]
             elif isinstance(entry, SetAside):
                 self.asides[index] = self._refused(entry.refused)
             elif isinstance(entry, Written) and entry.deliver is not None:
-                self._pending.append((entry.deliver, Content.WRITTEN, index))
+                self._pending.append((entry.deliver, _WRITTEN, index))
         self.refusals += map(self._refused, refusals)
-        self._pending += [(d, Content.MESSAGE, None) for d in deliveries]
+        self._pending += [(d, _MESSAGE, None) for d in deliveries]
 
     def _refused(self, refused: Refused) -> Row:
         self.position += 1
         if refused.deliver is not None:
-            self._pending.append((refused.deliver, Content.REFUSED, self.position))
+            self._pending.append((refused.deliver, _REFUSED, self.position))
         return _refusal_row(self.position, refused)
 
     def unresolved(self) -> set[str]:
@@ -71,7 +76,7 @@ class Mail:
             where = leaves[delivery.message_id] if source is None else source
             urgency = int(delivery.urgency)
             self.rows.append(
-                (self.position, delivery.recipient, delivery.lane, urgency, content.value, where)
+                (self.position, delivery.recipient, delivery.lane, urgency, content, where)
             )
 
 

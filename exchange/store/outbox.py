@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Self
 
 from exchange.keyring import RingFile, is_encrypted
+from exchange.making import maker
 from exchange.records import Content, Waiting
 from exchange.store.drivers import driver_of
 from exchange.store.engines import Engines, ask, connect
@@ -57,6 +58,10 @@ _MOST_URGENT = _FOR_ANY.format(order="urgency DESC, position", border="b.urgency
 _OLDEST = _FOR_ANY.format(order="position", border="b.position")
 #: More urgent than any: where reading a mailbox begins.
 _ABOVE_ALL = 32767
+
+_CONTENTS = {one.value: one for one in Content}
+_MESSAGE, _WRITTEN = Content.MESSAGE, Content.WRITTEN
+_new_waiting = maker(Waiting)
 
 
 class Outbox:
@@ -150,14 +155,14 @@ class Outbox:
 def waiting_of(row: Row, recipient: str = "") -> Waiting:
     """Return what waits, from a row of the query above."""
     position, lane, urgency, content, *sources = row
-    kind = Content(content)
-    if kind is Content.MESSAGE:
+    kind = _CONTENTS[content]
+    if kind is _MESSAGE:
         message_id, payload, signature = sources[0], sources[1], b""
-    elif kind is Content.WRITTEN:
+    elif kind is _WRITTEN:
         message_id, payload, signature = sources[2:5]
     else:
         message_id, payload, signature = sources[5:8]
-    return Waiting(
+    return _new_waiting(
         position=position,
         lane=lane,
         urgency=urgency,

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from sqlalchemy import Connection
 
 from exchange import tables
+from exchange.making import maker
 from exchange.records import Carried, Known, MailRow, Standing, StoredReceipt
 from exchange.store import rows
 from exchange.store.drivers import Driver, Query, select_form
@@ -249,12 +250,15 @@ class Reader:
         return self._driver.fetch_all(self._connection, *queries)
 
 
+_new_mail_row, _new_known = maker(MailRow), maker(Known)
+
+
 def _mail_row(row: Row) -> MailRow:
-    return MailRow(position=row[0], lane=row[1], source=row[2], urgency=row[3])
+    return _new_mail_row(position=row[0], lane=row[1], source=row[2], urgency=row[3])
 
 
 def _known(row: Row) -> Known:
-    return Known(
+    return _new_known(
         id=row[0],
         digest=bytes(row[1]),
         leaf_index=row[2],

@@ -3,22 +3,41 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from hashlib import sha256
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Table
 
 from exchange import tables
-from exchange.acts import Classification, Marker, Offer, Scope, TicketKind, Urgency
+from exchange.acts import (
+    Classification,
+    Marker,
+    Offer,
+    Scope,
+    TicketKind,
+    Urgency,
+)
 from exchange.deadlines import Deadline
+from exchange.making import maker
 from exchange.provisions import DeadlineKind
 from exchange.records import Accepted, Entry, Passage, Standing
 from exchange.tables import moment_of, stamp
 from exchange.ticket import Handoff, State, Ticket
 
 Row = Sequence[Any]
+
+_new_handoff, _new_offer = maker(Handoff), maker(Offer)
+_STATES = {int(state): state for state in State}
+#: What `_rest` tells of an offer beside its scope, and of a hand-off.
+_OFFERED = attrgetter(
+    "danger", "case_opened", "level", "take_due", "result_due", "prior_disposal_message_id"
+)
+_NOTED = attrgetter(
+    "take_overs", "danger_marks", "danger_cleared", "danger_disposed", "return_grounds", "positions"
+)
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode  # `json.dumps` makes one a call
 
@@ -131,21 +150,15 @@ def handoff_row(standing: Standing, time: datetime) -> Row:
 
 def handoff_of(row: Row) -> Handoff:
     """Return the hand-off in *row*."""
-    rest = json.loads(row[24]) if row[24] else {}
-    offer = rest.get("offer", {})
-    if "scope" in rest:
-        offer["scope"] = _scope_of(rest["scope"])
-    for name in ("take_due", "result_due"):
-        if name in offer:
-            offer[name] = moment_of(offer[name])
-    return Handoff(
+    offer, rest = _read_rest(row[24]) if row[24] else ({}, {})
+    return _new_handoff(
         id=row[0],
         ticket_id=row[1],
         sender=row[2],
         receiver=row[3],
-        state=State(row[4]),
+        state=_STATES[row[4]],
         head=bytes(row[7]),
-        offer=Offer(
+        offer=_new_offer(
             form=row[11],
             matter=row[12],
             profile=row[13],
@@ -157,15 +170,8 @@ def handoff_of(row: Row) -> Handoff:
         ),
         offered=moment_of(row[20]),
         own_duty=bool(row[8]),
-        take_overs=_digests(rest, "take_overs"),
-        danger_marks=_digests(rest, "danger_marks"),
-        danger_cleared=_digests(rest, "danger_cleared"),
-        danger_disposed=_digests(rest, "danger_disposed"),
-        return_grounds=frozenset(rest.get("return_grounds", ())),
-        positions=frozenset(
-            (bytes.fromhex(digest), outcome) for digest, outcome in rest.get("positions", ())
-        ),
         first_receiver=row[19],
+        **rest,
     )
 
 
@@ -244,6 +250,10 @@ def unpack_chain(packed: bytes) -> tuple[bytes, ...]:
 def _rest(handoff: Handoff) -> str:
     """Return the fields without a column as JSON; sorted, so that equal hand-offs have equal rows."""
     offer = handoff.offer
+    scope = offer.scope
+    told_of = *_OFFERED(offer), scope.withheld, scope.knowers, *_NOTED(handoff)
+    if not any(told_of):
+        return ""  # as of nearly every one
     offered = {
         "danger": offer.danger,
         "case_opened": offer.case_opened,
@@ -252,7 +262,6 @@ def _rest(handoff: Handoff) -> str:
         "result_due": offer.result_due and stamp(offer.result_due),
         "prior_disposal_message_id": offer.prior_disposal_message_id,
     }
-    scope = offer.scope
     shown = {
         "withheld": sorted(scope.withheld),
         # By code: who looks for what an organisation may know looks for its code in quotes.
@@ -286,8 +295,33 @@ def _scope_of(rest: dict[str, Any]) -> Scope:
     )
 
 
-def _digests(rest: dict[str, Any], name: str) -> frozenset[bytes]:
-    return frozenset(bytes.fromhex(digest) for digest in rest.get(name, ()))
+def _read_rest(packed: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the fields of the offer, and those of the hand-off, that `_rest` packed."""
+    told = json.loads(packed)
+    offer = told.pop("offer", {})
+    if "scope" in told:
+        offer["scope"] = _scope_of(told.pop("scope"))
+    for name in ("take_due", "result_due"):
+        if name in offer:
+            offer[name] = moment_of(offer[name])
+    rest = {name: frozenset(map(read, told.get(name, ()))) for name, read in _NOTES.items()}
+    return offer, rest
+
+
+def _position(packed: Sequence[Any]) -> tuple[bytes, int]:
+    digest, outcome = packed
+    return bytes.fromhex(digest), outcome
+
+
+#: How one of what a hand-off has of each kind is read.
+_NOTES: dict[str, Callable[[Any], Any]] = {
+    "take_overs": bytes.fromhex,
+    "danger_marks": bytes.fromhex,
+    "danger_cleared": bytes.fromhex,
+    "danger_disposed": bytes.fromhex,
+    "return_grounds": int,
+    "positions": _position,
+}
 
 
 def attachment_rows(entries: Sequence[Entry], first: int) -> list[Row]:

@@ -369,12 +369,13 @@ class Writer(Reader):
 
         In a lane *begun* by this drain, with one urgency, nothing can.
         """
+        routine = int(Urgency.ROUTINE)
         found: dict[tuple[str, str], set[int]] = defaultdict(set)
         for _, recipient, lane, urgency, _, _ in mail:
             found[recipient, lane].add(urgency)
         lanes: dict[tuple[int, str], set[str]] = defaultdict(set)
         for (recipient, lane), urgencies in found.items():
-            if max(urgencies) > Urgency.ROUTINE and (lane not in begun or len(urgencies) > 1):
+            if max(urgencies) > routine and (lane not in begun or len(urgencies) > 1):
                 lanes[max(urgencies), recipient].add(lane)
         for (urgency, recipient), which in sorted(lanes.items()):
             self._execute(sql.RAISE, urgency, sorted(which), recipient, urgency)

@@ -82,14 +82,14 @@ def bytes_check(descriptor: AnyDescriptor) -> BytesCheck:
 
     Raises as `quick_check` does.
     """
-    without: BytesCheck = _Source(from_bytes=True, no_zeros=True).of_message(descriptor)
     with_few: BytesCheck = _Source(from_bytes=True).of_message(descriptor)
 
-    def check(message: Any, raw: bytes) -> bool:
-        if 0 not in raw:
-            return without(message, raw)
+    def with_zeros(message: Any, raw: bytes) -> bool:
         return _spelt_shortly(raw) and with_few(message, raw)
 
+    check: BytesCheck = _Source(from_bytes=True, no_zeros=True).of_message(
+        descriptor, with_zeros=with_zeros
+    )
     return check
 
 
@@ -125,9 +125,17 @@ class _Source:
         #: The types around what is written.
         self._within = within
 
-    def of_message(self, descriptor: AnyDescriptor, entries_apart: str = "") -> Any:
-        """Return the check of a message type."""
+    def of_message(
+        self,
+        descriptor: AnyDescriptor,
+        entries_apart: str = "",
+        with_zeros: BytesCheck | None = None,
+    ) -> Any:
+        """Return the check of a message type, which leaves bytes with zeros to *with_zeros*."""
         lines, _ = self._message(descriptor, "m0", 0, entries_apart)
+        if with_zeros is not None:
+            other = self._conditions.constant(with_zeros)
+            lines = ["if 0 in raw:", f" return {other}(m0, raw)", *lines]
         return self._compiled(lines, descriptor.full_name)
 
     def of_value(self, field: FieldDescriptor, rules: rules_pb.FieldRules) -> Any:
@@ -269,7 +277,7 @@ class _Source:
         body = [] if apart else self._value(field, items, name, depth + 1)[0]
         most = given.get("max_items")
         values = f"x{depth}"
-        lines = [f"{values} = {var}.{field.name}"]
+        lines: list[str] = []
         if least or most is not None:
             within = f"{least} <= len({values})" + ("" if most is None else f" <= {most}")
             lines += _unless(within)
@@ -279,8 +287,11 @@ class _Source:
             lines += _unless(f"{{*map(len, {values}[:])}} <= {lengths}")
         elif body:
             lines += [f"for {name} in {values}[:]:", *_indented(body)]
-        if len(lines) == 1:
+        if not lines:
             return [], False
+        taken = f"{values} = {var}.{field.name}"
+        # An empty list is in order, and most are.
+        lines = [taken, *lines] if least else [taken, f"if {values}:", *_indented(lines)]
         # Numbers may also come packed, under another tag.
         tagged = field.message_type is not None or field.type in SIZED
         if self._from_bytes and not least and tagged:

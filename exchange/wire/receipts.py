@@ -13,7 +13,7 @@ from exchange._proto.v1 import exchange_service_pb2 as service_pb
 from exchange._proto.v1 import receipt_pb2 as pb
 from exchange.envelope import Signature
 from exchange.errors import ExchangeError, InvalidRequest, Refusal, RefusalCode, Violation, refuse
-from exchange.log import LeafKind, StoredProof, leaf_bytes, parse_leaf
+from exchange.log import LeafKind, StoredProof, digest_and_time, leaf_bytes
 from exchange.making import maker
 from exchange.submission import Passed, Statement
 from exchange.text import Text
@@ -134,10 +134,12 @@ def stored_receipt(message_id: str, proof: StoredProof) -> pb.StoredReceipt:
 
 def fill_stored(receipt: pb.StoredReceipt, message_id: str, proof: StoredProof) -> None:
     """Make an empty *receipt* the bridge's stored receipt of a message, where it stands."""
-    leaf = parse_leaf(proof.leaf)
+    digest, microseconds = digest_and_time(proof.leaf)
     receipt.message_id = message_id
-    receipt.message_digest = leaf.digest
-    receipt.accept_time.CopyFrom(time_to_proto(leaf.time))
+    receipt.message_digest = digest
+    accepted = receipt.accept_time
+    accepted.seconds = microseconds // 1_000_000
+    accepted.nanos = microseconds % 1_000_000 * 1000
     receipt.leaf_index = proof.index
     receipt.path.extend(proof.path)
     receipt.checkpoint = proof.note.decode()

@@ -9,6 +9,7 @@ machine that drifts, drifts under all of them; medians are given.
     make bench ARGS=--quick                   a minute or two, one short round
     make bench ARGS=--install                 first what the peers need: .venv-bench, and packages if root
     make bench ARGS='--stored 10000000'       cost per ticket up to ten million stored ones; 0: not at all
+    make bench ARGS='--stored 10000000 --rounds 0 --database sqlite'           that alone
 """
 
 from __future__ import annotations
@@ -145,10 +146,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for runner in list(race.runners):
                 _say(f"round {number} of {extent.rounds}: {runner.peer.title}")
                 _run(race, runner)
-        _say("where the time goes")
+        if extent.rounds:
+            _say("where the time goes")
         results = Results(
-            figures=[rounds.figures() for rounds in every],
-            peers=[_peer(runner) for runner in race.runners],
+            figures=[rounds.figures() for rounds in every if extent.rounds],
+            peers=[_peer(runner) for runner in race.runners if extent.rounds],
             absent=race.absent,
             curves=_curves(benches, extent.stored if given.stored is None else given.stored),
         )
@@ -226,7 +228,12 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--quick", action="store_true", help="one short round, a minute or two")
-    parser.add_argument("--rounds", type=int, metavar="N", help="so many rounds; 5 unless --quick")
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        metavar="N",
+        help="so many rounds, 5 unless --quick; 0: --stored alone",
+    )
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.add_argument("--strict", action="store_true", help="exit code 1 for a missed goal, too")
     parser.add_argument(
@@ -259,7 +266,7 @@ def _ground(extent: Extent, given: argparse.Namespace) -> Iterator[tuple[dict[st
         if given.database != "sqlite":
             server = stack.enter_context(PostgresServer(**_POSTGRES))
             benches["postgresql"] = Bench(place=place, load=load, postgres=server)
-        peers = () if given.no_peers else PEERS
+        peers = () if given.no_peers or not extent.rounds else PEERS
         if peers:
             _say("starting the peers")
         (place.folder / "peers").mkdir()

@@ -9,11 +9,13 @@ program that stores these rows in these transactions through these drivers can b
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import psycopg
@@ -27,6 +29,13 @@ from exchange.store.rows import Row, names
 from tests.bridge.whole import Bridge
 
 _CONTENT, _SOURCE = 4, 5
+#: No journal and no waiting for the disk; the store turns the file to WAL again when it opens it.
+_SQLITE_FILLING = (
+    "PRAGMA journal_mode = OFF",
+    "PRAGMA synchronous = OFF",
+    "PRAGMA foreign_keys = OFF",
+    "PRAGMA cache_size = -262144",
+)
 
 
 @dataclass(slots=True)
@@ -98,12 +107,17 @@ class Bare(Protocol):
 
 
 class BareSqlite:
-    """Python's own driver: ``executemany``, WAL, ``synchronous=FULL``, the store's own pragmas."""
+    """
+    Python's own driver: ``executemany``, WAL, ``synchronous=FULL``, the store's own pragmas.
 
-    def __init__(self, url: str) -> None:
-        path = make_url(url).database or ""
-        self._connection = sqlite3.connect(path, isolation_level=None)
-        for pragma in _SQLITE_PRAGMAS:
+    Where it is not to be *durable*, only closing it is: how a database is filled of which nothing is lost.
+    """
+
+    def __init__(self, url: str, *, durable: bool = True) -> None:
+        self._path = make_url(url).database or ""
+        self._durable = durable
+        self._connection = sqlite3.connect(self._path, isolation_level=None)
+        for pragma in (*_SQLITE_PRAGMAS, *(() if durable else _SQLITE_FILLING)):
             self._connection.execute(pragma)
         self._forms = {
             table.name: f"INSERT INTO {table.name} ({', '.join(names(table))})"
@@ -128,14 +142,21 @@ class BareSqlite:
     def close(self) -> None:
         """Hang up."""
         self._connection.close()
+        if not self._durable:
+            with Path(self._path).open("rb") as file:
+                os.fsync(file.fileno())
 
 
 class BarePostgresql:
-    """psycopg: one binary COPY a table, the fastest way in that it has."""
+    """psycopg: one binary COPY a table, the fastest way in that it has; *durable* as `BareSqlite` has it."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, durable: bool = True) -> None:
         plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+        self._durable = durable
         self._connection = psycopg.connect(plain)
+        if not durable:
+            self._connection.execute("SET synchronous_commit = off")
+            self._connection.commit()
         self._forms = {
             table.name: (
                 f"COPY {table.name} ({', '.join(names(table))}) FROM STDIN (FORMAT BINARY)",
@@ -163,6 +184,9 @@ class BarePostgresql:
 
     def close(self) -> None:
         """Hang up."""
+        if not self._durable:
+            self._connection.autocommit = True
+            self._connection.execute("CHECKPOINT")
         self._connection.close()
 
 

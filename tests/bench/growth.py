@@ -21,7 +21,9 @@ from tests.postgres import free_port
 #: Sizes at which is measured, as far as is asked.
 SIZES = (10_000, 100_000, 1_000_000, 10_000_000)
 #: Bytes on disk of a stored ticket, and of one that passes through at every size.
-_TICKET, _PASSING = 5_000, 30_000
+_TICKET, _PASSING = 3_000, 30_000
+#: Stored tickets after which a long filling says how far it is.
+_SAID = 500_000
 #: Times that a reading call is repeated, and tickets of a page.
 _AGAIN, _PAGE = 15, 50
 #: Parts in which what is pushed is timed; the median counts.
@@ -30,7 +32,9 @@ _PARTS = 4
 #: What is measured, with its unit: ``µs`` a ticket or ``ms`` a call.
 MEASURED: Mapping[str, str] = {
     "push": "µs",
+    "push, CPU of the bridge": "µs",
     "pull and acknowledge": "µs",
+    "acknowledge, CPU of the bridge": "µs",
     "list, 50 newest": "ms",
     "list, a desk with few": "ms",
     "list, who answers": "ms",
@@ -73,8 +77,10 @@ def curve(name: str, bench: Bench, sizes: Sequence[int], say: Callable[[str], No
             if room < (size - stored.tickets) * _TICKET + per * _PASSING:
                 ended = f"{size:,} tickets do not fit on the disk"
                 return Curve(database=name, points=points, ended=ended)
+            said = stored.tickets
             for done in stored.grow(size):
-                if done % (256 * 1024) == 0:
+                if done >= said + _SAID:
+                    said = done
                     say(f"{name}: {done:,} tickets stored")
             say(f"{name}: cost with {size:,} stored tickets")
             costs = _costs(bench, url, stored, number * per, per)
@@ -87,20 +93,30 @@ def _costs(bench: Bench, url: str, stored: Stored, first: int, count: int) -> di
     warm = min(BATCH, count // 2)
     port = free_port()
     settings = bench.place.settings("growth", url, port)
-    with parties.running(parties.bridge, settings, False):
+    with parties.running(parties.bridge, settings, False) as bridge:
         with (
             parties.running(parties.sender, bench.place, port, messages) as sender,
             parties.running(parties.receiver, bench.place, port) as receiver,
         ):
             sender.ask(0, warm * MESSAGES, parties.CALL)
             receiver.ask(warm * MESSAGES)
-            pushing, taking = [], []
-            for start, end in _parts(warm, count):
+            pushing, taking, parts = [], [], list(_parts(warm, count))
+            pushed = taken = 0.0
+            for start, end in parts:
+                idle = bridge.spent()
                 begun, ended, _ = sender.ask(start * MESSAGES, end * MESSAGES, parties.CALL)
                 pushing.append((ended - begun) / (end - start) * 1e6)
+                between = bridge.spent()
                 came, ended, *_ = receiver.ask((end - start) * MESSAGES)
                 taking.append((ended - came) / (end - start) * 1e6)
-        costs = {"push": median(pushing), "pull and acknowledge": median(taking)}
+                pushed, taken = pushed + between - idle, taken + bridge.spent() - between
+            through = parts[-1][1] - parts[0][0]
+        costs = {
+            "push": median(pushing),
+            "push, CPU of the bridge": pushed / through * 1e6,
+            "pull and acknowledge": median(taking),
+            "acknowledge, CPU of the bridge": taken / through * 1e6,
+        }
         with bench.place.client(SENDER.organisation, port) as busy:
             costs |= _reading(busy, stored)
             pair = messages[:MESSAGES]

@@ -11,7 +11,18 @@ from tests.bench.report import AIMS, Results
 
 _WIDE, _LEFT, _RIGHT, _LINE = 920, 330, 800, 26
 _OURS, _THEIRS, _LIMIT, _WEAK = "#1f6f8b", "#c9a227", "#b23a48", "#8a8f98"
-_COLOURS = ("#1f6f8b", "#c9a227", "#b23a48", "#5a8f3c", "#7d5ba6", "#d97b29", "#4b5563", "#0f9d8a")
+_COLOURS = (
+    "#1f6f8b",
+    "#c9a227",
+    "#b23a48",
+    "#5a8f3c",
+    "#7d5ba6",
+    "#d97b29",
+    "#4b5563",
+    "#0f9d8a",
+    "#8a5a44",
+    "#93378a",
+)
 
 #: One bar: its label, its value, its colour, what stands behind it.
 Bar = tuple[str, float, str, str]

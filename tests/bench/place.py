@@ -146,7 +146,7 @@ class Place:
         signer = self.pki.development.desks[organisation].signer
         return Sealer(organisation, SigningKey.load(signer.key, signer.certificate))
 
-    def client(self, organisation: str, port: int) -> ExchangeClient:
-        """Return a desk's client; a failed call is an error here, never tried again."""
-        patience = Patience(attempts=1)
+    def client(self, organisation: str, port: int, *, attempts: int = 1) -> ExchangeClient:
+        """Return a desk's client; unless it has more *attempts*, a failed call is an error here."""
+        patience = Patience(attempts=attempts)
         return ExchangeClient.dial(self.files(organisation, port), patience=patience)

@@ -289,12 +289,13 @@ ticket can be refused, repeated, found or acknowledged alone, and the work above
 
 def as_text(results: Results, *, tickets: int, rounds: int, size: int, window: int) -> str:
     """Return the report."""
-    parts = [_ABOUT.format(size=size, tickets=tickets, rounds=rounds)]
+    parts = [_ABOUT.format(size=size, tickets=tickets, rounds=rounds)] if results.figures else []
     parts += [_one(figures) for figures in results.figures]
     if results.peers or results.absent:
         parts.append(_PEERS_ABOUT.format(window=window) + _beside(results))
     parts += [_grown(curve) for curve in results.curves if curve.points or curve.ended]
-    parts.append(_table(verdicts(results)))
+    if found := verdicts(results):
+        parts.append(_table(found))
     return "\n".join(parts)
 
 
@@ -362,11 +363,11 @@ def _grown(curve: Curve) -> str:
     lines = [
         f"== cost by stored tickets, {curve.database}",
         "",
-        f"{'':24}" + "".join(f"{point.stored:>12,}" for point in curve.points),
+        f"{'':32}" + "".join(f"{point.stored:>12,}" for point in curve.points),
     ]
     for name, unit in MEASURED.items():
         costs = "".join(f"{point.costs[name]:12,.1f}" for point in curve.points)
-        lines.append(f"{name:<24}{costs}  {unit} a {'ticket' if unit == 'µs' else 'call'}")
+        lines.append(f"{name:<32}{costs}  {unit} a {'ticket' if unit == 'µs' else 'call'}")
     if curve.ended:
         lines.append(f"not measured: {curve.ended}")
     return "\n".join(lines) + "\n"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from random import Random
 
+from tests.chaos.awake import looks
 from tests.chaos.faults import Fault
 from tests.chaos.place import POSTS
 from tests.chaos.town import Town
@@ -129,13 +130,11 @@ class Monkey:
 
     def _recover(self, mended: datetime) -> float | None:
         waiting = list(POSTS)
-        begun = time.monotonic()
-        while time.monotonic() - begun < self._longest:
+        for lived in looks(self._longest, 0.1):
             self.town.check()
             waiting = [post for post in waiting if not self.town.answered_since(post, mended)]
             if not waiting:
-                return time.monotonic() - begun
-            time.sleep(0.1)
+                return lived
         names = ", ".join(post.name for post in waiting)
         self._say(f"  {names}: no answer for {self._longest:.0f} s")
         return None

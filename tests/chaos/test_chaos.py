@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from tests.chaos.awake import looks
 from tests.chaos.faults import FAULTS
 from tests.chaos.run import run
 from tests.postgres import PostgresUnavailable
@@ -54,3 +55,17 @@ def test_a_town_outlives_each_fault_once(
     assert not found.broken, f"{found.broken}\n{story}"
     tried = [outcome for outcome in found.outcomes.values() if not outcome.skipped]
     assert all(outcome.injected and not outcome.never for outcome in tried), story
+
+
+def test_minutes_in_which_everything_stands_still_are_nobodys_fault() -> None:
+    """Who waits ten seconds looks as often as ever, though the machine stood still in the middle."""
+    now = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += 90.0 if 4 < now < 5 else seconds
+
+    often = len(list(looks(10.0, 0.5, clock=lambda: now, sleep=sleep)))
+
+    assert 20 == often
+    assert 99.5 == now

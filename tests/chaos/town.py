@@ -6,12 +6,12 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 
+from tests.chaos.awake import looks
 from tests.chaos.databases import Database, database
 from tests.chaos.load import DeskDriver, Driver, driver_of, reading
 from tests.chaos.namespace import Namespace
@@ -157,14 +157,12 @@ class Town:
         """Let people conclude what is open; return whether all came to rest in time."""
         for driver in self.drivers.values():
             driver.ending = True
-        until = time.monotonic() + seconds
         rest = 0
-        while time.monotonic() < until:
+        for _ in looks(seconds, 0.5):
             self.check()
             rest = rest + 1 if self._rests() else 0
             if rest == 3:  # nothing moved in between either
                 return True
-            time.sleep(0.5)
         return False
 
     def _rests(self) -> bool:

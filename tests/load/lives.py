@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
@@ -29,6 +29,8 @@ _TOGETHER, OPEN = 64, 512
 #: Messages of one ticket's life: open_ticket, offer, take, result, close, close_ticket.
 MESSAGES = 6
 _WAIT = timedelta(seconds=0.5)
+#: Tries of a call: a machine that stands still for a minute, as one on which others measure, ends no soak.
+_ATTEMPTS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,13 +46,14 @@ class Slice:
 
 def hotline(connection: Connection, place: Place, port: int) -> None:
     """
-    Open ``(tickets, slice)`` tickets and close each when its result has come.
+    Open ``(tickets, slice, seconds)`` tickets and close each when its result has come.
 
-    After every *slice* closed ones a `Slice` is answered.
+    None is opened after *seconds*.  After every *slice* closed ones a `Slice` is answered, at the end None.
     """
-    with place.client(SENDER.organisation, port) as client:
-        for tickets, size in commands(connection):
-            _Hotline(client).live(connection, tickets, size)
+    with place.client(SENDER.organisation, port, attempts=_ATTEMPTS) as client:
+        for tickets, size, seconds in commands(connection):
+            _Hotline(client).live(connection, tickets, size, seconds)
+            connection.send(None)
 
 
 class _Hotline:
@@ -60,17 +63,18 @@ class _Hotline:
         self._calls: list[float] = []
         self._lives: list[float] = []
 
-    def live(self, connection: Connection, tickets: int, size: int) -> None:
-        """Take *tickets* through their life."""
+    def live(self, connection: Connection, tickets: int, size: int, seconds: float) -> None:
+        """Take *tickets* through their life, or as many as could be opened in so many *seconds*."""
         # Made as they are needed: a million need no memory.
         coming = pairs(tickets, RECEIVER.organisation, datetime.now(UTC))
         left = tickets
         begun = time.monotonic()
+        over = begun + seconds
         while left or self._opened:
             while left and len(self._opened) + _TOGETHER <= OPEN:
                 count = min(_TOGETHER, left)
                 self._open([next(coming) for _ in range(count)])
-                left -= count
+                left = left - count if time.monotonic() < over else 0
             self._close(self._client.pull(128, _WAIT))
             done = not left and not self._opened
             while len(self._lives) >= size or (done and self._lives):
@@ -126,20 +130,32 @@ class _Hotline:
 
     def _note_the_rest(self) -> None:
         """Take the last receipts, until nothing more comes."""
-        while items := self._client.pull(128, _WAIT):
+        for items in _until_quiet(self._client, 4):
             _acknowledge(self._client, items)
 
 
 def police(connection: Connection, place: Place, port: int) -> None:
-    """Take and resolve whatever is offered, ``(quiet,)`` seconds long nothing having come."""
-    with place.client(RECEIVER.organisation, port) as client:
+    """Take and resolve whatever is offered, until ``(quiet,)`` pulls in a row brought nothing."""
+    with place.client(RECEIVER.organisation, port, attempts=_ATTEMPTS) as client:
         for (quiet,) in commands(connection):
-            last = time.monotonic()
-            while time.monotonic() < last + quiet:
-                if items := client.pull(128, _WAIT):
-                    _resolve(client, items)
-                    last = time.monotonic()
+            for items in _until_quiet(client, quiet):
+                _resolve(client, items)
             connection.send("done")
+
+
+def _until_quiet(client: ExchangeClient, quiet: int) -> Iterator[list[IncomingItem]]:
+    """
+    Yield what comes, until *quiet* pulls in a row, of half a second each, brought nothing.
+
+    Pulls are counted and not the time: after a minute in which the whole machine stood still, the other
+    desk has something to say yet.
+    """
+    empty = 0
+    while empty < quiet:
+        items = client.pull(128, _WAIT)
+        empty = 0 if items else empty + 1
+        if items:
+            yield items
 
 
 def _resolve(client: ExchangeClient, items: Sequence[IncomingItem]) -> None:

@@ -8,6 +8,7 @@ and at the end ``exchange log verify`` checks everything, archives included.
 
     make soak                                      some minutes
     make soak ARGS='--tickets 1000000 --database postgresql'
+    make soak ARGS='--tickets 1000000 --minutes 60'      no ticket is opened after an hour
 
 It ends with a table of claims; the exit code is 1 where one does not hold.  Curves: build/soak/.
 """
@@ -17,6 +18,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -39,11 +41,14 @@ from tests.load.claims import Claim, sparkline, table
 from tests.load.lives import MESSAGES, OPEN, Slice, hotline, police
 from tests.postgres import PostgresServer, PostgresUnavailable
 
-#: Parts of the run that are compared.
-PARTS = 20
+#: Parts of the run that are compared, and tickets of one at most.
+PARTS, _SLICE = 20, 5_000
 #: What memory, the middle call and the slowest of a hundred may grow by from the first half of the run
 #: to its last quarter.
 MEMORY, MIDDLE, SLOWEST = 1.15, 1.25, 2.0
+
+#: Pulls in a row that bring nothing before the taking desk calls it a day.
+_QUIET = 20
 
 
 @dataclass(slots=True)
@@ -69,25 +74,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for kind in kinds:
         with tempfile.TemporaryDirectory(prefix="exchange-soak-") as folder:
             try:
-                claims += _on(kind, Path(folder), given.tickets, given.archives)
+                claims += _on(kind, Path(folder), given)
             except PostgresUnavailable as unavailable:
                 print(f"{kind} skipped: {unavailable}")
     print(f"\n{table(claims)}")
     return 0 if claims and all(claim.met for claim in claims) else 1
 
 
-def _on(kind: str, folder: Path, tickets: int, times: int) -> list[Claim]:
+def _on(kind: str, folder: Path, given: argparse.Namespace) -> list[Claim]:
     place = Place.make(folder)
     archives = folder / "archives"
     archives.mkdir()
-    soaked = Soaked(database=kind, tickets=tickets)
+    soaked = Soaked(database=kind, tickets=given.tickets)
     with ExitStack() as stack:
         url = f"sqlite:///{folder / 'bridge.db'}"
         if kind == "postgresql":
             server = stack.enter_context(PostgresServer(shared_buffers="256MB", max_wal_size="2GB"))
             url = server.create_database("soak")
         with serving(place, url) as bridge:
-            _live(place, bridge, soaked, archives, url=url, times=times)
+            _live(place, bridge, soaked, archives, url=url, given=given)
         _say(kind, "verifying the log")
         soaked.closed = _count(url, "SELECT count(*) FROM ticket WHERE closed")
         done = _command("log", "verify", "--archive", archives, "--config", bridge.settings)
@@ -99,31 +104,46 @@ def _on(kind: str, folder: Path, tickets: int, times: int) -> list[Claim]:
 
 
 def _live(
-    place: Place, bridge: Running, soaked: Soaked, archives: Path, *, url: str, times: int
+    place: Place,
+    bridge: Running,
+    soaked: Soaked,
+    archives: Path,
+    *,
+    url: str,
+    given: argparse.Namespace,
 ) -> None:
-    size = max(soaked.tickets // PARTS, 1)
+    """Let all tickets live, or those that could be opened in time; *soaked* is told."""
+    size = min(max(given.tickets // PARTS, 1), _SLICE)
+    times = given.archives
+    apart = max(given.tickets // size // times, 1) if times else 0
     with (
         parties.running(hotline, place, bridge.port) as opening,
         parties.running(police, place, bridge.port) as taking,
     ):
         begun = time.monotonic()
-        taking.send(5.0)
-        opening.send(soaked.tickets, size)
+        taking.send(_QUIET)
+        opening.send(given.tickets, size, given.minutes * 60)
         done = 0
-        while done < soaked.tickets:
-            part: Slice = opening.answer(3600)
+        while part := opening.answer(3600):
             done += part.tickets
             soaked.slices.append(part)
             soaked.stored_bytes.append(_bytes(url))
             rate = part.tickets / (part.ended - part.begun)
+            middle = median(part.calls) * 1000 if part.calls else 0.0
+            memory = ", ".join(
+                f"{role} {max(seen) >> 20} MiB"
+                for role in ROLES
+                if (seen := bridge.memory(role, part.begun, part.ended))
+            )
             _say(
                 soaked.database,
-                f"{done:,} of {soaked.tickets:,} tickets closed, {rate:,.0f} a second; "
-                f"{time.monotonic() - begun:.0f} s",
+                f"{done:,} of {given.tickets:,} tickets closed, {rate:,.0f} a second, call "
+                f"{middle:.0f} ms; {memory}; {time.monotonic() - begun:.0f} s",
             )
-            if times and len(soaked.slices) % max(PARTS // times, 1) == 0:
+            if apart and len(soaked.slices) % apart == 0:
                 soaked.archived.append(_archive(bridge, archives))
         taking.answer(3600)
+    soaked.tickets = done
     # What was noted last could not go before.
     soaked.archived.append(_archive(bridge, archives))
 
@@ -301,6 +321,9 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--tickets", type=int, default=20_000, help="on each database")
+    parser.add_argument(
+        "--minutes", type=float, default=math.inf, help="no ticket is opened after so long"
+    )
     parser.add_argument("--archives", type=int, default=5, help="times that is archived on the way")
     parser.add_argument("--database", choices=["both", "sqlite", "postgresql"], default="both")
     return parser.parse_args(arguments)
