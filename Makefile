@@ -30,8 +30,8 @@ test-sqlalchemy20: $(VENV)-sqlalchemy20/.installed ## The store's tests on SQLAl
 	@$(VENV)-sqlalchemy20/bin/python -m pytest tests/store $(or $(ARGS),$(AT_ONCE))
 
 .PHONY: test-mariadb
-test-mariadb: $(VENV)/.installed ## The store's tests on MariaDB and on a Galera cluster of three nodes, where they are installed
-	@TEST_MARIADB=all $(BIN)/python -m pytest -m whole_on_mariadb $(or $(ARGS),tests/store tests/bridge tests/attack/test_killed.py $(AT_ONCE))
+test-mariadb: $(VENV)/.installed ## The store's tests, and several bridges, on MariaDB and on a Galera cluster of three nodes, where they are installed
+	@TEST_MARIADB=all $(BIN)/python -m pytest -m whole_on_mariadb $(or $(ARGS),tests/store tests/bridge tests/several tests/attack/test_killed.py $(AT_ONCE))
 
 .PHONY: bench
 bench: $(VENV)/.installed ## Speed beside the bare limit and beside other ways; ARGS=--quick, --install for the others

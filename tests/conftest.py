@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.galera import Cluster, galera_installed
 from tests.mariadb import bridge_url, create_database, drop_database, installed, mariadb
 from tests.postgres import PostgresServer, PostgresUnavailable
 
@@ -41,8 +42,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left_out = [
             item
             for item in items
-            if item.get_closest_marker("whole_on_mariadb")
-            and item.path.relative_to(here).as_posix() not in _ON_MARIADB
+            if item.get_closest_marker("galera")
+            or (
+                item.get_closest_marker("whole_on_mariadb")
+                and item.path.relative_to(here).as_posix() not in _ON_MARIADB
+            )
         ]
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=left_out)
@@ -74,6 +78,15 @@ def mariadb_url() -> Iterator[str]:
         pytest.skip("MariaDB is not installed here")
     with mariadb() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """Three nodes of a Galera cluster, all of which serve at the beginning and end of each test."""
+    if not galera_installed():
+        pytest.skip("MariaDB with Galera is not installed here")
+    with Cluster() as made:
+        yield made
 
 
 @pytest.fixture(

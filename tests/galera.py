@@ -16,7 +16,6 @@ import pwd
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +24,7 @@ from typing import Any, Self
 
 import pymysql
 
-from tests.mariadb import installed
+from tests.mariadb import install, installed, new_home
 from tests.postgres import free_port
 
 PROVIDER = Path("/usr/lib/galera/libgalera_smm.so")
@@ -138,7 +137,7 @@ class Cluster:
     """Three nodes; entered and left as a context."""
 
     def __init__(self) -> None:
-        self._home = Path(tempfile.mkdtemp(prefix="exchange-galera-"))
+        self._home = new_home("exchange-galera-")
         self._user = pwd.getpwuid(os.getuid()).pw_name
         if os.getuid() == 0:
             self._user = "nobody"
@@ -165,11 +164,7 @@ class Cluster:
         first = self._home / "node0"
         first.mkdir()
         self._own(first)
-        subprocess.run(
-            ["mariadb-install-db", "--no-defaults", f"--datadir={first / 'data'}", f"--user={self._user}",
-             "--auth-root-authentication-method=normal", "--skip-test-db"],
-            check=True, capture_output=True,
-        )  # fmt: skip
+        install("--no-defaults", f"--datadir={first / 'data'}", f"--user={self._user}")
         for number in range(1, SIZE):
             home = self._home / f"node{number}"
             shutil.copytree(first, home)

@@ -166,7 +166,7 @@ class Ledger:
             try:
                 return self._drain(work, now, patient=patient)
             except RowsWanted as wanted:
-                if wanted.waited and not self.store.shared:
+                if wanted.locked and not self.store.shared:
                     raise  # no other bridge holds it, and whoever does has been waited for
                 # Whoever holds a ticket for so long may stand still: the others need not wait too.
                 patient = patient and not wanted.waited
@@ -295,6 +295,9 @@ class Ledger:
             except RowsRefused as refused:  # another bridge recorded the same a moment ago
                 if not (refused.there and self.store.shared and left):
                     raise
+            except RowsWanted as wanted:
+                if wanted.locked or not left:
+                    raise
         raise AssertionError("unreachable")
 
     # -- reconcile
@@ -315,7 +318,7 @@ class Ledger:
                         return reconcile.reopen(writer, organisation, now)
                     return reconcile.reconcile(writer, organisation, heads, now, since)
             except RowsWanted as wanted:
-                if wanted.waited or not left:
+                if wanted.locked or not left:
                     raise
         raise AssertionError("unreachable")
 

@@ -270,10 +270,10 @@ log.command(
 log.command(
     "join",
     text=Text(
-        en="Let the configured bridge share a PostgreSQL database that another bridge began: its log joins "
+        en="Let the configured bridge share a PostgreSQL or MariaDB database that another bridge began: its log joins "
         "those that are there, for ever. For the first one to join, the other bridge must be stopped for "
         "that moment. Each bridge has a configuration of its own, with its own origin and log key.",
-        zh="使所配置的网桥与他者共用其已建立的 PostgreSQL 数据库：其日志永久加入该库。首次有日志加入时，须暂停"
+        zh="使所配置的网桥与他者共用其已建立的 PostgreSQL 或 MariaDB 数据库：其日志永久加入该库。首次有日志加入时，须暂停"
         "原有网桥。每个网桥各有自己的配置、origin 与日志密钥。",
     ),
 )(join)

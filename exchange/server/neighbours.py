@@ -112,7 +112,7 @@ class Neighbours:
         """Hear what others call, until the end; the line is taken up again when it was cut."""
         while not self._ending.is_set():
             try:
-                with self._waking.listening(_LISTEN_SECONDS) as calls:
+                with self._waking.listening(_LISTEN_SECONDS, self._bells.organisations) as calls:
                     loop.call_soon_threadsafe(self._listens)
                     for called in calls:
                         if self._ending.is_set():

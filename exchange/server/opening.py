@@ -29,9 +29,8 @@ from exchange.server.witnessing import load_witnesses
 from exchange.store import Outbox
 from exchange.store.attachments import Attachments
 from exchange.store.cosignatures import Cosignatures
-from exchange.store.leasing import LeasingOutbox
 from exchange.store.logs import is_shared
-from exchange.store.waking import Waking
+from exchange.store.several import leasing, waking
 from exchange.wire.fields import validator
 
 
@@ -100,7 +99,9 @@ async def open_server(
             watched=(TrustFiles.of(settings), StateFile(settings.state, journal))
             if watching
             else None,
-            neighbours=Neighbours(Waking.open(settings.database), journal) if shared else None,
+            neighbours=Neighbours(waking(settings.database, settings.origin), journal)
+            if shared
+            else None,
             relays=settings.relays,
             witnessing=(Cosignatures.open(settings.database), witnesses),
             acts=ActsRoom.open(settings.database),
@@ -154,7 +155,7 @@ def _mailboxes(
     length = settings.limits.lease_seconds
     if shared:
         return SharedMailboxes(
-            LeasingOutbox.share(settings.database, length, settings.at_rest.ring()),
+            leasing(settings.database, length, settings.at_rest.ring()),
             checkpoint=checkpoint,
         )
     return Mailboxes(

@@ -62,6 +62,7 @@ from exchange.store.engines import (
     RowsRefused,
     RowsWanted,
     connect,
+    insisting,
     reading,
     translated,
 )
@@ -78,6 +79,7 @@ from exchange.store.schema import (
     shut_out_older,
     upgrade,
 )
+from exchange.store.sharing import reach_turns
 from exchange.store.tree import StoredTree, finding, proofs_at
 from exchange.store.writer import Head, Writer
 from exchange.text import Text
@@ -182,12 +184,15 @@ class Store(Outbox):
             store._number = shared_as(store._engines, key.name)
             if alone:
                 store._claim = claim(store._engines, claimed_by, shared_by=store._number)
-            with store.writing():
-                pass  # reads and checks the head, or begins the log
+            insisting(store._begin)
         except BaseException:
             store.close()
             raise
         return store
+
+    def _begin(self) -> None:
+        with self.writing():
+            pass  # reads and checks the head, or begins the log
 
     @property
     def shared(self) -> bool:
@@ -323,6 +328,8 @@ class Store(Outbox):
         head = Head(
             frontier=StoredTree(fetch, mine.number).frontier(mine.size), position=mine.position
         )
+        if self._number is not None:
+            reach_turns(self._driver, connection)
         bounds = log_key(mine.number, 0), log_key(mine.number + 1, 0)
         newest = self._driver.fetch(connection, _NEWEST, *bounds)
         self._note = bytes(newest[0][0]) if newest else b""

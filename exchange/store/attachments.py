@@ -30,7 +30,7 @@ from exchange.attachments import (
 from exchange.keyring import RingFile
 from exchange.merkle import HASH_SIZE
 from exchange.store.chunks import ChunkRows, StoredChunk
-from exchange.store.engines import Engines, RowsRefused, connect, reading, translated
+from exchange.store.engines import Engines, RowsRefused, connect, insisting, reading, translated
 from exchange.store.schema import check_version
 from exchange.ticket import AttachedFile
 
@@ -158,7 +158,7 @@ class Attachments:
             full = None if here else self._full(connection, cited.author, len(chunk.content))
         if full is not None:
             return full
-        if not here and not self._keep(cited, chunk, now):
+        if not here and not insisting(lambda: self._keep(cited, chunk, now)):
             return AttachmentRefusal.NOT_CITED
         return self._judge(cited.file, now)
 
@@ -233,7 +233,7 @@ class Attachments:
             known = _judged(connection, file.root)
             digest, size = known or self._digest(connection, file)
         if known is None:
-            self._remember(file.root, digest, size, now)
+            insisting(lambda: self._remember(file.root, digest, size, now))
         if (digest, size) == (file.sha256, file.size):
             return None
         cited = and_(_CITED.root == file.root, _CITED.sha256 == digest, _CITED.size == size)
@@ -271,9 +271,8 @@ class Attachments:
         """Remove the chunks of files that nobody has cited lately; return of how many files."""
         lately = exists().where(_CITED.root == _CHUNK.root, _CITED.time >= now - self._bounds.keep)
         with reading(self._engines) as connection:
-            stale = (
-                connection.execute(select(_CHUNK.root).where(~lately).distinct()).scalars().all()
-            )
+            old = select(_CHUNK.root).where(~lately).distinct()
+            stale = connection.execute(old).scalars().all()
         for root in stale:
             with translated(self._engines), self._engines.writer.begin() as connection:
                 # First: were it left behind, the file would seem to be here when it is cited again.
@@ -283,14 +282,16 @@ class Attachments:
 
     def _remove(self, root: bytes) -> None:
         """Remove a file's chunks, few at a time: a drain waits for each of these transactions."""
-        while True:
-            with translated(self._engines), self._engines.writer.begin() as connection:
-                some = select(_CHUNK.number).where(_CHUNK.root == root).limit(_SLICE)
-                numbers = connection.execute(some).scalars().all()
-                if not numbers:
-                    return
-                gone = and_(_CHUNK.root == root, _CHUNK.number.in_(numbers))
-                connection.execute(delete(attachment_chunk).where(gone))
+        while insisting(lambda: self._remove_some(root)):
+            pass
+
+    def _remove_some(self, root: bytes) -> int:
+        with translated(self._engines), self._engines.writer.begin() as connection:
+            some = select(_CHUNK.number).where(_CHUNK.root == root).limit(_SLICE)
+            numbers = connection.execute(some).scalars().all()
+            gone = and_(_CHUNK.root == root, _CHUNK.number.in_(numbers))
+            connection.execute(delete(attachment_chunk).where(gone))
+        return len(numbers)
 
     # -- citations
 
@@ -358,8 +359,7 @@ def _best(cited: Sequence[Citation]) -> Citation:
 
 
 def _held(connection: Connection, root: bytes) -> int:
-    statement = select(func.count()).where(_CHUNK.root == root)
-    return connection.execute(statement).scalar() or 0
+    return connection.execute(select(func.count()).where(_CHUNK.root == root)).scalar() or 0
 
 
 def _is_cited(connection: Connection, cited: Citation) -> bool:

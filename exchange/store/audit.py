@@ -42,6 +42,7 @@ from exchange.store.engines import SQLITE, Engines, reading
 from exchange.store.entries import check_row, with_envelopes
 from exchange.store.erasing import check_erasures
 from exchange.store.logs import logs_of
+from exchange.store.outside import outside
 from exchange.store.places import LOG_ROOM, TURN_ROOM, log_key
 from exchange.store.reckoned import Reckoned
 from exchange.store.renewal import Era, eras, verifiers
@@ -83,14 +84,6 @@ _STRAYS = {
     " WHERE t.leaf_index IS NULL AND s.leaf_index < {} ORDER BY s.leaf_index LIMIT 100"
     for name in ("message", "receipt", "aside", "act", "succession", "archived")
 }
-#: Where the database has several logs, what is in none of them would not be come by.
-_OUTSIDE = (
-    "SELECT t.leaf_index FROM trail t WHERE t.leaf_index >= {} AND t.leaf_index >= coalesce(("
-    "SELECT coalesce(d.place, d.size_before) + d.size_after - d.size_before FROM drain d"
-    " WHERE d.place <= t.leaf_index ORDER BY d.place DESC LIMIT 1), 0)"
-    " ORDER BY t.leaf_index LIMIT 100"
-)
-_ALONE = "SELECT max(size_after) FROM drain WHERE place IS NULL"
 #: Beyond every place.
 _EVERYWHERE = (1 << 63) - 1
 
@@ -175,8 +168,7 @@ def _other_logs(
         yield from _strays(engines, _EVERYWHERE)
         driver = driver_of(engines.reader.dialect.name)
         with reading(engines) as connection:
-            alone = driver.fetch(connection, _ALONE)[0][0] or 0
-            for (place,) in driver.fetch(connection, _OUTSIDE, alone):
+            for place in outside(partial(driver.fetch, connection)):
                 yield finding(
                     "trail", "leaf_index", place, "it is in none of the logs", "不在任何日志中"
                 )

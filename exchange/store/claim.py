@@ -9,7 +9,7 @@ transaction: the log's head moves by compare-and-set (`exchange.store.writer`).
 SQLite: ``flock`` on a file beside the database, which the system releases when the process ends,
 however it ends.  PostgreSQL: a session's advisory lock on the very connection that writes, so that
 no write passes without it; when that connection is lost, the next one takes the lock again first.
-MariaDB: a row that every transaction passes (`exchange.store.mariadb_claim`).
+MariaDB: a row that each of its drains passes (`exchange.store.mariadb_claim`).
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ from exchange.store.engines import (
 from exchange.store.faults import Fault, unusable
 from exchange.text import Text
 
+#: What makes the row of a log that joins on MariaDB.
+NEW_ROW = "INSERT INTO claim (number, token, holder, beat) VALUES ({}, '', '', 0)"
 #: What the lock file's name ends with; the file stays, the lock on it does not.
 SUFFIX = ".bridge-lock"
 
@@ -127,9 +129,7 @@ def claim(engines: Engines, pid: int | None = None, *, shared_by: int | None = N
     if engines.file is not None:
         return _claim_file(engines, engines.file, pid or os.getpid())
     if engines.url.get_backend_name() == MARIADB:
-        from exchange.store.mariadb_claim import RowClaim  # noqa: PLC0415 (with an extra)
-
-        return Claim(row=RowClaim(engines, pid or os.getpid(), partial(_served, engines)))
+        return _claim_row(engines, pid or os.getpid(), shared_by)
     if engines.url.get_backend_name() == POSTGRESQL:
         _claim_session(engines, pid or os.getpid(), shared_by)
     return Claim()
@@ -142,9 +142,8 @@ def served_by(engines: Engines) -> str | None:
         if engines.url.get_backend_name() == MARIADB:
             from exchange.store import mariadb_claim  # noqa: PLC0415 (with an extra)
 
-            found = mariadb_claim.look(engines)
-            served = found.token and mariadb_claim.stands(engines, found)
-            return mariadb_claim.who(found.holder) if served else None
+            found = mariadb_claim.standing(engines, mariadb_claim.look(engines))
+            return "; ".join(mariadb_claim.who(one.holder) for one in found) if found else None
         if engines.url.get_backend_name() != POSTGRESQL:
             return None
         with reading(engines) as connection:
@@ -206,6 +205,20 @@ def _read(descriptor: int) -> str:
         return f"PID {int(found['pid'])} @ {found['host']}"
     except (OSError, ValueError, TypeError, KeyError):
         return ""
+
+
+# -- MariaDB
+
+
+def _claim_row(engines: Engines, pid: int, shared_by: int | None) -> Claim:
+    from exchange.store.mariadb_claim import RowClaim  # noqa: PLC0415 (with an extra)
+
+    if shared_by is None:
+        return Claim(row=RowClaim(engines, pid, partial(_served, engines)))
+    if shared_by < 0:  # where several logs are, nobody can have the database alone
+        return Claim()
+    served = partial(_served, engines, text=_LOG_SERVED)
+    return Claim(row=RowClaim(engines, pid, served, shared_by=shared_by))
 
 
 # -- PostgreSQL

@@ -16,7 +16,15 @@ from sqlalchemy import event, insert, update
 
 from exchange import tables
 from exchange.errors import StoreUnavailable
-from exchange.store.engines import POSTGRESQL, SQLITE, closed_on_failure, connect, translated
+from exchange.store.engines import (
+    POSTGRESQL,
+    SQLITE,
+    Engines,
+    closed_on_failure,
+    connect,
+    insisting,
+    translated,
+)
 from exchange.text import Text
 
 _CONTACT = tables.contact.c
@@ -55,21 +63,7 @@ class ContactBook:
 
             if engines.url.get_backend_name() in _UNSYNCED:  # MariaDB syncs by server alone
                 event.listen(engines.writer, "connect", unsynced)
-            with translated(engines), engines.writer.begin() as connection:
-                for (organisation, method), moment in sorted(contacts.items()):
-                    mine = (_CONTACT.organisation == organisation) & (_CONTACT.method == method)
-                    connection.execute(
-                        update(tables.contact)
-                        .where(mine, _CONTACT.time < moment)
-                        .values(time=moment)
-                    )
-                    known = connection.execute(tables.contact.select().where(mine)).first()
-                    if known is None:
-                        connection.execute(
-                            insert(tables.contact).values(
-                                organisation=organisation, method=method, time=moment
-                            )
-                        )
+            insisting(lambda: _write(engines, contacts))
         finally:
             engines.close()
 
@@ -80,3 +74,19 @@ class ContactBook:
             return None
         found = file.stat()
         return found.st_dev, found.st_ino
+
+
+def _write(engines: Engines, contacts: Contacts) -> None:
+    with translated(engines), engines.writer.begin() as connection:
+        for (organisation, method), moment in sorted(contacts.items()):
+            mine = (_CONTACT.organisation == organisation) & (_CONTACT.method == method)
+            connection.execute(
+                update(tables.contact).where(mine, _CONTACT.time < moment).values(time=moment)
+            )
+            known = connection.execute(tables.contact.select().where(mine)).first()
+            if known is None:
+                connection.execute(
+                    insert(tables.contact).values(
+                        organisation=organisation, method=method, time=moment
+                    )
+                )

@@ -22,7 +22,7 @@ from exchange.log import Checkpoint, StoredProof
 from exchange.merkle import consistency_proof, inclusion_path
 from exchange.note import split_note
 from exchange.store.drivers import driver_of
-from exchange.store.engines import Engines, RowsRefused, connect, reading, translated
+from exchange.store.engines import Engines, RowsRefused, connect, insisting, reading, translated
 from exchange.store.logs import Registered, registered
 from exchange.store.places import log_key
 from exchange.store.schema import check_version
@@ -143,7 +143,7 @@ class Cosignatures:
             told = _NOT_OURS.fill(origin=checkpoint.origin, size=checkpoint.size)
             raise InvalidRequest(told, rule="checkpoint")
         for one in found:
-            self._keep(checkpoint, one)
+            insisting(partial(self._keep, checkpoint, one))
         return found
 
     def newest(self) -> list[Newest]:

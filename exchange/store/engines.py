@@ -8,7 +8,9 @@ where nothing is wrong.
 
 from __future__ import annotations
 
+import random
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -26,6 +28,7 @@ from exchange.keyring import RingFile
 from exchange.store.at_rest import AtRest
 from exchange.store.faults import (
     MARIADB_THERE,
+    MARIADB_WAITED,
     Fault,
     failure,
     fault_of,
@@ -41,6 +44,12 @@ SQLITE = "sqlite"
 POSTGRESQL = "postgresql"
 MARIADB = "mariadb"
 
+#: How often a transaction is tried that another one was in the way of.
+TRIES = 4
+#: How often a short one is tried, that may be in the way of every drain at every node.
+_OFTEN = 16
+#: Seconds between the first of those and the second, at most, and between any two.
+_MOMENT, _LONGEST = 0.002, 0.1
 #: How long a connection waits for a lock that another process holds.
 LOCK_SECONDS = 5
 #: How many readers at once; more wait.
@@ -97,12 +106,13 @@ class RowsWanted(StoreUnavailable):
     """
     Another transaction wanted the same rows; this one was undone, and may be tried again whole.
 
-    *waited*: it did not get a lock in time, so its holder may stand still.
+    *waited*: it did not get a lock in time, so its holder may stand still.  *locked*: and where no other
+    bridge is, whoever holds it goes on doing so.
     """
 
-    def __init__(self, text: Text, *, waited: bool = False) -> None:
+    def __init__(self, text: Text, *, waited: bool = False, locked: bool = False) -> None:
         super().__init__(text)
-        self.waited = waited
+        self.waited, self.locked = waited, locked
 
 
 # A server that vanished without a word (its machine lost power, a firewall forgot the connection) is
@@ -206,6 +216,24 @@ def ask(engines: Engines, query: Callable[[Connection], T]) -> T:
             return query(connection)
 
 
+def insisting(work: Callable[[], T]) -> T:
+    """
+    Return what *work* gives, a short transaction: again where another one wanted the same rows.
+
+    After a moment that nobody else chooses alike: at several nodes they would be in each other's way again.
+    Where a lock was waited for as long as may be, that was enough, or nearly.
+    """
+    done = 0
+    while True:
+        try:
+            return work()
+        except RowsWanted as wanted:
+            done += _OFTEN // TRIES if wanted.waited else 1
+            if wanted.locked or done >= _OFTEN:
+                raise
+        time.sleep(random.uniform(0, min(_MOMENT * 2**done, _LONGEST)))  # noqa: S311 (no secret)
+
+
 @contextmanager
 def translated(engines: Engines) -> Iterator[None]:
     """
@@ -221,7 +249,9 @@ def translated(engines: Engines) -> Iterator[None]:
         said = " ".join(str(cause).split())
         if (wanted := wanted_too(cause)) is not None:
             text = failure(engines.place, wanted, said).text
-            raise RowsWanted(text, waited=wanted is Fault.BUSY) from error
+            locked = wanted is Fault.BUSY
+            waited = locked or mariadb_code(cause) == MARIADB_WAITED
+            raise RowsWanted(text, waited=waited, locked=locked) from error
         if (
             isinstance(error, (IntegrityError, RowDataError))
             or isinstance(

@@ -142,6 +142,8 @@ _LOST = {0, 1047, 1053, 1153, 1158, 1159, 1160, 1161, 1927, 2006, 2013, 2014, 20
 
 #: A row is there already.
 MARIADB_THERE = 1062
+#: A lock was waited for in vain.
+MARIADB_WAITED = 1205
 
 
 def fault_of(cause: BaseException) -> Fault:

@@ -8,7 +8,8 @@ the last of it out of the mailbox.  So drains neither read nor write leases, and
 leaves nothing but a time: its lanes are free when that has come.
 
 Times are the database's own, so that the clocks of machines need not agree.  Leases are not synced, and
-a crash of the database forgets them all: that costs redeliveries and nothing else.
+a crash of the database forgets them all: that costs redeliveries and nothing else.  These are PostgreSQL's
+words; MariaDB's are `exchange.store.mariadb_leasing`.
 """
 
 from __future__ import annotations
@@ -17,17 +18,16 @@ import secrets
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self
+from typing import Any
 
 from sqlalchemy import Connection, event
 
-from exchange.keyring import RingFile
 from exchange.records import Waiting
 from exchange.store.drivers import Run
-from exchange.store.engines import Engines, closed_on_failure, connect, translated
+from exchange.store.engines import Engines, closed_on_failure, translated
 from exchange.store.outbox import WAITING, Outbox, waiting_of
 
-_SECOND = 1_000_000
+SECOND = 1_000_000
 _NOW = "(extract(epoch FROM statement_timestamp()) * 1000000)::bigint"
 _ENTER = (
     "INSERT INTO lease (recipient, lane, token, taken, expires, upto, attempt)"
@@ -91,13 +91,11 @@ class LeasingOutbox(Outbox):
 
     def __init__(self, engines: Engines, seconds: float) -> None:
         super().__init__(engines)
-        self._length = int(seconds * _SECOND)
-        event.listen(engines.writer, "connect", _prepare)
+        self._length = int(seconds * SECOND)
+        self._begin()
 
-    @classmethod
-    def share(cls, url: str, seconds: float, ring: RingFile | None = None) -> Self:
-        """Return the mailboxes of the database at *url*; a lease lasts so many seconds."""
-        return cls(connect(url, keyed=True, ring=ring), seconds)
+    def _begin(self) -> None:
+        event.listen(self._engines.writer, "connect", _prepare)
 
     def lease(
         self,
@@ -125,11 +123,14 @@ class LeasingOutbox(Outbox):
             found = found[: fitting(found)]
             lanes = {one.lane for one in found}
             leased = self._take(connection, recipient, found, now) if found else []
+        return self._looked(leased, out + len(lanes), first, now)
+
+    def _looked(self, leased: list[Leased], out: int, first: int | None, now: int) -> Look:
         ends = [end for end in (first, now + self._length if leased else None) if end is not None]
         return Look(
             leased=leased,
-            out=out + len(lanes),
-            next_free=max(0.0, (min(ends) - now) / _SECOND) if ends else None,
+            out=out,
+            next_free=max(0.0, (min(ends) - now) / SECOND) if ends else None,
         )
 
     def _take(
@@ -150,7 +151,7 @@ class LeasingOutbox(Outbox):
                 waiting=one,
                 token=token,
                 attempt=_attempt(one, *before.get(one.lane, (0, 0))),
-                seconds=self._length / _SECOND,
+                seconds=self._length / SECOND,
             )
             for one in found
         ]
@@ -159,10 +160,22 @@ class LeasingOutbox(Outbox):
             lane = given.waiting.lane
             most[lane] = max(given.attempt, most.get(lane, 0))
         ordered = sorted(lanes)
-        uptos, attempts = [lanes[lane] for lane in ordered], [most[lane] for lane in ordered]
-        taken = (recipient, token, now, now + self._length, ordered, uptos, attempts)
-        self._driver.write(connection, [Run(_TAKE, taken)], commit=True)
+        taken = [(lane, lanes[lane], most[lane]) for lane in ordered]
+        self._write(connection, recipient, token, now, taken)
         return leased
+
+    def _write(
+        self,
+        connection: Connection,
+        recipient: str,
+        token: str,
+        now: int,
+        taken: Sequence[tuple[str, int, int]],
+    ) -> None:
+        """Write the leases of lanes that are *taken*: up to which position, for the how-many-th time."""
+        columns = [list(column) for column in zip(*taken, strict=True)]
+        values = (recipient, token, now, now + self._length, *columns)
+        self._driver.write(connection, [Run(_TAKE, values)], commit=True)
 
     def give_back(self, recipient: str, tokens: Iterable[str]) -> None:
         """End leases that nobody took."""

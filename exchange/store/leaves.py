@@ -27,6 +27,13 @@ def leaf(entry: Entry) -> bytes:
     return leaf_bytes(_KINDS[type(entry)], digest, entry.time)
 
 
+def ticket_of(entry: Entry) -> str:
+    """Return the ticket that *entry* is about; empty for an act."""
+    if isinstance(entry, Act):
+        return ""
+    return entry.message.ticket_id if isinstance(entry, Accepted) else entry.of.ticket_id
+
+
 def trail_row(index: int, entry: Entry) -> Row:
     """Return the trail's row of *entry*, whose place is *index*."""
     time = stamp(entry.time)

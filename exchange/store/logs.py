@@ -1,7 +1,7 @@
 """
 The logs of one database: one a bridge, joined on purpose and for ever.
 
-A database begins with the log of the bridge that first served it.  On PostgreSQL others may join, each
+A database begins with the log of the bridge that first served it.  On PostgreSQL and MariaDB others may join, each
 with a name and a key of its own; from then on its bridges share the database (`exchange.store.places`,
 `exchange.store.leasing`).  The first one to join needs the other bridge stopped for that moment: a
 bridge that is alone locks no tickets and keeps its leases in memory.
@@ -20,9 +20,17 @@ from exchange import tables
 from exchange.errors import ConfigurationError, StoreMismatch, StoreUnusable
 from exchange.merkle import Frontier
 from exchange.note import LogKey
-from exchange.store.claim import claim
+from exchange.store.claim import NEW_ROW, claim
 from exchange.store.drivers import driver_of
-from exchange.store.engines import POSTGRESQL, Engines, connect, reading, translated
+from exchange.store.engines import (
+    MARIADB,
+    POSTGRESQL,
+    Engines,
+    connect,
+    insisting,
+    reading,
+    translated,
+)
 from exchange.store.schema import JOINING, check_version, check_writable
 from exchange.store.tree import Fetch
 from exchange.text import Text
@@ -30,9 +38,9 @@ from exchange.text import Text
 _LOGS = "SELECT number, origin, size, root, position, verifier FROM log ORDER BY number"
 
 _NO_SHARING = Text(
-    en="{place} cannot hold a second log: several bridges share a PostgreSQL database only. Nothing was "
-    "changed.",
-    zh="{place} 不能容纳第二份日志：仅 PostgreSQL 数据库可由多个网桥共用。未作改动。",
+    en="{place} cannot hold a second log: several bridges share a PostgreSQL or MariaDB database only. Nothing "
+    "was changed.",
+    zh="{place} 不能容纳第二份日志：仅 PostgreSQL 或 MariaDB 数据库可由多个网桥共用。未作改动。",
 )
 _NO_LOG = Text(
     en="The database {place} has no log yet, so there is none to join: serve its first bridge once "
@@ -122,19 +130,26 @@ def join(url: str, key: LogKey) -> Joined:
     try:
         check_version(engines)
         check_writable(engines)
-        if engines.url.get_backend_name() != POSTGRESQL:
+        if engines.url.get_backend_name() not in (POSTGRESQL, MARIADB):
             raise ConfigurationError(_NO_SHARING.fill(place=engines.place))
         known = _known(engines, key, logs_of(engines))
         if known is not None:
             return known
-        with _nobody_alone(engines), translated(engines), engines.writer.begin() as connection:
-            return _join(engines, connection, key)
+        with _nobody_alone(engines):
+            return insisting(lambda: _joined(engines, key))
     finally:
         engines.close()
 
 
+def _joined(engines: Engines, key: LogKey) -> Joined:
+    with translated(engines), engines.writer.begin() as connection:
+        return _join(engines, connection, key)
+
+
 def _join(engines: Engines, connection: Connection, key: LogKey) -> Joined:
-    connection.execute(text(JOINING))
+    on_mariadb = connection.dialect.name == MARIADB
+    if not on_mariadb:  # there whoever writes passes alone anyway
+        connection.execute(text(JOINING))
     driver = driver_of(connection.dialect.name)
     before = registered(partial(driver.fetch, connection))
     known = _known(engines, key, before)
@@ -143,6 +158,8 @@ def _join(engines: Engines, connection: Connection, key: LogKey) -> Joined:
     number = before[-1].number + 1
     row = (key.name, 0, Frontier().root(), 0, number, str(key.verifier))
     driver.insert(connection, tables.log, [row])
+    if on_mariadb:
+        driver.execute(connection, NEW_ROW, number)
     logs = registered(partial(driver.fetch, connection))
     return Joined(number=number, logs=tuple(logs), new=True)
 

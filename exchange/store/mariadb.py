@@ -5,10 +5,12 @@ Where a URL names several hosts, connections go to the first of them that takes 
 stay with it.  What a session is told keeps three promises: texts compare byte by byte, a commit is on the
 node's disk before it is answered, and whoever reads at one node sees what was answered at another.
 
-**One writer.**  Galera locks nothing across nodes and certifies what was written, not what was read.
-So every transaction that writes first adds one to the single row of the table `claim`: at one node that
-row's lock lets one after the other through, as SQLite's ``BEGIN IMMEDIATE`` does; of two at different
-nodes the cluster undoes the later one (1213), which is then done again whole.
+**One after the other.**  Galera locks nothing across nodes and certifies what was written, not what was
+read.  So every transaction that writes first adds one to every row of the table `claim`, which has one
+for each log: at one node their locks let one after the other through, as SQLite's ``BEGIN IMMEDIATE``
+does; of two at different nodes the cluster undoes the later one (1213), which is then done again whole.
+A drain passes the row of its own log alone (`exchange.store.mariadb_claim`): so those of several bridges
+pass beside each other, and all else that writes passes alone.
 """
 
 from __future__ import annotations
@@ -61,7 +63,7 @@ SILENT_SECONDS = 20.0
 #: The same for who may ask what takes long: a page of years, a check of the whole log.
 LONG_SECONDS = 600.0
 
-_ENTER = "UPDATE claim SET beat = beat + 1"
+_ENTER = "UPDATE claim SET passed = passed + 1"
 _NO_SUCH_TABLE = 1146
 _HOST = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[^:\[\]/@\s]+))(?::(?P<port>\d{1,5}))?")
 #: What each step of a migration begins with, and what is said instead so that it may be repeated.
@@ -142,7 +144,7 @@ def pools(url: URL, *, readers: int, askers: int, patience: int, keyed: bool) ->
 
 
 def enter(connection: Connection) -> None:
-    """Begin a transaction that writes, after every other one; a bridge does so by its claim."""
+    """Begin a transaction that writes, after every other one; a bridge's drains do so by its claim."""
     raw: Any = connection.connection.dbapi_connection
     try:
         with given_up(connection), raw.cursor() as cursor:
@@ -242,7 +244,7 @@ def _prepared(host: URL, patience: int, silent: float, statements: Sequence[str]
         with connection.cursor() as cursor:
             _require_fit(cursor, host.render_as_string(hide_password=True))
             cursor.execute(_SESSION)
-            if _in_cluster(cursor):
+            if in_cluster(cursor):
                 cursor.execute(_CAUSAL)
             for statement in statements:
                 cursor.execute(statement)
@@ -260,7 +262,7 @@ def _missed_soon(connection: Any) -> None:
             line.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
-def _in_cluster(cursor: Any) -> bool:
+def in_cluster(cursor: Any) -> bool:
     """Return whether the server is a node of a cluster; raises as a statement would if it is cut off."""
     cursor.execute(_CLUSTER)
     found = dict(cursor.fetchall())

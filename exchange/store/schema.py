@@ -12,7 +12,15 @@ from sqlalchemy import Connection, inspect, text
 from exchange import migrations, tables
 from exchange.errors import StoreMismatch, StoreUnavailable
 from exchange.store.drivers import driver_of
-from exchange.store.engines import MARIADB, POSTGRESQL, Engines, connect, reading, translated
+from exchange.store.engines import (
+    MARIADB,
+    POSTGRESQL,
+    Engines,
+    connect,
+    insisting,
+    reading,
+    translated,
+)
 from exchange.store.faults import Fault, unusable
 from exchange.text import Text
 
@@ -82,21 +90,29 @@ def _migrate(
             # Before anything may be changed: it can be another program's database.
             require(engines, _found(engines))
         check_files(engines)
-        with translated(engines), engines.writer.begin() as connection:
-            if connection.dialect.name == POSTGRESQL:
-                connection.execute(text(_LOCK))
-            elif connection.dialect.name == MARIADB:
-                connection.execute(text(_NAMED_LOCK))
-            before = _version(connection)
-            if require is not None:
-                require(engines, before)
-            if before is not None and before > newest() and _adds_to_ours(connection):
-                return before, before  # a newer program's, which ours may serve as it is
-            _require_known(before)
-            _upgrade(connection)
-        return before, newest()
+        if engines.url.get_backend_name() == MARIADB and _found(engines) == newest():
+            return newest(), newest()  # to begin a transaction there is to be in the way of drains
+        return insisting(lambda: _migrated(engines, require))
     finally:
         engines.close()
+
+
+def _migrated(
+    engines: Engines, require: Callable[[Engines, str | None], None] | None
+) -> tuple[str | None, str]:
+    with translated(engines), engines.writer.begin() as connection:
+        if connection.dialect.name == POSTGRESQL:
+            connection.execute(text(_LOCK))
+        elif connection.dialect.name == MARIADB:
+            connection.execute(text(_NAMED_LOCK))
+        before = _version(connection)
+        if require is not None:
+            require(engines, before)
+        if before is not None and before > newest() and _adds_to_ours(connection):
+            return before, before  # a newer program's, which ours may serve as it is
+        _require_known(before)
+        _upgrade(connection)
+    return before, newest()
 
 
 def check_version(engines: Engines) -> None:
@@ -133,6 +149,10 @@ def check_writable(engines: Engines) -> None:
     The database must be of the newest version.
     """
     check_files(engines)
+    insisting(lambda: _try_to_write(engines))
+
+
+def _try_to_write(engines: Engines) -> None:
     with translated(engines), engines.writer.connect() as connection:
         transaction = connection.begin()
         # No row: it waits for no other writer's row lock, yet every engine refuses it where nothing
@@ -151,8 +171,12 @@ def check_keys(engines: Engines) -> None:
 def shut_out_older(engines: Engines, version: str) -> None:
     """Let no program serve the database any more that does not know the tables' *version*."""
     driver = driver_of(engines.writer.dialect.name)
-    with translated(engines), engines.writer.begin() as connection:
-        driver.execute(connection, _SHUT_OUT, version, version)
+
+    def shut_out() -> None:
+        with translated(engines), engines.writer.begin() as connection:
+            driver.execute(connection, _SHUT_OUT, version, version)
+
+    insisting(shut_out)
 
 
 def check_files(engines: Engines) -> None:

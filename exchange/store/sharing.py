@@ -15,7 +15,9 @@ from sqlalchemy import Connection
 
 from exchange.errors import LimitExceeded
 from exchange.log import Drain
+from exchange.store import mariadb_sharing
 from exchange.store.drivers import Driver
+from exchange.store.engines import MARIADB
 from exchange.store.places import TURN_ROOM, first_place, log_key
 from exchange.store.rows import Row
 from exchange.text import Text
@@ -49,6 +51,8 @@ def hold_tickets(
         wanted.update(row[0] for row in driver.fetch(connection, _TICKETS_OF, sorted(message_ids)))
     if not wanted:
         return frozenset()
+    if connection.dialect.name == MARIADB:
+        return mariadb_sharing.hold(driver, connection, sorted(wanted), patient=patient)
     if patient:
         driver.fetch(connection, _LOCK, sorted(wanted))
         return frozenset()
@@ -57,9 +61,17 @@ def hold_tickets(
     return frozenset(row[0] for row in there) - {row[0] for row in had}
 
 
-def take_turn(driver: Driver, connection: Connection) -> int:
-    """Return the place at which a drain begins that has locked its tickets."""
+def take_turn(driver: Driver, connection: Connection, tickets: Collection[str] = ()) -> int:
+    """Return the place at which a drain begins that has locked its *tickets*."""
+    if connection.dialect.name == MARIADB:
+        return mariadb_sharing.take_turn(driver, connection, tickets)
     return first_place(driver.fetch(connection, _TURN)[0][0])
+
+
+def reach_turns(driver: Driver, connection: Connection) -> None:
+    """Let turns begin above all that is there; PostgreSQL's sequence is put back with its tables."""
+    if connection.dialect.name == MARIADB:
+        mariadb_sharing.reach_turns(driver, connection)
 
 
 def require_room(count: int) -> None:

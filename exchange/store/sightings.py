@@ -22,8 +22,9 @@ from exchange.errors import ExchangeError, StoreUnusable, VerificationError
 from exchange.log import Checkpoint, TrustedLogs
 from exchange.note import NoteVerifier
 from exchange.store.drivers import driver_of
-from exchange.store.engines import Engines, ask, connect, reading, translated
+from exchange.store.engines import Engines, ask, connect, insisting, reading, translated
 from exchange.store.places import log_key
+from exchange.store.rows import Row
 from exchange.store.tree import Fetch, StoredTree
 from exchange.tables import moment_of, stamp
 from exchange.text import Text
@@ -116,14 +117,14 @@ class Sightings:
         with reading(self._engines) as connection:
             checkpoint = self._signed(note, partial(self._driver.fetch, connection))
         row = (sha256(note).digest(), checkpoint.origin, note, organisation, stamp(now))
-        with (
-            suppress(ExchangeError),
-            translated(self._engines),
-            self._engines.writer.begin() as connection,
-        ):
-            self._driver.upsert(connection, tables.sighting, [row], ())
+        with suppress(ExchangeError):
+            insisting(lambda: self._keep(row))
         found = Sighting(checkpoint=checkpoint, note=note, organisation=organisation, time=now)
         return self._behind(found)
+
+    def _keep(self, row: Row) -> None:
+        with translated(self._engines), self._engines.writer.begin() as connection:
+            self._driver.upsert(connection, tables.sighting, [row], ())
 
     def found(self) -> list[Sighting]:
         """Return what was kept, oldest first."""

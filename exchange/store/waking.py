@@ -1,5 +1,6 @@
 """
-Telling the other bridges of a database for whom something new waits: PostgreSQL's LISTEN and NOTIFY.
+Telling the other bridges of a database for whom something new waits: PostgreSQL's LISTEN and NOTIFY
+(MariaDB has neither: `exchange.store.mariadb_waking`).
 
 A call costs no disk and is lost where nobody listens, so whoever waits looks now and then all the same.
 It is sent after the drain has committed, over a connection of its own: within the drain's transaction,
@@ -8,14 +9,14 @@ PostgreSQL would let all drains of all bridges commit one after the other.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import Any
 
 from psycopg import sql
 from sqlalchemy import Connection
 
-from exchange.store.engines import Engines, ask, connect, translated
+from exchange.store.engines import Engines, ask, translated
 
 # One PostgreSQL database may hold several bridges' tables in several schemas.
 _CHANNEL = "SELECT 'exchange_' || 'log'::regclass::oid::bigint"
@@ -30,15 +31,12 @@ _ORGANISATIONS = 400
 class Waking:
     """One bridge's two lines to the others: one listens, one calls; each is used by one thread."""
 
-    def __init__(self, engines: Engines) -> None:
+    def __init__(self, engines: Engines, origin: str) -> None:
         self._engines = engines
+        #: The log of the bridge that calls.
+        self._origin = origin
         #: The process number, at the server, of our own calling connection: those are not for us.
         self._own = 0
-
-    @classmethod
-    def open(cls, url: str) -> Self:
-        """Return the lines of the database at *url*; nothing is connected yet."""
-        return cls(connect(url))
 
     def close(self) -> None:
         """Close the calling connection; a listening one ends with its `heard`."""
@@ -66,10 +64,15 @@ class Waking:
         return frozenset(row[0] for row in found)
 
     @contextmanager
-    def listening(self, seconds: float) -> Iterator[Iterator[frozenset[str]]]:
+    def listening(
+        self,
+        seconds: float,
+        wanted: Callable[[], Collection[str]],  # noqa: ARG002 (all is heard)
+    ) -> Iterator[Iterator[frozenset[str]]]:
         """
         Listen: yield what is called, set by set, empty ones where nothing was for so many *seconds*.
 
+        Organisations that are not *wanted* at that moment need not be told of.
         Raises `StoreUnavailable` where the line cannot be had or is cut.
         """
         with translated(self._engines), self._engines.reader.connect() as connection:

@@ -44,7 +44,7 @@ from exchange.store import statements as sql
 from exchange.store.at_rest import HELD, AtRest
 from exchange.store.drivers import Driver, Insert, NotMoved, Query, Run, Upsert, Write
 from exchange.store.engines import POSTGRESQL
-from exchange.store.leaves import content_row, leaf, trail_row
+from exchange.store.leaves import content_row, leaf, ticket_of, trail_row
 from exchange.store.mail import Mail
 from exchange.store.reader import Reader
 from exchange.store.rows import Row
@@ -187,7 +187,8 @@ class Writer(Reader):
         position, place = self.head.position, self.head.frontier.size
         if self._number is not None and (entries or refusals or deliveries):
             self.send()
-            position = place = take_turn(self._driver, self._connection)
+            about = {ticket for entry in entries if (ticket := ticket_of(entry))}
+            position = place = take_turn(self._driver, self._connection, about)
         mail = Mail(position, place)
         mail.collect(entries, refusals, deliveries)
         mail.resolve(self.messages(mail.unresolved()))

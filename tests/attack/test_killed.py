@@ -33,6 +33,9 @@ ENDS = (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGKILL)
 class Town:
     """Desks that never rest, and a bridge that comes and goes."""
 
+    #: Seconds: a guard against for ever.
+    patience = 60.0
+
     def __init__(self, pki: Pki, bridge: BridgeProcess) -> None:
         self.pki = pki
         self.bridge = bridge
@@ -62,7 +65,9 @@ class Town:
         """Return once *number* more outcomes and acknowledgements have been answered."""
         with self.changed:
             goal = self.answered + number
-            there = self.changed.wait_for(lambda: self.answered >= goal or bool(self.broken), 60)
+            there = self.changed.wait_for(
+                lambda: self.answered >= goal or bool(self.broken), self.patience
+            )
         assert there
         assert not self.broken
 
@@ -140,12 +145,16 @@ class Town:
         self.written.update(ids)
         said = [caller.written(d, name) for d, name in zip(delivered, ids, strict=True)]
         outcomes = caller.acknowledge(*said) if said else []
+        self._acknowledged(outcomes)
         with self.changed:
             for name, outcome in zip(ids, outcomes, strict=True):
                 leaf = outcome.recorded.leaf_index
                 assert self.leaves.setdefault(name, leaf) == leaf  # the first one counts
             self.answered += len(ids)
             self.changed.notify_all()
+
+    def _acknowledged(self, outcomes: list[pb.AcknowledgeOutcome]) -> None:
+        assert all(outcome.HasField("recorded") for outcome in outcomes), outcomes
 
     def _carefully(self, work: object) -> None:
         try:

@@ -12,12 +12,13 @@ from exchange.bridge import Drained, Ledger, Reconciled, SharedMailboxes, Since
 from exchange.bridge.reconcile import Head
 from exchange.note import LogKey
 from exchange.store import Store, Waiting
-from exchange.store.leasing import LeasingOutbox
 from exchange.store.logs import join
+from exchange.store.several import leasing
 from exchange.submission import Delivered, Work
 from exchange.wire.calls import pack_signature
 from exchange.wire.receipts import refused_statement
 from tests.bridge.world import LOG_KEY, World
+from tests.several.nodes import at
 
 #: The logs: the one that begins the database, and those that join.
 KEYS = [LOG_KEY, *(LogKey.from_seed(f"bridge{n}.example/log", bytes([n] * 32)) for n in (2, 3))]
@@ -28,7 +29,7 @@ class SharingBridge(SharedMailboxes):
     """One of the bridges: a ledger that writes its log, and the mailboxes that all hand out."""
 
     def __init__(self, url: str, key: LogKey, ledger: Ledger, lease: float = LEASE) -> None:
-        super().__init__(LeasingOutbox.share(url, lease), checkpoint=ledger.store.checkpoint())
+        super().__init__(leasing(url, lease), checkpoint=ledger.store.checkpoint())
         self.key = key
         self.ledger = ledger
         self.store = ledger.store
@@ -72,15 +73,16 @@ class Joined(World):
 
     def sharing(self, key: LogKey, like: Ledger, lease: float = LEASE) -> SharingBridge:
         """Open the bridge of *key*'s log, with the policy of the bridge *like* it."""
+        url = at(self.url, KEYS.index(key) if key in KEYS else len(KEYS) - 1)
         ledger = Ledger(
-            store=Store.open(self.url, key, alone=True),
+            store=Store.open(url, key, alone=True),
             policy=like.policy,
             key=key.signing_key,
             origin=key.name,
             encode_refusal=refused_statement,
             encode_signature=pack_signature,
         )
-        return SharingBridge(self.url, key, ledger, lease)
+        return SharingBridge(url, key, ledger, lease)
 
     def at(self, number: int) -> World:
         """Let bridge *number* be asked from now on."""

@@ -9,16 +9,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from signal import Signals
 
+import grpc
+
 from certs.development import LOG_NAME
 from certs.logkey import create_log_key
+from exchange._proto.v1 import exchange_service_pb2 as pb
+from exchange.client.messages import SealedMessage
 from exchange.store import create
+from exchange.store.mariadb_leasing import APART_SECONDS
 from tests.attack.process import BridgeProcess
 from tests.attack.test_killed import Town
 from tests.pki import CITY_110, CITY_12345, Pki
 from tests.server.running import Caller, calling
+from tests.several.nodes import at
 
 #: Short, so that a lost bridge's lanes are not waited for.
 LEASE_SECONDS = 2
+#: After which they are free; a cluster's nodes may have clocks that differ.
+FREE_SECONDS = LEASE_SECONDS + APART_SECONDS + 1
+
+
+class Again(grpc.RpcError):
+    """A bridge answered, and has not written all of it: its database was away for a moment."""
 
 
 @dataclass
@@ -46,7 +58,7 @@ class Province:
                 settings |= {"EXCHANGE_ORIGIN": name, "EXCHANGE_LOG_KEY": str(key)}
                 self.verifiers.append(verifier)
             settings["EXCHANGE_KEEPER"] = "process"
-            self.bridges.append(BridgeProcess(self.pki, home, self.url, settings))
+            self.bridges.append(BridgeProcess(self.pki, home, at(self.url, number), settings))
 
     def begin(self) -> None:
         """Serve the first bridge alone for a moment, let the others join, and start all."""
@@ -66,6 +78,9 @@ class Province:
 
 class ProvinceTown(Town):
     """Desks that never rest, and dial whichever bridge runs."""
+
+    #: A cluster of which a node is lost answers nobody for a while.
+    patience = 240.0
 
     def __init__(self, province: Province) -> None:
         super().__init__(province.pki, province.bridges[0])
@@ -97,3 +112,12 @@ class ProvinceTown(Town):
 
     def wait_for_another(self, generation: int) -> None:
         """Do not wait: another one runs."""
+
+    def _answered(self, batch: list[SealedMessage], outcomes: list[pb.PushOutcome]) -> None:
+        if any(outcome.HasField("retry") for outcome in outcomes):
+            raise Again
+        super()._answered(batch, outcomes)
+
+    def _acknowledged(self, outcomes: list[pb.AcknowledgeOutcome]) -> None:
+        if any(outcome.HasField("retry") for outcome in outcomes):
+            raise Again

@@ -1,4 +1,4 @@
-"""Real bridge processes on one PostgreSQL: killed under load, none missed."""
+"""Real bridge processes on one database: they, or a node of it, are killed under load, and none is missed."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import pytest
 
 from exchange._proto.v1 import exchange_service_pb2 as pb
 from tests.attack.evidence import column
+from tests.galera import Cluster
 from tests.pki import CITY_110, CITY_12345, Pki
 from tests.server.running import calling, matter
-from tests.several.province import LEASE_SECONDS, Province, ProvinceTown
-
-pytestmark = pytest.mark.postgresql
+from tests.several.conftest import ON_GALERA
+from tests.several.province import FREE_SECONDS, Province, ProvinceTown
 
 PUSHERS = 3
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture
@@ -76,14 +77,51 @@ def test_bridges_that_are_killed_lose_and_double_nothing(province: Province) -> 
         town.kill(bridge)
         town.wait_for_answers(60)  # the others go on
         town.back(bridge)
+    end(town, desks)
+    hold_against(province, town, crossed)
+
+
+@pytest.mark.parametrize("own_url", [ON_GALERA], indirect=True)
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_node_that_is_lost_loses_and_doubles_nothing(
+    province: Province, cluster: Cluster, frozen: bool
+) -> None:
+    """Its bridge goes on at another node, as the others go on; it comes back, and has what they have."""
+    province.begin()
+    crossed = crosses(province)
+    town = ProvinceTown(province)
+    desks = at_work(town)
+    town.wait_for_answers(60)
+    node = cluster.nodes[1]
+    if frozen:
+        node.freeze()
+    else:
+        node.kill()
+    town.wait_for_answers(120)
+    if frozen:
+        node.thaw()
+    else:
+        cluster.restart(1)
+    town.wait_for_answers(60)
+    end(town, desks)
+    cluster.settle()
+    hold_against(province, town, crossed)
+
+
+def end(town: ProvinceTown, desks: list[threading.Thread]) -> None:
+    """Let the desks finish what they are at."""
     town.wait_for_answers(20)
     town.close()
     for desk in desks:
         desk.join(60)
     assert not town.broken
+
+
+def hold_against(province: Province, town: ProvinceTown, crossed: set[str]) -> None:
+    """Compare what the desks were told with what is stored, and is said again by each bridge."""
     pushed = set(town.receipts)
     with town.desk([0], "110") as police:  # what a killed bridge handed out comes again
-        while delivered := police.pull(wait=LEASE_SECONDS + 1):
+        while delivered := police.pull(wait=FREE_SECONDS):
             town._write(police, delivered)
 
     assert town.written == pushed
@@ -100,7 +138,7 @@ def test_bridges_that_are_killed_lose_and_double_nothing(province: Province) -> 
                 assert [town.receipts[name] for name in some] == found
     told = 0
     with calling(town.pki, province.bridges[1].port, CITY_12345) as hotline:
-        while delivered := hotline.pull(max_deliveries=512, wait=LEASE_SECONDS + 1):
+        while delivered := hotline.pull(max_deliveries=512, wait=FREE_SECONDS):
             told += len(delivered)
             noted = (pb.Acknowledgement(receipt_position=one.position) for one in delivered)
             hotline.acknowledge(*noted)

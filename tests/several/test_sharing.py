@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 
 from exchange.acts import Kind, Urgency
 from exchange.bridge import Since
@@ -15,16 +16,19 @@ from exchange.client.messages import OutgoingMessage
 from exchange.errors import StoreUnavailable
 from exchange.log import LeafKind, TrustedLogs
 from exchange.query import Query
+from exchange.store import outside
 from exchange.store.audit import audit
-from exchange.store.engines import connect
+from exchange.store.drivers import driver_of
+from exchange.store.engines import connect, reading
 from exchange.store.leasing import LeasingOutbox
 from exchange.store.places import LOG_ROOM
+from exchange.store.several import leasing
 from exchange.submission import Outcome, Retry
+from tests.attack.evidence import column
 from tests.bridge.world import HOTLINE, POLICE, Matter, World, recorded, refused, stored
 from tests.several.joined import KEYS, InTurn, Joined
+from tests.several.nodes import at, beside
 from tests.store.test_audit import WorldReader, fill
-
-pytestmark = pytest.mark.postgresql
 
 _DISPOSAL = {"disposal": {"content": "正在处置。"}}
 VERIFIERS = {key.name: key.verifier for key in KEYS}
@@ -176,13 +180,15 @@ class TestDecisions:
         """Whoever holds a ticket's row keeps it from the others; their other messages are stored."""
         matter, other = Matter(), Matter()
         offered(joined.at(0), matter)
-        engine = create_engine(joined.url)
-        with engine.connect() as still, still.begin():
+        engine = beside(joined.url, 1)  # at the node of the bridge that is asked
+        with engine.connect() as still:
+            still.execute(text("BEGIN"))
             still.execute(
                 text("SELECT 1 FROM ticket WHERE id = :id FOR UPDATE"), {"id": matter.ticket_id}
             )
             note = note_on(joined, matter)
             waits, passes = joined.at(1).push(HOTLINE, note, joined.opening(other))
+            still.execute(text("ROLLBACK"))
         engine.dispose()
 
         assert isinstance(waits, Retry)
@@ -253,9 +259,9 @@ class TestLeases:
         offered(world.at(0), Matter())
         world.at(0).pull(POLICE)
         assert [] == world.at(1).pull(POLICE)
-        engine = create_engine(own_url)
-        with engine.begin() as connection:  # half a minute later, without waiting for it
-            past = "UPDATE lease SET taken = taken - 30000000, expires = expires - 30000000"
+        engine = beside(own_url)
+        with engine.connect() as connection:  # a minute later, without waiting for it
+            past = "UPDATE lease SET taken = taken - 60000000, expires = expires - 60000000"
             connection.execute(text(past))
         engine.dispose()
         again = world.at(1).pull(POLICE)
@@ -267,8 +273,8 @@ class TestLeases:
         """Its lane would stand still for as long as the step was."""
         offered(joined.at(0), Matter())
         joined.at(0).pull(POLICE)
-        engine = create_engine(joined.url)
-        with engine.begin() as connection:
+        engine = beside(joined.url)
+        with engine.connect() as connection:
             day = "UPDATE lease SET taken = taken + 86400000000, expires = expires + 86400000000"
             connection.execute(text(day))
         engine.dispose()
@@ -313,7 +319,7 @@ class TestLeases:
             matter = Matter()
             expected |= {stored(one).message_id for one in offered(joined, matter)}
         taken: list[str] = []
-        boxes = [LeasingOutbox.share(joined.url, 30) for _ in range(3)]
+        boxes = [leasing(at(joined.url, number), 30) for number in range(3)]
 
         def take(box: LeasingOutbox) -> None:
             while look := box.lease(POLICE, 4).leased:
@@ -359,10 +365,35 @@ class TestTampering:
         for number in (0, 1, 0, 1):
             joined.at(number).push(HOTLINE, joined.opening(Matter()))
         assert not findings(joined)
-        engine = create_engine(joined.url)
-        with engine.begin() as connection:
+        engine = beside(joined.url)
+        with engine.connect() as connection:
             last = "SELECT max(place) FROM drain WHERE size_after > " + str(LOG_ROOM)
             assert 1 == connection.execute(text(change.format(last=last))).rowcount
         engine.dispose()
 
         assert any(f"table {named}," in found for found in findings(joined))
+
+    def test_every_row_that_no_log_has_is_named(
+        self, joined: Joined, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Before the first drain, between two of them and after the last, however the walk is paged."""
+        for number in (0, 1, 0, 1, 1):
+            joined.at(number).push(HOTLINE, joined.opening(Matter()))
+        places = sorted(int(str(one)) for one in column(joined.url, "trail", "leaf_index"))
+        strays = [places[0] - 1, places[1] + 1, places[1] + 2, places[-1] + 1]
+        copy = (
+            "INSERT INTO trail SELECT {to}, time, ticket_id, handoff_id, kind, message_id, author, recipient,"
+            " state, answers, digest, seal FROM trail WHERE leaf_index = {place}"
+        )
+        engine = beside(joined.url)
+        with engine.connect() as connection:
+            for stray in strays:
+                connection.execute(text(copy.format(to=stray, place=places[0])))
+        engine.dispose()
+        engines = connect(joined.url)
+        for size in (1, 2, 5, 1000):
+            monkeypatch.setattr(outside, "_DRAINS_A_PAGE", size)
+            with reading(engines) as connection:
+                fetch = partial(driver_of(connection.dialect.name).fetch, connection)
+                assert strays == list(outside.outside(fetch))
+        engines.close()

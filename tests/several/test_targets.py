@@ -27,8 +27,7 @@ from tests.attack.city import LinkWithLogs
 from tests.pki import CITY_110, CITY_12345, Pki
 from tests.postgres import free_port
 from tests.server.running import Running, matter, write_settings
-
-pytestmark = pytest.mark.postgresql
+from tests.several.nodes import at
 
 
 @dataclass(kw_only=True)
@@ -54,7 +53,9 @@ def linked(pki: Pki, tmp_path: Path, own_url: str) -> Iterator[tuple[list[Runnin
     Store.open(own_url, LogKey.load(first.log_key)).close()
     key, verifier = create_log_key(tmp_path / "second", LOG_NAME.replace("/1", "/2"))
     join(own_url, LogKey.load(key))
-    bridges = [Running(first), Running(replace(first, origin=LogKey.load(key).name, log_key=key))]
+    name = LogKey.load(key).name
+    second = replace(first, origin=name, log_key=key, database=at(own_url, 1))
+    bridges = [Running(first), Running(second)]
     for bridge in bridges:
         bridge.start()
     with SharedLink(

@@ -17,8 +17,6 @@ from tests.attack.process import BridgeProcess
 from tests.pki import Pki
 from tests.several.province import Province, ProvinceTown
 
-pytestmark = pytest.mark.postgresql
-
 _SOURCE = Path(exchange.__file__).parent
 
 #: What a version that only adds may do to tables that bridges are writing to.

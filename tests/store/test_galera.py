@@ -30,7 +30,7 @@ from exchange.submission import Stored
 from tests.attack.evidence import column
 from tests.attack.process import BridgeProcess
 from tests.bridge.world import HOTLINE, LOG_KEY, POLICE, Matter, World, recorded, stored
-from tests.galera import SIZE, Cluster, galera_installed, wait_for
+from tests.galera import SIZE, Cluster, wait_for
 from tests.pki import CITY_12345, Pki, pki
 from tests.server.running import Caller, calling, matter
 from tests.store.stories import KEY, NOW, Story
@@ -40,16 +40,7 @@ __all__ = ["pki"]
 
 ELSEWHERE = '{"pid": 7, "host": "elsewhere"}'
 
-pytestmark = [pytest.mark.whole_on_mariadb, pytest.mark.slow]
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    """Three nodes, all of which serve at the beginning and end of each test."""
-    if not galera_installed():
-        pytest.skip("MariaDB with Galera is not installed here")
-    with Cluster() as made:
-        yield made
+pytestmark = [pytest.mark.whole_on_mariadb, pytest.mark.galera, pytest.mark.slow]
 
 
 class City:

@@ -24,7 +24,6 @@ from exchange.store.claim import served_by
 from exchange.store.contacts import ContactBook
 from exchange.store.drivers import driver_of
 from exchange.store.engines import connect, reading
-from exchange.store.logs import join
 from tests.bridge.world import HOTLINE, Matter, World, stored
 from tests.mariadb import bridge_url, create_database, drop_database, mariadb
 from tests.postgres import free_port
@@ -437,11 +436,3 @@ def test_a_process_that_cannot_be_seen_has_not_ended() -> None:
         stdout=subprocess.PIPE, text=True, check=True,
     )  # fmt: skip
     assert "may live\n" == found.stdout
-
-
-def test_a_second_log_cannot_join(own_url: str) -> None:
-    """Several bridges share PostgreSQL alone."""
-    create(own_url)
-    Store.open(own_url, KEY).close()
-    with pytest.raises(ConfigurationError, match="share a PostgreSQL database only"):
-        join(own_url, KEY)

@@ -30,13 +30,15 @@ def upgrade() -> None:
 
 
 def create_claim() -> None:
-    # One row, which every transaction that writes passes first (`exchange.store.mariadb`).
+    # A row a log, all of which every transaction that writes passes first, but a drain its own alone
+    # (`exchange.store.mariadb`); `passed` counts those who pass, `beat` the life of the log's bridge.
     op.create_table(
         "claim",
         sa.Column("number", sa.SmallInteger(), autoincrement=False, nullable=False),
         sa.Column("token", plain(36), nullable=False),
         sa.Column("holder", plain(512), nullable=False),
         sa.Column("beat", sa.BigInteger(), nullable=False),
+        sa.Column("passed", sa.BigInteger(), nullable=False, server_default="0"),
         sa.PrimaryKeyConstraint("number", name="pk_claim"),
     )
     op.execute("INSERT INTO claim (number, token, holder, beat) VALUES (0, '', '', 0)")

@@ -53,3 +53,26 @@ def upgrade() -> None:
     op.execute("INSERT INTO serves (oldest) VALUES ('0004')")
     if postgresql:
         op.execute(f"CREATE SEQUENCE turn AS bigint START WITH {FIRST_TURN}")
+    if op.get_bind().dialect.name == "mariadb":
+        share_mariadb()
+
+
+def share_mariadb() -> None:
+    # What stands in a row is what a cluster certifies (`exchange.store.mariadb_sharing`).
+    holds = sa.Column("holds", sa.BigInteger(), nullable=False, server_default="0")
+    op.add_column("ticket", holds)
+    # Always empty: its next number counts, and every node hears of each that was given.
+    op.create_table(
+        "turn",
+        sa.Column("number", sa.BigInteger(), autoincrement=True, nullable=False),
+        sa.PrimaryKeyConstraint("number", name="pk_turn"),
+        mariadb_auto_increment=str(FIRST_TURN),
+    )
+    # How often each log's bridge called each organisation (`exchange.store.mariadb_waking`).
+    op.create_table(
+        "ring",
+        sa.Column("organisation", plain(18), nullable=False),
+        sa.Column("origin", plain(128), nullable=False),
+        sa.Column("times", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("organisation", "origin", name="pk_ring"),
+    )
