@@ -7,7 +7,6 @@ plain data, and nothing of it is shared with the part that hands out (`exchange.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -123,9 +122,14 @@ class Ledger:
             self._rules = None
         if self._seems_new(work):
             # What opens a ticket is nearly always new, and then nothing need be asked.
-            with contextlib.suppress(NotNew, RowsRefused, RowsWanted):
+            try:
                 return self._drain(work, now, expect_new=True)
-            self._asking = ASK_FIRST
+            except (NotNew, RowsRefused):
+                if len(work) > LOOK_LATER:
+                    self._asking = ASK_FIRST
+            except RowsWanted as wanted:
+                if wanted.locked and not self.store.shared:
+                    raise  # it has been waited for
         try:
             return self._again(work, now)
         except RowsRefused as error:
@@ -151,13 +155,15 @@ class Ledger:
 
     def _seems_new(self, work: Sequence[Work]) -> bool:
         """Return whether what is pushed of *work* is nothing but tickets that are taken to be new."""
-        if len(work) > LOOK_LATER:
-            if self.store.shared:
-                return False  # two that want the same rows would wait for all of each other's
-            if self._asking:
-                self._asking -= 1
-                return False
-        return opens_only([piece for piece in work if isinstance(piece, Pushed)])
+        pushed = [piece for piece in work if isinstance(piece, Pushed)]
+        if self.store.shared and (len(work) > LOOK_LATER or len(pushed) < len(work)):
+            # Two that want the same rows would wait for all of each other's; and what is acknowledged is of
+            # tickets that are there, which are held before anything is decided about them.
+            return False
+        if len(work) > LOOK_LATER and self._asking:
+            self._asking -= 1
+            return False
+        return opens_only(pushed)
 
     def _again(self, work: Sequence[Work], now: datetime) -> Drained:
         """Drain *work*, again as a whole where another transaction wanted the same rows."""

@@ -97,8 +97,8 @@ class Waiting:
         """
         try:
             answer = next(self._stream, None)
-            if answer is not None and next(self._stream, None) is not None:
-                self._stream.cancel()
+            # To its end, which the call's deadline bounds: grpc frees nothing of one that is left before.
+            for _more in self._stream:
                 answer = None
         except grpc.RpcError as failed:
             if self._stream.cancelled():

@@ -20,12 +20,13 @@ def looks(
     Yield the seconds lived so far, at once and then every *apart* seconds, for *seconds* of them.
 
     Who looks so has looked as often as on a machine that never stood still: what is awaited had as
-    long to come, for it stood still as well.
+    long to come, for it stood still as well.  What a look takes counts in full.
     """
-    lived, last = 0.0, clock()
+    lived = 0.0
     while lived < seconds:
+        begun = clock()
         yield lived
+        looked = clock()
         sleep(apart)
-        now = clock()
-        gone, last = now - last, now
-        lived += gone if gone < apart + STILL else apart
+        slept = clock() - looked
+        lived += looked - begun + (slept if slept < apart + STILL else apart)

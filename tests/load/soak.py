@@ -114,15 +114,14 @@ def _live(
 ) -> None:
     """Let all tickets live, or those that could be opened in time; *soaked* is told."""
     size = min(max(given.tickets // PARTS, 1), _SLICE)
-    times = given.archives
-    apart = max(given.tickets // size // times, 1) if times else 0
+    limit = given.minutes * 60
     with (
         parties.running(hotline, place, bridge.port) as opening,
         parties.running(police, place, bridge.port) as taking,
     ):
         begun = time.monotonic()
         taking.send(_QUIET)
-        opening.send(given.tickets, size, given.minutes * 60)
+        opening.send(given.tickets, size, limit)
         done = 0
         while part := opening.answer(3600):
             done += part.tickets
@@ -140,7 +139,8 @@ def _live(
                 f"{done:,} of {given.tickets:,} tickets closed, {rate:,.0f} a second, call "
                 f"{middle:.0f} ms; {memory}; {time.monotonic() - begun:.0f} s",
             )
-            if apart and len(soaked.slices) % apart == 0:
+            passed = max(done / given.tickets, (time.monotonic() - begun) / limit if limit else 0.0)
+            if len(soaked.archived) < min(int(passed * given.archives), given.archives):
                 soaked.archived.append(_archive(bridge, archives))
         taking.answer(3600)
     soaked.tickets = done

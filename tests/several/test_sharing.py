@@ -196,6 +196,31 @@ class TestDecisions:
         assert stored(passes).message_id
         assert stored(joined.at(1).push(HOTLINE, note)[0]).message_id
 
+    def test_what_is_acknowledged_beside_a_new_ticket_waits_for_its_own(
+        self, joined: Joined
+    ) -> None:
+        """A drain that holds a new ticket, too, decides nothing about a ticket that another holds."""
+        matter = Matter()
+        offered(joined.at(0), matter)
+        opening, _ = joined.at(0).pull(POLICE)
+        written = joined.written(POLICE, opening)
+        party = joined.parties[HOTLINE]
+        new = party.pushes(party.seal(joined.opening(Matter())))
+        engine = beside(joined.url, 1)
+        with engine.connect() as still:
+            still.execute(text("BEGIN"))
+            still.execute(
+                text("SELECT 1 FROM ticket WHERE id = :id FOR UPDATE"), {"id": matter.ticket_id}
+            )
+            waits, passes = joined.at(1).drain(written, *new)
+            still.execute(text("ROLLBACK"))
+        engine.dispose()
+
+        assert isinstance(waits, Retry)
+        assert isinstance(waits.error, StoreUnavailable)
+        assert stored(passes).message_id
+        recorded(joined.at(1).drain(written)[0])
+
 
 def at_once(world: Joined, work: list[list]) -> list[Outcome]:  # type: ignore[type-arg]
     """Let each bridge be told its own of *work* at the same time; return what each answered."""
