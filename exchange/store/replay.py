@@ -145,9 +145,10 @@ def _as_said(
     moved: bool,
 ) -> tuple[Standing, frozenset[str]]:
     """Return how *handoff* stands as far as messages say, and what they do not."""
-    due = None if before is None else before.due
+    due, remind = (None, None) if before is None else (before.due, before.remind)
     unsaid |= {FURTHER} | ({"assessed_by"} if before is None else frozenset())
     if moved:
+        remind = None
         stated = {
             State.OFFERED: handoff.offer.take_due,
             State.TAKEN: handoff.offer.result_due,
@@ -160,7 +161,7 @@ def _as_said(
                 (unsaid | _STEP) - ({"due"} if stated is not None else frozenset()),
             )
     elif (granted := extension(handoff, message)) is not None:
-        due, unsaid = granted, (unsaid | _STEP) - {"due"}
+        due, remind, unsaid = granted, None, (unsaid | _STEP) - {"due"}
     if handoff.taken_over:
         unsaid |= _STEP  # a version before this one let it stand
     standing = Standing(
@@ -168,6 +169,7 @@ def _as_said(
         answers=lifecycle.answers(handoff),
         decides=lifecycle.decides(handoff),
         due=due,
+        remind=remind,
     )
     return standing, unsaid
 
