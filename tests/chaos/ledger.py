@@ -88,7 +88,9 @@ def examine(town: Town, chance: Random) -> Findings:
         url, "trail", "leaf_index", "kind", "message_id", "ticket_id", "handoff_id", "author",
         "recipient", "state", "answers",
     )  # fmt: skip
-    said = [row for row in trail if row["kind"] != "written"]
+    # A bridge's own acts (the first says its rules) are leaves as well; nobody sends them, nobody gets them.
+    acts = [row for row in trail if row["kind"] == "act"]
+    said = [row for row in trail if row["kind"] not in {"written", "act"}]
     receipts = rows(url, "receipt", "leaf_index", "message_id", "organisation")
     handoffs = rows(
         url, "handoff", "id", "ticket_id", "sender", "receiver", "state", "answers", "own_duty"
@@ -110,7 +112,7 @@ def examine(town: Town, chance: Random) -> Findings:
         _lanes(found, town, driver, said)
     _somebody_answers(found, trail, handoffs)
     _copies(found, town, handoffs)
-    _log(found, town, len(said) + len(receipts))
+    _log(found, town, len(said) + len(receipts) + len(acts))
     _proofs(found, town, chance)
     return found
 

@@ -91,7 +91,8 @@ class _Stored:
         url = town.database.direct
         self.envelopes = {bytes(r["envelope"]) for r in rows(url, "message", "envelope")}
         trail = rows(url, "trail", "leaf_index", "ticket_id", "message_id", "digest", "author")
-        tickets = list(dict.fromkeys(row["ticket_id"] for row in trail))
+        # A bridge's own acts are of no ticket.
+        tickets = list(dict.fromkeys(row["ticket_id"] for row in trail if row["ticket_id"]))
         self.tickets = chance.sample(tickets, min(len(tickets), _ASKED))
         self.entries = {
             (r["leaf_index"], r["message_id"], bytes(r["digest"]), r["author"]) for r in trail

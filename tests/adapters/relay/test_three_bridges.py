@@ -77,7 +77,7 @@ def test_a_matter_crosses_three_bridges(
 
         assert standing(below, ticket) == standing(above, ticket)
         assert standing(above, ticket)["closed"]
-        kinds = "SELECT count(*) FROM trail"
+        kinds = "SELECT count(*) FROM trail WHERE kind <> 'act'"  # its rules, which each bridge says first
         assert [[(12,)]] * 3 == [rows(site, kinds) for site in (county, city, province)]
         assert [[]] * 3 == [rows(s, "SELECT * FROM mailbox") for s in (county, city, province)]
         (envelope,) = rows(
