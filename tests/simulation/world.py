@@ -26,8 +26,10 @@ from typing import Any
 from unittest import mock
 
 import grpc.aio
+from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.hashes import SHA256
 
+import certs.logkey
 import exchange.server.known
 import exchange.server.opening
 import exchange.server.serving
@@ -95,7 +97,8 @@ class Ground:
         now = START - timedelta(days=30)
         self.offices = BEYOND if joined else OFFICES
         everybody = (*self.offices, RELAY) if joined else self.offices
-        made = build(folder / "pki", desks=everybody, now=now)
+        with _given_log_key(1):
+            made = build(folder / "pki", desks=everybody, now=now)
         self.pki = Pki(development=made, defects={}, made_at=now)
         self.trust = TrustStore.load(made.trust)
         self.sites = self._two_sites() if joined else self._one_site()
@@ -116,7 +119,8 @@ class Ground:
 
     def _two_sites(self) -> tuple[Site, ...]:
         made = self.pki.development
-        papers = Papers(made=made, city_log=create_log_key(self.folder / "city-log", CITY_LOG))
+        with _given_log_key(2):
+            papers = Papers(made=made, city_log=create_log_key(self.folder / "city-log", CITY_LOG))
         found = []
         for name, vkey, other in zip(
             ("county", "city"), papers.vkeys(), reversed(papers.vkeys()), strict=True
@@ -387,6 +391,19 @@ def begin_files(made: Ground) -> dict[str, Path]:
             found[f"{kind} {office.organisation}"] = path
             copy_file(made.empty[kind], path)
     return found
+
+
+@contextmanager
+def _given_log_key(number: int) -> Iterator[None]:
+    """
+    Let a log's key that is made meanwhile, *number* so many, be the same in every process.
+
+    What a bridge itself did stands in its log signed by the log's key: a seed would not be the same run again.
+    """
+    given = ed25519.Ed25519PrivateKey.from_private_bytes(bytes([number] * 32))
+    made = mock.Mock(Ed25519PrivateKey=mock.Mock(generate=lambda: given))
+    with mock.patch.object(certs.logkey, "ed25519", made):
+        yield
 
 
 @contextmanager
