@@ -63,9 +63,11 @@ _ARCHIVED = Text(
     zh="其中 {count} 条的内容已归档：其收录已在此证明，内容未核验。请用 --archive 文件夹 指明归档所在。",
 )
 _UNBOUND = Text(
-    en="Of {count} hand-offs the log does not say by which rules their deadlines, or who assesses them, were "
-    "reckoned: their bridge was of an earlier version. Of these only what messages state was checked.",
-    zh="有 {count} 次移交，日志未载明其时限或考核方依据何种规则推算（当时网桥版本较早），仅核验了消息写明的部分。",
+    en="Of {count} hand-offs not everything could be reckoned again: the log does not say their rules in a form "
+    "that this program knows, or content was destroyed and no statement says how they stand now. Of these "
+    "only what is still stated was checked.",
+    zh="有 {count} 次移交不能全部重新推算：日志未以本程序所知的形式载明其规则，或其内容已销毁而没有声明载明其现状；"
+    "仅核验了仍有载明的部分。",
 )
 _UNKNOWN = Text(
     en="{count} co-signatures are by none of the witnesses' keys that are known here (a witness may have a new "
@@ -189,7 +191,7 @@ class Checked:
     logs: list[Registered]
     former: list[NoteVerifier]
     unvouched: list[str]
-    #: Hand-offs of which the log does not have the rules that something was reckoned by.
+    #: Hand-offs of which something could not be reckoned again.
     unbound: int
     #: Co-signatures by none of the witnesses' keys that are known.
     unknown: int
