@@ -113,6 +113,29 @@ def cosignatures(note: bytes, keys: Iterable[WitnessKey]) -> list[Cosignature]:
     return found
 
 
+def signed_by(note: bytes, line: str, keys: Iterable[WitnessKey]) -> WitnessKey | None:
+    """
+    Return which of *keys* signed a co-signature's *line*, by its name and key hash; None for one by another key.
+
+    Raises `VerificationError` where the line is malformed, or does not hold for *note* by the key that it names,
+    or names another one than the key that signed it.
+    """
+    text, _ = split_note(note)
+    name, value = read_signature(line)
+    named = [key for key in keys if key.name == name]
+    for key in named:
+        if key.key_hash == value[:4]:
+            _check(text, key, value[4:])
+            return key
+    for key in named:
+        try:
+            _check(text, key, value[4:])
+        except VerificationError:
+            continue
+        raise note_broken()  # it is this key's, and the hash was changed
+    return None
+
+
 def cosigned_by(line: str) -> tuple[str, datetime]:
     """Return which witness a co-signature's *line* names, and when; raises `VerificationError` if none."""
     name, value = read_signature(line)

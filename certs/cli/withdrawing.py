@@ -92,14 +92,17 @@ def revoke(
         names = ", ".join(shown.names)
         if not as_json:
             say(en=f"Revoked {names} (serial {serial}).", zh=f"已吊销 {names}（序列号 {serial}）。")
-        made = _make(
-            office, days=days, after=0, root_key=root_key,
-            root_passphrase_file=root_passphrase_file, out=out,
-        )  # fmt: skip
-        if as_json:
-            gone_ = {"serial": serial, "names": shown.names, "reason": reason}
-            show_json({"revoked": gone_, "list": made})
-        else:
+        made = None
+        try:
+            made = _make(
+                office, days=days, after=0, root_key=root_key,
+                root_passphrase_file=root_passphrase_file, out=out,
+            )  # fmt: skip
+        finally:  # it is revoked, in the journal, also where its list cannot be made or written
+            if as_json:
+                gone_ = {"serial": serial, "names": shown.names, "reason": reason}
+                show_json({"revoked": gone_, "list": made})
+        if not as_json:
             _tell(made)
 
 

@@ -9,6 +9,7 @@ Whose chain it is, and that it is signed, its reader has verified (`exchange.ser
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +18,7 @@ from typing import Any
 from exchange.chain import Act as Line
 from exchange.chain import bridge_act, read_act, says_the_same
 from exchange.envelope import SigningKey
-from exchange.errors import ConfigurationError
+from exchange.errors import ConfigurationError, VerificationError
 from exchange.merkle import leaf_hash
 from exchange.store import Act, Writer
 from exchange.text import Text
@@ -114,7 +115,12 @@ def declare(
     """Record what the bridge itself did, signed by its log's *key*, unless its newest such act says the same."""
     number, newest = writer.last_act(log)
     last = _last_of(writer, said.facts["act"], log, number)
-    if not said.begins if last is None else says_the_same(said.facts, last):
+    if last is not None:
+        known = says_the_same(said.facts, last)
+    else:
+        # What it said last lies further back than is looked: it is said again rather than left as it was.
+        known = not said.begins and number <= AT_ONCE
+    if known:
         return Announced(number=number, new=0)
     line = bridge_act(said.facts, log, (number, newest), now, salt=said.salt, key=key)
     _record(writer, log, [read_act(line)], now)
@@ -122,11 +128,16 @@ def declare(
 
 
 def _last_of(writer: Writer, name: str, log: str, number: int) -> bytes | None:
-    """Return the newest act of that name, among the last `AT_ONCE`; None if there is none."""
+    """
+    Return the newest act of that name, among the last `AT_ONCE`; None if there is none.
+
+    One that cannot be read is none: `log verify` names it, and what is pushed does not wait for that.
+    """
     for back in range(number, max(number - AT_ONCE, 0), -1):
         line = writer.act(log, back)
-        if read_act(line).act == name:
-            return line
+        with contextlib.suppress(VerificationError):
+            if read_act(line).act == name:
+                return line
     return None
 
 

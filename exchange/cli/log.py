@@ -63,9 +63,16 @@ _ARCHIVED = Text(
     zh="其中 {count} 条的内容已归档：其收录已在此证明，内容未核验。请用 --archive 文件夹 指明归档所在。",
 )
 _UNBOUND = Text(
-    en="Of {count} hand-offs the log does not say by which rules their deadlines, or who assesses them, were "
-    "reckoned: their bridge was of an earlier version. Of these only what messages state was checked.",
-    zh="有 {count} 次移交，日志未载明其时限或考核方依据何种规则推算（当时网桥版本较早），仅核验了消息写明的部分。",
+    en="Of {count} hand-offs not everything could be reckoned again: the log does not say their rules in a form "
+    "that this program knows, or content was destroyed and no statement says how they stand now. Of these "
+    "only what is still stated was checked.",
+    zh="有 {count} 次移交不能全部重新推算：日志未以本程序所知的形式载明其规则，或其内容已销毁而没有声明载明其现状；"
+    "仅核验了仍有载明的部分。",
+)
+_UNKNOWN = Text(
+    en="{count} co-signatures are by none of the witnesses' keys that are known here (a witness may have a new "
+    "one): they fit their checkpoints, who signed them was not checked.",
+    zh="有 {count} 份联署不出自此处已知的见证者公钥（见证者可能已换钥）：与检查点相符，签名未核验。",
 )
 _ARCHIVES_HOLD = Text(
     en="The archives hold, too: {count} entries.", zh="归档内容亦成立：{count} 条。"
@@ -126,6 +133,7 @@ def verify(
     from exchange.store.logs import logs_of
     from exchange.store.reckoned import Reckoned
     from exchange.store.renewal import verifiers
+    from exchange.store.unlogged import Witnessed
 
     verifier = _verifier(verifier_files, database, config)
     # The configuration speaks for its own database, not for any that is named beside it.
@@ -150,10 +158,8 @@ def verify(
             logs = [key for one in (verifier, *others.values()) for key in verifiers(engines, one)]
             logs += _further(config if configured else None)
             reader = Signatures(room, verifier, vouching, logs)
-            witnesses, reckoned = _witnesses(config if configured else None), Reckoned()
-            walks = [
-                audit(engines, verifier, reader, others, witnesses=witnesses, reckoned=reckoned)
-            ]
+            seen, reckoned = Witnessed(_witnesses(config if configured else None)), Reckoned()
+            walks = [audit(engines, verifier, reader, others, witnessed=seen, reckoned=reckoned)]
             walks.append(_chains(url, logs, vouching))
             if archives is not None:
                 walks.append(check_archives(engines, archives, reader, reckoned))
@@ -166,8 +172,9 @@ def verify(
         room.close()
         engines.close()
     checked = Checked(
-        verifier=verifier, logs=heads, former=logs, unvouched=unvouched, unbound=reckoned.unbound
-    )
+        verifier=verifier, logs=heads, former=logs, unvouched=unvouched, unbound=reckoned.unbound,
+        unknown=seen.unknown,
+    )  # fmt: skip
     archive = Archives(entries=elsewhere, checked=archives is not None)
     if as_json:
         show_json(_as_data(checked, archive, findings, chained=vouching is not None))
@@ -184,8 +191,10 @@ class Checked:
     logs: list[Registered]
     former: list[NoteVerifier]
     unvouched: list[str]
-    #: Hand-offs of which the log does not have the rules that something was reckoned by.
+    #: Hand-offs of which something could not be reckoned again.
     unbound: int
+    #: Co-signatures by none of the witnesses' keys that are known.
+    unknown: int
 
     @property
     def size(self) -> int:
@@ -212,6 +221,7 @@ def _as_data(
         "archived": archives.entries,
         "archives_checked": archives.checked,
         "unbound_handoffs": found.unbound,
+        "unknown_cosignatures": found.unknown,
         "logs": [one.name for one in found.former],
         "shared_by": [
             {
@@ -240,6 +250,8 @@ def _tell(found: Checked, archives: Archives, findings: list[Text], *, chained: 
         say(told.fill(count=archives.entries))
     if found.unbound:
         say(_UNBOUND.fill(count=found.unbound))
+    if found.unknown:
+        say(_UNKNOWN.fill(count=found.unknown))
     if not chained:
         say(_NOT_CHAINED)
     elif not findings:

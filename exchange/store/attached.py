@@ -177,14 +177,16 @@ def _chunk(row: Row, whole: _Whole, rows: ChunkRows) -> Iterator[Text]:
             "content, path: not of a file that is cited",
             "content、path：不属于所引用的文件",
         )
-    elif size != len(content) or (data_key and data_key != _key_of(bytes(kept))):
+    elif size != len(content) or not _under(bytes(kept), data_key):
         yield finding(*where, "size, data_key: not its content's", "size、data_key：与内容不符")
     whole.take(number, content)
 
 
-def _key_of(kept: bytes) -> str:
-    """Return the data key that an encrypted chunk, as it is *kept*, names; empty where it names none."""
+def _under(kept: bytes, data_key: str) -> bool:
+    """Return whether a chunk that proved itself is *kept* under *data_key*; empty for one in clear."""
+    if not data_key:
+        return True  # a file in clear may begin with any bytes, such as those that mark what is encrypted
     try:
-        return data_key_of(kept)
-    except ValueError:  # it stands in clear
-        return ""
+        return data_key_of(kept) == data_key
+    except ValueError:
+        return False

@@ -31,7 +31,6 @@ from functools import partial
 from types import MappingProxyType
 
 from exchange import tables
-from exchange.cosignature import WitnessKey
 from exchange.errors import ExchangeError
 from exchange.log import Checkpoint, TrustedLogs
 from exchange.merkle import Frontier, Growth, leaf_hash
@@ -52,7 +51,7 @@ from exchange.store.rows import (
 )
 from exchange.store.standing import Reader, check_standing
 from exchange.store.tree import Fetch, StoredDrain, StoredTree, finding, leaf_of
-from exchange.store.unlogged import check_beside
+from exchange.store.unlogged import Witnessed, check_beside
 from exchange.text import Text
 
 _NO_OTHERS: Mapping[str, NoteVerifier] = MappingProxyType({})
@@ -94,21 +93,21 @@ def audit(
     reader: Reader,
     others: Mapping[str, NoteVerifier] = _NO_OTHERS,
     *,
-    witnesses: Sequence[WitnessKey] = (),
+    witnessed: Witnessed | None = None,
     reckoned: Reckoned | None = None,
 ) -> Iterator[Text]:
     """
     Yield a finding for each row that does not fit; none if everything does.
 
     *verifier* is the log's public key, *others* are those of the logs that share its database, by
-    name; *witnesses* are those whose co-signatures are checked; *reckoned* counts the hand-offs of which
-    something could not be reckoned again.  Raises `StoreUnavailable` when the database fails.
+    name; *witnessed* has the keys whose co-signatures are checked, and counts those by others; *reckoned*
+    counts the hand-offs of which something could not be reckoned again.  Raises `StoreUnavailable` when the database fails.
     """
     current = [verifier, *others.values()]
     yield from check_log(engines, verifier, reader)
     yield from _other_logs(engines, verifier, reader, others)
     keys = [key for one in current for key in verifiers(engines, one)]
-    yield from check_beside(engines, reader, keys, witnesses)
+    yield from check_beside(engines, reader, keys, witnessed or Witnessed())
     yield from check_erasures(engines, current, reckoned)
     yield from check_standing(engines, reader, reckoned)
     yield from check_attachments(engines, reader)

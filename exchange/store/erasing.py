@@ -35,7 +35,7 @@ from exchange.keyring import is_encrypted
 from exchange.merkle import leaf_hash
 from exchange.note import LogKey, NoteVerifier
 from exchange.store.chunks import ChunkRows
-from exchange.store.drivers import Driver, Run, driver_of, select_form
+from exchange.store.drivers import Driver, Run, driver_of
 from exchange.store.engines import POSTGRESQL, SQLITE, Engines, reading, translated
 from exchange.store.reckoned import Reckoned
 from exchange.store.renewal import verifiers as of_log
@@ -84,9 +84,22 @@ _GONE = (
     "SELECT t.ticket_id, t.digest FROM archived a JOIN trail t ON t.leaf_index = a.leaf_index"
     " WHERE a.archive = {} ORDER BY t.leaf_index"
 )
-_WHOLE_TICKET = select_form(tables.ticket) + " WHERE id = {}"
-_HANDOFFS = select_form(tables.handoff) + " WHERE ticket_id = {} ORDER BY id"
-_DUES = select_form(tables.deadline) + " WHERE handoff_id {among} ORDER BY handoff_id, kind, owes"
+# These columns, in this order, for ever: statements that are out bind them, and cannot be signed again.  What a
+# later version adds to a table no statement of this form binds.
+_WHOLE_TICKET = (
+    "SELECT id, kind, origin, first_receiver, region, matter, marker, classification, urgency, level,"
+    " opened, closed, cites_ticket_id FROM ticket WHERE id = {}"
+)
+_HANDOFFS = (
+    "SELECT id, ticket_id, sender, receiver, state, answers, decides, head, own_duty, taken_over,"
+    " danger, form, matter, profile, profile_edition, catalogue_edition, onward_of, cites_handoff_id,"
+    " assessed_by, first_receiver, offered, updated, due, remind, rest"
+    " FROM handoff WHERE ticket_id = {} ORDER BY id"
+)
+_DUES = (
+    "SELECT handoff_id, kind, owes, due, remind FROM deadline"
+    " WHERE handoff_id {among} ORDER BY handoff_id, kind, owes"
+)
 _SINCE = (
     "SELECT count(*) FROM trail t LEFT JOIN archived a ON a.leaf_index = t.leaf_index"
     " WHERE t.ticket_id = {} AND t.kind NOT IN ('written', 'set_aside')"

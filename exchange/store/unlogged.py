@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from typing import Any
 
 from exchange import tables
-from exchange.cosignature import WitnessKey, cosignatures, cosigned_by, with_lines
+from exchange.cosignature import WitnessKey, cosigned_by, signed_by
 from exchange.errors import ExchangeError
 from exchange.log import Checkpoint, TrustedLogs
 from exchange.note import NoteVerifier, split_note
@@ -45,22 +46,31 @@ _PASSAGES = (
 _CERTIFICATES = select_form(tables.certificate) + " ORDER BY key_id"
 
 
+@dataclass(slots=True)
+class Witnessed:
+    """Whose co-signatures can be checked, and how many cannot: a witness may have had another key before."""
+
+    keys: Sequence[WitnessKey] = ()
+    #: Co-signatures by none of the keys, each about a checkpoint of this database by witness and time.
+    unknown: int = 0
+
+
 def check_beside(
     engines: Engines,
     reader: Reader,
     logs: Sequence[NoteVerifier],
-    witnesses: Sequence[WitnessKey] = (),
+    witnessed: Witnessed,
 ) -> Iterator[Text]:
     """
     Yield a finding for each row beside the log that does not fit.
 
-    *logs* are the keys of this database's logs, former ones too; a co-signature by none of *witnesses* is only
-    held to the checkpoint that it is about.
+    *logs* are the keys of this database's logs, former ones too; a co-signature by none of
+    the keys of *witnessed* is only held to the checkpoint that it is about, and counted there.
     """
     yield from _refusals(engines, reader)
     yield from _passages(engines)
     yield from _sightings(engines, logs)
-    yield from _cosignatures(engines, witnesses)
+    yield from _cosignatures(engines, witnessed)
     yield from _archived(engines)
 
 
@@ -134,7 +144,7 @@ def _sightings(engines: Engines, logs: Sequence[NoteVerifier]) -> Iterator[Text]
             yield finding(*where, "digest, origin: not the note's", "digest、origin：与检查点不符")
 
 
-def _cosignatures(engines: Engines, witnesses: Sequence[WitnessKey]) -> Iterator[Text]:
+def _cosignatures(engines: Engines, witnessed: Witnessed) -> Iterator[Text]:
     """Yield each co-signature that is not about a checkpoint of this database, or does not hold."""
     driver = driver_of(engines.reader.dialect.name)
     last: tuple[str, str, int, str] = ("", "", -1, "")
@@ -147,7 +157,10 @@ def _cosignatures(engines: Engines, witnesses: Sequence[WitnessKey]) -> Iterator
                 where = ("cosignature", "origin/witness/size", f"{origin}/{witness}/{size}")
                 notes = [bytes(note) for n in numbers for (note,) in fetch(_NOTE, log_key(n, size))]
                 said = (origin, witness, time)
-                if not any(_cosigns(note, line, said, witnesses) for note in notes):
+                found = {_cosigns(note, line, said, witnessed.keys) for note in notes}
+                if True not in found and None in found:
+                    witnessed.unknown += 1
+                elif True not in found:
                     yield finding(
                         *where, "line: it does not hold for that checkpoint, witness and time",
                         "line：与该检查点、见证者或时间不符",
@@ -159,8 +172,12 @@ def _cosignatures(engines: Engines, witnesses: Sequence[WitnessKey]) -> Iterator
 
 def _cosigns(
     note: bytes, line: str, said: tuple[str, str, str], witnesses: Sequence[WitnessKey]
-) -> bool:
-    """Return whether *line* can stand under *note*, and is of the log, witness and time that are *said*."""
+) -> bool | None:
+    """
+    Return whether *line* stands under *note*, and is of the log, witness and time that are *said*.
+
+    None where all of that fits, and it is by none of the keys of *witnesses*.
+    """
     origin, witness, time = said
     try:
         if Checkpoint.parse(split_note(note)[0]).origin != origin:
@@ -168,8 +185,7 @@ def _cosigns(
         name, seen = cosigned_by(line)
         if (name, stamp(seen)) != (witness, time):
             return False
-        keys = [key for key in witnesses if key.name == witness]
-        return not keys or bool(cosignatures(with_lines(note, [line]), keys))
+        return True if signed_by(note, line, witnesses) is not None else None
     except ExchangeError:
         return False
 

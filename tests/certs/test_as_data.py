@@ -137,6 +137,21 @@ def test_withdrawing(government: Path, tmp_path: Path) -> None:
     assert [gone["revoked"]["serial"]] == [one["serial"] for one in issuing["revoked"]]
 
 
+def test_a_revocation_without_its_list(government: Path, tmp_path: Path) -> None:
+    """Where no list can be made the certificate is revoked all the same, and the data says so."""
+    said, out = issue(government, tmp_path / "gw")
+    (tmp_path / "folder.crl").mkdir()
+    words = ("revoke", out, "--authority", government, "--reason", "key-compromise")
+    failed = certs(*words, "--out", tmp_path / "folder.crl", "--json")
+    gone, end = json.JSONDecoder().raw_decode(failed.output)
+    made = data("crl", "make", "--authority", government)
+
+    assert 1 == failed.exit_code
+    assert (said["certificate"]["serial"], None) == (gone["revoked"]["serial"], gone["list"])
+    assert str(tmp_path / "folder.crl") in failed.output[end:]
+    assert 1 == made["list"]["revoked"]
+
+
 def test_trust_between_networks(government: Path, tmp_path: Path) -> None:
     """Who exports is given the fingerprint, who imports never; it counts when two persons have typed it."""
     police, trust, bundle = tmp_path / "police", tmp_path / "trust", tmp_path / "government.bundle"

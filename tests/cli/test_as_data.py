@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
+from exchange.cosignature import WitnessKey, cosign, with_lines
 from exchange.log import TrustedLogs
-from exchange.note import NoteVerifier
+from exchange.note import LogKey, NoteVerifier, split_note
+from exchange.store.cosignatures import Cosignatures
 from tests.cli.town import Shell, Town, cross
 
 
@@ -64,3 +67,22 @@ def test_what_a_bridge_reckons_is_bound(town: Town, exchange: Shell, tmp_path: P
     assert (True, 0) == (said["holds"], said["unbound_handoffs"])
     assert {"changzhi", "national"} < {one["name"] for one in rules["profiles"]}
     assert "national" in exchange("certs", "acts", "logged", "--config", town.operator).out
+
+
+def test_cosignatures_by_keys_that_nobody_knows(
+    town: Town, exchange: Shell, tmp_path: Path
+) -> None:
+    """They are counted and told in both languages; that everything holds is said all the same."""
+    cross(exchange, town, tmp_path)
+    witness = LogKey.from_seed("witness.example/1", bytes([7] * 32))
+    kept, now = Cosignatures.open(town.bridge.settings.database), datetime.now(UTC)
+    note = kept.checkpoint(town.bridge.settings.origin)
+    line = cosign(split_note(note)[0], witness, now).line
+    kept.keep(with_lines(note, [line]), [WitnessKey.of(witness)], now)
+    kept.close()
+    words = ("log", "verify", "--config", town.operator)
+    said = exchange(*words, "--json").data
+
+    assert (True, 1) == (said["holds"], said["unknown_cosignatures"])
+    assert "1 co-signatures are by none of the witnesses' keys" in exchange(*words).out
+    assert "有 1 份联署不出自此处已知的见证者公钥" in exchange(*words, "--lang", "zh").out

@@ -32,6 +32,7 @@ from exchange.store.reckoned import Reckoned
 from exchange.store.renewal import begin_anew
 from exchange.store.rows import pack_chain
 from exchange.store.sightings import Sightings
+from exchange.store.unlogged import Witnessed
 from tests.bridge.world import (
     DEPARTMENT,
     HOTLINE,
@@ -238,10 +239,10 @@ class Rich(Site):
     def told(self, reckoned: Reckoned | None = None) -> Iterator[str]:
         """Yield what the audit finds, archives included; and what ends it."""
         engines, reader = connect(self.world.url, ring=self.ring), WorldReader(self.world)
-        witnesses, counted = [WitnessKey.of(WITNESS)], reckoned or Reckoned()
+        witnessed, counted = Witnessed([WitnessKey.of(WITNESS)]), reckoned or Reckoned()
         try:
             for one in audit(
-                engines, self.key.verifier, reader, witnesses=witnesses, reckoned=counted
+                engines, self.key.verifier, reader, witnessed=witnessed, reckoned=counted
             ):
                 yield one.en
             for one in check_archives(engines, self.folder, reader, counted):

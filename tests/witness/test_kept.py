@@ -49,8 +49,9 @@ def test_proofs_and_cosignatures_on_each_engine(
         proofs = first.cosigned[first.place]
         newest = kept.newest()
 
-    assert [(one.witness, one.size) for one in newest] == [(key.name, 6) for key in keys]
-    assert [_head(proof, log).size for proof in proofs] == [2, 6]
+    # Before the messages stands the act that says by which rules the bridge reckons.
+    assert [(one.witness, one.size) for one in newest] == [(key.name, 7) for key in keys]
+    assert [_head(proof, log).size for proof in proofs] == [3, 7]
     assert [len(cosignatures(proof.note, public)) for proof in proofs] == [2, 2]
 
 
