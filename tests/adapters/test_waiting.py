@@ -92,6 +92,22 @@ def test_the_answer_and_what_stands_behind_it(
     assert (False, None) == (call.cancelled(), call.exception())
 
 
+def test_who_waits_takes_the_answer_off_the_wire(
+    answering: tuple[WaitingChannel, Answering],
+) -> None:
+    """No other thread has to wake the one that waits."""
+    channel, _ = answering
+    threads = []
+
+    def read(raw: bytes) -> bytes:
+        threads.append(threading.get_ident())
+        return raw
+
+    channel.unary_unary("/one", response_deserializer=read).future(b"ask", timeout=30).result()
+
+    assert [threading.get_ident()] == threads
+
+
 @pytest.mark.parametrize("method", ["/none", "/two"])
 def test_not_just_one_answer_is_no_answer(
     answering: tuple[WaitingChannel, Answering], method: str
